@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Tidemill's engine: what happens to an event between the source that received it and the outputs that confirm it.
+//!
+//! The engine knows no broker, no runtime and no wire: adapters implement its [`port`]s and are put together by the
+//! composition root. Start reading at [`port`] (what an adapter implements), then [`delivery`] (who owes what to whom).
+
+pub mod config;
+pub mod delivery;
+pub mod event;
+pub mod metric;
+pub mod port;
+pub mod registry;

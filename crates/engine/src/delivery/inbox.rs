@@ -1,0 +1,262 @@
+//! The two halves that a source works with: [`Intake`] to hand messages over, [`Settlements`] to hear what became of them.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::ledger::Ledger;
+use super::outcome::Outcome;
+use super::receipt::Receipt;
+use super::seat::{Seat, Table};
+use super::sync::{Arc, AtomicWaker};
+use crate::event::{Event, Text};
+
+/// Where an intake sends what it is given. Implementations stage and never wait; [`Route::flush`] hands over the batch.
+pub trait Route: Send {
+    /// Takes one event and the duty to settle it.
+    fn route(&mut self, event: Event, receipt: Receipt);
+    /// Takes one message that is no event, to be kept and settled as [`Outcome::Reject`].
+    fn undecodable(&mut self, message: Undecodable, receipt: Receipt);
+    /// Ends a batch: everything staged goes on its way.
+    fn flush(&mut self);
+}
+
+/// A message that could not be made an event: kept raw, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undecodable {
+    /// The payload as received.
+    pub raw: Bytes,
+    /// What is wrong with it, lower case, without the payload in it.
+    pub reason: String,
+    /// Transport facts worth keeping, such as the topic, in the order of reading.
+    pub facts: Vec<(Text, Text)>,
+}
+
+/// The intake is closed: the other half is gone, so nothing can be settled any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the inbox is closed because its settlements half was dropped")]
+pub struct Closed;
+
+/// What a source gets for one run: a fixed number of seats in two halves.
+pub struct Inbox {
+    intake: Intake,
+    settlements: Settlements,
+}
+
+/// What both halves share.
+struct Shared {
+    table: Arc<Table>,
+    ledger: Ledger,
+    /// The intake, when it waits for a free seat.
+    freed: AtomicWaker,
+}
+
+impl Inbox {
+    /// An inbox of `capacity` seats, counted in `ledger`, whose events go to `route`.
+    #[must_use]
+    pub fn new(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
+        let table = Arc::new(Table::new(capacity));
+        {
+            let mut page = ledger.0.lock();
+            page.capacity = capacity;
+            page.reserved = 0;
+            page.reading = true;
+            page.settling = true;
+            page.free = (0..u32::try_from(capacity).unwrap_or(u32::MAX - 1)).rev().map(Seat).collect();
+        }
+        let shared = Arc::new(Shared { table, ledger, freed: AtomicWaker::default() });
+        Inbox {
+            intake: Intake { shared: Arc::clone(&shared), route, taken: Vec::new() },
+            settlements: Settlements { shared },
+        }
+    }
+
+    /// The halves, for one biased select: settlements first, then the intake.
+    #[must_use]
+    pub fn split(self) -> (Intake, Settlements) {
+        (self.intake, self.settlements)
+    }
+}
+
+/// The half that takes messages in. Dropping it says that this run reads nothing more.
+pub struct Intake {
+    shared: Arc<Shared>,
+    route: Box<dyn Route>,
+    /// The seats of the present reservation; kept for its allocation.
+    taken: Vec<Seat>,
+}
+
+impl Intake {
+    /// How many seats there are.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.shared.table.capacity()
+    }
+
+    /// Waits for at least one free seat and takes at most `up_to` (at least one). Cancel safe.
+    ///
+    /// # Errors
+    /// [`Closed`] when the settlements half is gone.
+    pub async fn reserve(&mut self, up_to: usize) -> Result<Seats<'_>, Closed> {
+        poll_fn(|context| {
+            if self.take(up_to) {
+                return Poll::Ready(());
+            }
+            self.shared.freed.register(context.waker());
+            if self.take(up_to) || !self.shared.ledger.0.lock().settling { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        if self.taken.is_empty() { Err(Closed) } else { Ok(Seats { intake: self, delivered: 0 }) }
+    }
+
+    fn take(&mut self, up_to: usize) -> bool {
+        let mut page = self.shared.ledger.0.lock();
+        let left = page.free.len().saturating_sub(up_to.max(1));
+        self.taken.extend(page.free.drain(left..));
+        page.reserved = self.taken.len();
+        !self.taken.is_empty()
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        self.shared.ledger.0.lock().reading = false;
+        // The settlements half may be waiting for the last seat, which was freed long ago.
+        self.shared.table.waiter().wake();
+    }
+}
+
+/// Reserved seats. What is not delivered when this is dropped is free again, and what is delivered is on its way.
+pub struct Seats<'a> {
+    intake: &'a mut Intake,
+    delivered: usize,
+}
+
+impl Seats<'_> {
+    /// Seats that are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.intake.taken.len()
+    }
+
+    /// Whether every reserved seat is taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.intake.taken.is_empty()
+    }
+
+    /// Hands one event over. Never waits; what follows happens when the reservation is dropped.
+    ///
+    /// # Errors
+    /// Gives the event back when no reserved seat is left.
+    #[expect(clippy::result_large_err, reason = "the event goes back to its owner, who still has to deliver it")]
+    pub fn deliver(&mut self, event: Event) -> Result<Seat, Event> {
+        let Some(seat) = self.intake.taken.pop() else { return Err(event) };
+        let receipt = self.occupy(seat);
+        self.intake.route.route(event, receipt);
+        Ok(seat)
+    }
+
+    /// Hands over a message that is no event: it is kept raw and settles as [`Outcome::Reject`] once it is safe.
+    ///
+    /// # Errors
+    /// Gives the message back when no reserved seat is left.
+    pub fn reject(&mut self, message: Undecodable) -> Result<Seat, Undecodable> {
+        let Some(seat) = self.intake.taken.pop() else { return Err(message) };
+        let receipt = self.occupy(seat);
+        self.intake.route.undecodable(message, receipt);
+        Ok(seat)
+    }
+
+    fn occupy(&mut self, seat: Seat) -> Receipt {
+        self.delivered += 1;
+        let table = &self.intake.shared.table;
+        table.occupy(seat);
+        Receipt::first(Arc::clone(table), seat)
+    }
+}
+
+impl Drop for Seats<'_> {
+    fn drop(&mut self) {
+        {
+            // The books come first: nothing of this batch can settle before it was received.
+            let mut page = self.intake.shared.ledger.0.lock();
+            page.received += self.delivered as u64;
+            page.reserved = 0;
+            if page.settling {
+                page.free.append(&mut self.intake.taken);
+            } else {
+                page.handed_back += self.delivered as u64;
+                self.intake.taken.clear();
+            }
+        }
+        if self.delivered > 0 {
+            self.intake.route.flush();
+        }
+    }
+}
+
+/// The half that hears what became of messages.
+pub struct Settlements {
+    shared: Arc<Shared>,
+}
+
+impl Settlements {
+    /// Waits for at least one settled message and appends every one that is ready, in completion order. Cancel safe.
+    /// Each seat in the answer is free from now on, so look up its position before the next reservation.
+    ///
+    /// Answers `false`, with nothing appended, once the intake is dropped and no seat is in flight: the run is over.
+    pub async fn next(&mut self, into: &mut Vec<(Seat, Outcome)>) -> bool {
+        poll_fn(|context| {
+            if self.take(into) {
+                return Poll::Ready(true);
+            }
+            self.shared.table.waiter().register(context.waker());
+            if self.take(into) {
+                return Poll::Ready(true);
+            }
+            if self.drained() { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn take(&mut self, into: &mut Vec<(Seat, Outcome)>) -> bool {
+        let start = into.len();
+        if !self.shared.table.take(into) {
+            return false;
+        }
+        let mut page = self.shared.ledger.0.lock();
+        for (seat, outcome) in &into[start..] {
+            match outcome {
+                Outcome::Ack => page.settled += 1,
+                Outcome::Reject => page.rejected += 1,
+                Outcome::Retry { .. } => page.handed_back += 1,
+            }
+            page.free.push(*seat);
+        }
+        drop(page);
+        self.shared.freed.wake();
+        true
+    }
+
+    fn drained(&self) -> bool {
+        let page = self.shared.ledger.0.lock();
+        !page.reading && page.in_flight() == 0
+    }
+}
+
+impl Drop for Settlements {
+    fn drop(&mut self) {
+        {
+            // Nobody can acknowledge any more what is still in flight: it stays with the broker.
+            let mut page = self.shared.ledger.0.lock();
+            page.handed_back += page.in_flight() as u64;
+            page.settling = false;
+            page.capacity = 0;
+            page.reserved = 0;
+            page.free.clear();
+        }
+        self.shared.freed.wake();
+    }
+}

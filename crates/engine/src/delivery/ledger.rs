@@ -1,0 +1,73 @@
+//! The books of one source: where every message that it received is.
+//!
+//! `in_flight` is not derived from the other figures: it is counted from the seats themselves, so that the conservation
+//! law can be wrong and is worth checking.
+
+use super::seat::Seat;
+use super::sync::{Arc, Mutex};
+
+/// A consistent reading of one source's books, in messages since the engine started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Delivered into a seat.
+    pub received: u64,
+    /// Acknowledged.
+    pub settled: u64,
+    /// Could not be decoded.
+    pub rejected: u64,
+    /// Left with the broker, which delivers them again.
+    pub handed_back: u64,
+    /// Seats that are occupied now.
+    pub in_flight: u64,
+}
+
+impl Books {
+    /// Whether received = settled + rejected + handed back + in flight.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.received == self.settled + self.rejected + self.handed_back + self.in_flight
+    }
+}
+
+/// The books of a source and its free seats, shared by both halves of its inbox and kept over its restarts.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(pub(super) Arc<Mutex<Page>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) received: u64,
+    pub(super) settled: u64,
+    pub(super) rejected: u64,
+    pub(super) handed_back: u64,
+    /// Seats that nobody holds.
+    pub(super) free: Vec<Seat>,
+    /// Seats that the intake has taken and not yet accounted for.
+    pub(super) reserved: usize,
+    /// Seats of the present run; zero between two runs.
+    pub(super) capacity: usize,
+    /// Whether the intake half of the present run exists.
+    pub(super) reading: bool,
+    /// Whether the settlements half of the present run exists.
+    pub(super) settling: bool,
+}
+
+impl Page {
+    pub(super) fn in_flight(&self) -> usize {
+        self.capacity - self.free.len() - self.reserved
+    }
+}
+
+impl Ledger {
+    /// One consistent reading; never waits for the source.
+    #[must_use]
+    pub fn read(&self) -> Books {
+        let page = self.0.lock();
+        Books {
+            received: page.received,
+            settled: page.settled,
+            rejected: page.rejected,
+            handed_back: page.handed_back,
+            in_flight: page.in_flight() as u64,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The right, and the duty, to settle one fork of a message.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::outcome::Outcome;
+use super::seat::{Seat, Table};
+use super::sync::Arc;
+
+/// One open fork of a message. Settle it; dropping it is a failure, [`Outcome::Retry`] without delay.
+#[must_use = "a receipt that is dropped counts as a failed attempt"]
+pub struct Receipt {
+    table: Arc<Table>,
+    seat: Seat,
+    open: bool,
+}
+
+impl Receipt {
+    /// The first fork of a seat that was just occupied.
+    pub(super) fn first(table: Arc<Table>, seat: Seat) -> Receipt {
+        Receipt { table, seat, open: true }
+    }
+
+    /// One more fork of the same message; the message settles when all of them have.
+    pub fn fork(&self) -> Receipt {
+        self.table.fork(self.seat);
+        Receipt { table: Arc::clone(&self.table), seat: self.seat, open: true }
+    }
+
+    /// Settles this fork. The greatest outcome of all forks becomes the message's.
+    pub fn settle(mut self, outcome: Outcome) {
+        self.open = false;
+        self.table.settle(self.seat, outcome);
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if self.open {
+            self.table.settle(self.seat, Outcome::Retry { after: Duration::ZERO });
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt").field("seat", &self.seat).finish_non_exhaustive()
+    }
+}

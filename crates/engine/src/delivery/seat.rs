@@ -1,0 +1,118 @@
+//! The fixed table of a source's seats.
+//!
+//! Settled seats are linked into a stack through the table itself and taken all at once, which gives completion order
+//! without a queue, an allocation or a lock; since the taker takes everything, there is no ABA problem.
+
+use super::outcome::Outcome;
+use super::sync::{AtomicU32, AtomicU64, AtomicWaker, Ordering};
+
+/// The end of a stack of seats.
+const NONE: u32 = u32::MAX;
+
+/// The number of one place among the messages that a source may have in flight: an index for the source's own arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seat(pub(super) u32);
+
+impl Seat {
+    /// `0..capacity` of the inbox.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// All seats of one run of a source.
+#[derive(Debug)]
+pub(super) struct Table {
+    places: Box<[Place]>,
+    /// The last seat that settled and has not been taken, or `NONE`.
+    settled: AtomicU32,
+    /// Whoever waits for a settled seat.
+    waiter: AtomicWaker,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Forks that have not settled.
+    open: AtomicU32,
+    /// The greatest outcome so far, encoded.
+    outcome: AtomicU64,
+    /// The seat that settled before this one.
+    before: AtomicU32,
+}
+
+impl Table {
+    /// A table of `capacity` free seats, at most `u32::MAX - 1` of them.
+    pub(super) fn new(capacity: usize) -> Table {
+        let place = |_| Place { open: AtomicU32::new(0), outcome: AtomicU64::new(0), before: AtomicU32::new(NONE) };
+        Table {
+            places: (0..capacity).map(place).collect(),
+            settled: AtomicU32::new(NONE),
+            waiter: AtomicWaker::default(),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Occupies a free seat with one open fork.
+    pub(super) fn occupy(&self, seat: Seat) {
+        let place = &self.places[seat.index()];
+        place.outcome.store(0, Ordering::Relaxed);
+        // The receipt that carries this seat is handed over through a synchronising queue.
+        place.open.store(1, Ordering::Relaxed);
+    }
+
+    /// One more open fork of an occupied seat.
+    pub(super) fn fork(&self, seat: Seat) {
+        // The caller holds an open fork, so the count cannot reach zero meanwhile.
+        self.places[seat.index()].open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Settles one fork; the last one hands the seat to the source.
+    pub(super) fn settle(&self, seat: Seat, outcome: Outcome) {
+        let place = &self.places[seat.index()];
+        if outcome != Outcome::Ack {
+            place.outcome.fetch_max(outcome.encode(), Ordering::Relaxed);
+        }
+        // Release publishes this fork's outcome, acquire makes every other fork's visible to the last.
+        if place.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.push(seat);
+        }
+    }
+
+    fn push(&self, seat: Seat) {
+        let place = &self.places[seat.index()];
+        let mut head = self.settled.load(Ordering::Relaxed);
+        loop {
+            place.before.store(head, Ordering::Relaxed);
+            match self.settled.compare_exchange_weak(head, seat.0, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(current) => head = current,
+            }
+        }
+        if head == NONE {
+            // Whoever found the stack empty is or will be waiting; later pushes find it woken already.
+            self.waiter.wake();
+        }
+    }
+
+    /// Takes every settled seat in completion order; answers whether there was one.
+    pub(super) fn take(&self, into: &mut Vec<(Seat, Outcome)>) -> bool {
+        let start = into.len();
+        let mut at = self.settled.swap(NONE, Ordering::AcqRel);
+        while at != NONE {
+            let place = &self.places[at as usize];
+            into.push((Seat(at), Outcome::decode(place.outcome.load(Ordering::Relaxed))));
+            at = place.before.load(Ordering::Relaxed);
+        }
+        into[start..].reverse();
+        into.len() > start
+    }
+
+    /// The waiter for settled seats registers here and then takes once more.
+    pub(super) fn waiter(&self) -> &AtomicWaker {
+        &self.waiter
+    }
+}

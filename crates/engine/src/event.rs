@@ -1,0 +1,253 @@
+//! The CloudEvents 1.0 event as the engine carries it.
+//!
+//! Attributes are kept as they were received and the payload is shared bytes that nobody rewrites: the CloudEvents SDK
+//! parses and re-serialises payloads, which changes number spelling and key order and costs six times a lean parse, so it
+//! stands only at the boundary (see [`sdk`]). Short attributes live inline, longer ones behind a reference count.
+
+mod attribute;
+pub mod json;
+pub mod sdk;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+pub use attribute::{Attribute, Name, NameError, Value};
+
+/// A cheaply cloned string: up to 23 bytes inline, longer ones shared.
+pub type Text = smol_str::SmolStr;
+
+/// One CloudEvents 1.0 event.
+///
+/// `id`, `source` and `type` are never empty and `time` is RFC 3339; everything else is as the sender wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    id: Text,
+    source: Text,
+    r#type: Text,
+    subject: Option<Text>,
+    time: Option<Text>,
+    datacontenttype: Option<Text>,
+    dataschema: Option<Text>,
+    extensions: Vec<(Name, Value)>,
+    data: Option<Bytes>,
+}
+
+/// Why something is not a CloudEvent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// A required attribute is absent or empty.
+    #[error("attribute '{0}' is missing or empty; every CloudEvent needs id, source and type")]
+    Missing(&'static str),
+    /// `specversion` is not 1.0.
+    #[error("specversion '{0}' is not supported; send CloudEvents 1.0")]
+    SpecVersion(Text),
+    /// `time` is not RFC 3339.
+    #[error("attribute 'time' is '{0}', which is not an RFC 3339 timestamp such as 2026-11-21T06:58:00Z")]
+    Time(Text),
+    /// An attribute name is not lower-case letters and digits.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The envelope could not be read.
+    #[error("not a CloudEvent in JSON: {0}")]
+    Json(String),
+}
+
+impl Event {
+    /// An event with its three required attributes, none of which may be empty.
+    ///
+    /// # Errors
+    /// [`Invalid::Missing`] names the first one that is empty.
+    pub fn new(id: Text, source: Text, r#type: Text) -> Result<Event, Invalid> {
+        for (name, value) in [("id", &id), ("source", &source), ("type", &r#type)] {
+            if value.is_empty() {
+                return Err(Invalid::Missing(name));
+            }
+        }
+        Ok(Event {
+            id,
+            source,
+            r#type,
+            subject: None,
+            time: None,
+            datacontenttype: None,
+            dataschema: None,
+            extensions: Vec::new(),
+            data: None,
+        })
+    }
+
+    /// The event with this `subject`.
+    #[must_use]
+    pub fn with_subject(mut self, subject: Text) -> Event {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// The event with this `time`, kept in the sender's spelling.
+    ///
+    /// # Errors
+    /// [`Invalid::Time`] when it is not RFC 3339.
+    pub fn with_time(mut self, time: Text) -> Result<Event, Invalid> {
+        if chrono::DateTime::parse_from_rfc3339(&time).is_err() {
+            return Err(Invalid::Time(time));
+        }
+        self.time = Some(time);
+        Ok(self)
+    }
+
+    /// The event with this payload and, where known, its media type.
+    #[must_use]
+    pub fn with_data(mut self, data: Bytes, datacontenttype: Option<Text>) -> Event {
+        self.data = Some(data);
+        self.datacontenttype = datacontenttype;
+        self
+    }
+
+    /// The event with this `datacontenttype`, whether or not it has data.
+    #[must_use]
+    pub fn with_datacontenttype(mut self, datacontenttype: Text) -> Event {
+        self.datacontenttype = Some(datacontenttype);
+        self
+    }
+
+    /// The event with this `dataschema`.
+    #[must_use]
+    pub fn with_dataschema(mut self, dataschema: Text) -> Event {
+        self.dataschema = Some(dataschema);
+        self
+    }
+
+    /// The event with this extension attribute, which replaces one of the same name.
+    #[must_use]
+    pub fn with_extension(mut self, name: Name, value: impl Into<Value>) -> Event {
+        let value = value.into();
+        match self.extensions.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.extensions.push((name, value)),
+        }
+        self
+    }
+
+    /// The event with room for `count` extension attributes, so that adding them allocates once.
+    #[must_use]
+    pub fn with_extension_capacity(mut self, count: usize) -> Event {
+        self.extensions.reserve_exact(count);
+        self
+    }
+
+    /// Sets any attribute from its text, as protocol bindings receive them; core attributes are checked.
+    ///
+    /// # Errors
+    /// What the attribute refuses; an unknown `specversion` too.
+    pub fn set(&mut self, name: &str, value: Text) -> Result<(), Invalid> {
+        match name {
+            "specversion" if value == "1.0" => {}
+            "specversion" => return Err(Invalid::SpecVersion(value)),
+            "id" if value.is_empty() => return Err(Invalid::Missing("id")),
+            "source" if value.is_empty() => return Err(Invalid::Missing("source")),
+            "type" if value.is_empty() => return Err(Invalid::Missing("type")),
+            "id" => self.id = value,
+            "source" => self.source = value,
+            "type" => self.r#type = value,
+            "subject" => self.subject = Some(value),
+            "time" if chrono::DateTime::parse_from_rfc3339(&value).is_err() => return Err(Invalid::Time(value)),
+            "time" => self.time = Some(value),
+            "datacontenttype" => self.datacontenttype = Some(value),
+            "dataschema" => self.dataschema = Some(value),
+            extension => {
+                let name = Name::new(extension)?;
+                match self.extensions.iter_mut().find(|(known, _)| *known == name) {
+                    Some(entry) => entry.1 = Value::String(value),
+                    None => self.extensions.push((name, Value::String(value))),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Identifies the event within its source.
+    #[must_use]
+    pub fn id(&self) -> &Text {
+        &self.id
+    }
+
+    /// The context in which the event happened, a URI reference.
+    #[must_use]
+    pub fn source(&self) -> &Text {
+        &self.source
+    }
+
+    /// The kind of occurrence, in reverse-DNS style.
+    #[must_use]
+    pub fn r#type(&self) -> &Text {
+        &self.r#type
+    }
+
+    /// What within the source the event is about.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Text> {
+        self.subject.as_ref()
+    }
+
+    /// When it happened, RFC 3339 in the sender's spelling.
+    #[must_use]
+    pub fn time(&self) -> Option<&Text> {
+        self.time.as_ref()
+    }
+
+    /// The media type of [`Event::data`].
+    #[must_use]
+    pub fn datacontenttype(&self) -> Option<&Text> {
+        self.datacontenttype.as_ref()
+    }
+
+    /// The schema that the data follows, a URI.
+    #[must_use]
+    pub fn dataschema(&self) -> Option<&Text> {
+        self.dataschema.as_ref()
+    }
+
+    /// The extension attributes in the order in which they were received.
+    #[must_use]
+    pub fn extensions(&self) -> &[(Name, Value)] {
+        &self.extensions
+    }
+
+    /// One extension attribute.
+    #[must_use]
+    pub fn extension(&self, name: &str) -> Option<&Value> {
+        self.extensions.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
+    }
+
+    /// The payload, exactly the bytes that were received.
+    #[must_use]
+    pub fn data(&self) -> Option<&Bytes> {
+        self.data.as_ref()
+    }
+
+    /// Any context attribute in its canonical text form, as filters and templates read it.
+    #[must_use]
+    pub fn attribute(&self, attribute: &Attribute) -> Option<Cow<'_, str>> {
+        let text = match attribute {
+            Attribute::SpecVersion => return Some(Cow::Borrowed("1.0")),
+            Attribute::Id => Some(&self.id),
+            Attribute::Source => Some(&self.source),
+            Attribute::Type => Some(&self.r#type),
+            Attribute::Subject => self.subject.as_ref(),
+            Attribute::Time => self.time.as_ref(),
+            Attribute::DataContentType => self.datacontenttype.as_ref(),
+            Attribute::DataSchema => self.dataschema.as_ref(),
+            Attribute::Extension(name) => return self.extension(name.as_str()).map(Value::text),
+        };
+        text.map(|text| Cow::Borrowed(text.as_str()))
+    }
+
+    /// The key that orders events: `partitionkey` when it is present and not empty.
+    #[must_use]
+    pub fn key(&self) -> Option<Cow<'_, str>> {
+        self.extension("partitionkey").map(Value::text).filter(|key| !key.is_empty())
+    }
+}

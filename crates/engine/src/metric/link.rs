@@ -1,0 +1,76 @@
+//! The state of one adapter's connection, written by the adapter and read by the admin API without waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::event::Text;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// Not connected yet.
+    #[default]
+    Connecting,
+    /// Ready.
+    Connected,
+    /// Lost or refused; the adapter tries again.
+    Disconnected,
+    /// Ended on purpose, or given up until somebody changes something.
+    Stopped,
+}
+
+/// One adapter's report.
+#[derive(Clone, Debug, Default)]
+pub struct Link(Arc<Mutex<LinkReading>>);
+
+/// One reading of a [`Link`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkReading {
+    /// Where the connection stands.
+    pub connection: Connection,
+    /// Connections made so far.
+    pub connects: u64,
+    /// The last error, without credentials; kept after recovery.
+    pub last_error: Option<String>,
+    /// Messages dropped before they were received, by reason.
+    pub dropped: BTreeMap<Text, u64>,
+}
+
+impl Link {
+    /// The connection is ready.
+    pub fn connected(&self) {
+        let mut reading = self.0.lock();
+        reading.connection = Connection::Connected;
+        reading.connects += 1;
+    }
+
+    /// The connection is lost or refused and will be tried again.
+    pub fn disconnected(&self, error: impl Into<String>) {
+        let mut reading = self.0.lock();
+        reading.connection = Connection::Disconnected;
+        reading.last_error = Some(error.into());
+    }
+
+    /// Something failed without changing the connection.
+    pub fn error(&self, error: impl Into<String>) {
+        self.0.lock().last_error = Some(error.into());
+    }
+
+    /// The connection was ended.
+    pub fn stopped(&self) {
+        self.0.lock().connection = Connection::Stopped;
+    }
+
+    /// `count` messages were dropped before they were received.
+    pub fn dropped(&self, reason: &'static str, count: u64) {
+        *self.0.lock().dropped.entry(Text::new_static(reason)).or_default() += count;
+    }
+
+    /// One reading.
+    #[must_use]
+    pub fn read(&self) -> LinkReading {
+        self.0.lock().clone()
+    }
+}

@@ -1,0 +1,22 @@
+//! What an adapter implements: sources, functions, outputs, and the clock.
+//!
+//! Ports have one or two methods, and their errors are decisions that the engine takes. Arrows point here: the engine
+//! knows no adapter. A new connector, binding or runtime is one folder and one line in the root's `builtin.rs`.
+
+mod clock;
+mod function;
+mod output;
+mod source;
+mod stop;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use clock::{Clock, SystemClock};
+pub use function::{Call, Function, StartError, Verdict, Verdicts, Worker};
+pub use output::{Confirm, Output, PublishError};
+pub use source::{Source, SourceError};
+pub use stop::{Shutdown, Stop, Trigger};
+
+/// A future behind a pointer, as trait objects need it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,38 @@
+//! Where messages come from.
+
+use super::{BoxFuture, Shutdown};
+use crate::delivery::Inbox;
+
+/// A connection that receives messages and hands them to the engine as events.
+///
+/// One call of [`Source::run`] is one run with one inbox. The loop every source has, settlements before reading:
+///
+/// ```text
+/// loop biased select {
+///     some pairs of settlements.next()  => acknowledge each seat's message, in as few writes as possible
+///     stop.requested()                  => drop the intake; go on until settlements.next() answers false; flush; end
+///     seats of intake.reserve(n), then what the broker has ready => normalise, seats.deliver / seats.reject
+/// }
+/// ```
+///
+/// A source keeps its broker's positions in an array indexed by [`Seat`](crate::delivery::Seat). It acknowledges on
+/// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. A broker that is away
+/// is no error: the source reports it through its [`Setup`](crate::registry::Setup) and reconnects with back-off.
+pub trait Source: Send {
+    /// Receives until `stop` is requested and everything in flight has settled.
+    ///
+    /// # Errors
+    /// [`SourceError`] when this run cannot go on; what is in flight stays with the broker.
+    fn run<'a>(&'a mut self, inbox: Inbox, stop: Shutdown) -> BoxFuture<'a, Result<(), SourceError>>;
+}
+
+/// Why a run ended; the variant decides what the supervisor does.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Run it again after a back-off.
+    #[error("{0}")]
+    Restart(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// Starting again cannot help: somebody has to change something. The engine goes on without the source and says so.
+    #[error("{0}")]
+    Fatal(String, #[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+}
