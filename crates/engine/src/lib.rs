@@ -6,6 +6,7 @@
 pub mod config;
 pub mod delivery;
 pub mod event;
+pub mod filter;
 pub mod metric;
 pub mod port;
 pub mod registry;

@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::Text;
 
-/// A legal attribute name: one or more lower-case ASCII letters and digits.
+/// A legal name of an extension attribute: one or more lower-case ASCII letters and digits, and no core attribute's name,
+/// so that an event never has two attributes called alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Text);
 
@@ -18,7 +19,10 @@ pub enum NameError {
     /// Nothing, or characters other than `a-z` and `0-9`.
     #[error("'{0}' is no attribute name; use lower-case letters and digits only")]
     Characters(Text),
-    /// `data` and `data_base64` name the payload.
+    /// The name of an attribute that every event knows; [`Attribute::named`] finds those.
+    #[error("'{0}' is a core attribute and cannot be an extension; set it by its own name")]
+    Core(Text),
+    /// `data` names the payload.
     #[error("'{0}' names the payload and cannot be an attribute")]
     Reserved(Text),
 }
@@ -27,13 +31,16 @@ impl Name {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`NameError`] when it has other characters, or names the payload.
+    /// [`NameError`] when it has other characters, or names the payload or a core attribute.
     pub fn new(name: &str) -> Result<Name, NameError> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
             return Err(NameError::Characters(name.into()));
         }
         if name == "data" {
             return Err(NameError::Reserved(name.into()));
+        }
+        if Attribute::core(name).is_some() {
+            return Err(NameError::Core(name.into()));
         }
         Ok(Name(name.into()))
     }
@@ -116,7 +123,15 @@ impl Attribute {
     /// # Errors
     /// [`NameError`] when no attribute can be called so.
     pub fn named(name: &str) -> Result<Attribute, NameError> {
-        Ok(match name {
+        match Attribute::core(name) {
+            Some(attribute) => Ok(attribute),
+            None => Name::new(name).map(Attribute::Extension),
+        }
+    }
+
+    /// The core attribute of this name.
+    fn core(name: &str) -> Option<Attribute> {
+        Some(match name {
             "specversion" => Attribute::SpecVersion,
             "id" => Attribute::Id,
             "source" => Attribute::Source,
@@ -125,7 +140,23 @@ impl Attribute {
             "time" => Attribute::Time,
             "datacontenttype" => Attribute::DataContentType,
             "dataschema" => Attribute::DataSchema,
-            other => Attribute::Extension(Name::new(other)?),
+            _ => return None,
         })
+    }
+
+    /// The attribute's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Attribute::SpecVersion => "specversion",
+            Attribute::Id => "id",
+            Attribute::Source => "source",
+            Attribute::Type => "type",
+            Attribute::Subject => "subject",
+            Attribute::Time => "time",
+            Attribute::DataContentType => "datacontenttype",
+            Attribute::DataSchema => "dataschema",
+            Attribute::Extension(name) => name.as_str(),
+        }
     }
 }
