@@ -3,6 +3,7 @@
 //! What was typed and what it means are two types. Checking is pure and reports every problem at once.
 
 mod diagnostic;
+pub mod plan;
 mod secret;
 mod span;
 mod unit;

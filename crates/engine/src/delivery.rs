@@ -42,11 +42,13 @@
 
 mod inbox;
 mod ledger;
+#[cfg(all(test, tidemill_loom))]
+mod model;
 mod outcome;
 mod receipt;
 mod seat;
 mod sync;
-#[cfg(test)]
+#[cfg(all(test, not(tidemill_loom)))]
 mod tests;
 
 pub use inbox::{Closed, Inbox, Intake, Route, Seats, Settlements, Undecodable};

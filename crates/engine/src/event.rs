@@ -4,6 +4,8 @@
 //! parses and re-serialises payloads, which changes number spelling and key order and costs six times a lean parse, so it
 //! stands only at the boundary (see [`sdk`]). Short attributes live inline, longer ones behind a reference count.
 
+#[cfg(test)]
+mod arbitrary;
 mod attribute;
 pub mod json;
 pub mod sdk;
@@ -39,7 +41,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// A required attribute is absent or empty.
-    #[error("attribute '{0}' is missing or empty; every CloudEvent needs id, source and type")]
+    #[error("attribute '{0}' is missing or empty; every CloudEvent needs specversion, id, source and type")]
     Missing(&'static str),
     /// `specversion` is not 1.0.
     #[error("specversion '{0}' is not supported; send CloudEvents 1.0")]
@@ -53,6 +55,51 @@ pub enum Invalid {
     /// The envelope could not be read.
     #[error("not a CloudEvent in JSON: {0}")]
     Json(String),
+    /// A member of the envelope appears twice.
+    #[error("'{0}' appears twice; send it once")]
+    Duplicate(Text),
+    /// A member that is text by definition is something else.
+    #[error("'{attribute}' is {found}; send it as a string")]
+    NotText {
+        /// Its name.
+        attribute: &'static str,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// An extension attribute is neither text nor a boolean nor an integer.
+    #[error("attribute '{attribute}' is {found}; extension attributes are strings, booleans or integers")]
+    NotScalar {
+        /// Its name.
+        attribute: Name,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// `data` and `data_base64` at once.
+    #[error("the event has both 'data' and 'data_base64'; send one of them")]
+    TwoPayloads,
+    /// `data_base64` does not decode.
+    #[error("'data_base64' is not standard base64 with padding: {0}")]
+    Base64(String),
+    /// `data` is not a string although its media type is not JSON.
+    #[error(
+        "'data' is {found} although datacontenttype '{datacontenttype}' is not JSON; send it as a string, or as data_base64"
+    )]
+    NotEncoded {
+        /// What it is instead.
+        found: &'static str,
+        /// The media type.
+        datacontenttype: Text,
+    },
+}
+
+/// The beginning of a text that somebody sent, for a message that must not grow with it.
+fn excerpt(text: &str) -> Text {
+    const MOST: usize = 120;
+    if text.len() <= MOST {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(MOST);
+    smol_str::format_smolstr!("{}...", &text[..end])
 }
 
 impl Event {
@@ -92,7 +139,7 @@ impl Event {
     /// [`Invalid::Time`] when it is not RFC 3339.
     pub fn with_time(mut self, time: Text) -> Result<Event, Invalid> {
         if chrono::DateTime::parse_from_rfc3339(&time).is_err() {
-            return Err(Invalid::Time(time));
+            return Err(Invalid::Time(excerpt(&time)));
         }
         self.time = Some(time);
         Ok(self)
@@ -145,7 +192,7 @@ impl Event {
     pub fn set(&mut self, name: &str, value: Text) -> Result<(), Invalid> {
         match name {
             "specversion" if value == "1.0" => {}
-            "specversion" => return Err(Invalid::SpecVersion(value)),
+            "specversion" => return Err(Invalid::SpecVersion(excerpt(&value))),
             "id" if value.is_empty() => return Err(Invalid::Missing("id")),
             "source" if value.is_empty() => return Err(Invalid::Missing("source")),
             "type" if value.is_empty() => return Err(Invalid::Missing("type")),
@@ -153,7 +200,9 @@ impl Event {
             "source" => self.source = value,
             "type" => self.r#type = value,
             "subject" => self.subject = Some(value),
-            "time" if chrono::DateTime::parse_from_rfc3339(&value).is_err() => return Err(Invalid::Time(value)),
+            "time" if chrono::DateTime::parse_from_rfc3339(&value).is_err() => {
+                return Err(Invalid::Time(excerpt(&value)));
+            }
             "time" => self.time = Some(value),
             "datacontenttype" => self.datacontenttype = Some(value),
             "dataschema" => self.dataschema = Some(value),

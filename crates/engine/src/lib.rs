@@ -5,8 +5,16 @@
 
 pub mod config;
 pub mod delivery;
+pub mod dispatch;
 pub mod event;
 pub mod filter;
+pub mod invoke;
+pub mod journal;
 pub mod metric;
+pub mod pool;
 pub mod port;
 pub mod registry;
+pub mod reject;
+pub mod retry;
+pub mod router;
+pub mod supervisor;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::Text;
+use super::{Text, excerpt};
 
 /// A legal name of an extension attribute: one or more lower-case ASCII letters and digits, and no core attribute's name,
 /// so that an event never has two attributes called alike.
@@ -34,7 +34,7 @@ impl Name {
     /// [`NameError`] when it has other characters, or names the payload or a core attribute.
     pub fn new(name: &str) -> Result<Name, NameError> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-            return Err(NameError::Characters(name.into()));
+            return Err(NameError::Characters(excerpt(name)));
         }
         if name == "data" {
             return Err(NameError::Reserved(name.into()));

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use crate::event::Text;
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Connection {
     /// Not connected yet.
     #[default]

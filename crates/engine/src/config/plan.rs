@@ -1,0 +1,86 @@
+//! What a configuration means, checked as a whole: plain data that the supervisor builds from.
+//!
+//! Names have become places in these lists, defaults are filled in, and nothing here can be wrong any more.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::event::Text;
+use crate::filter::Filter;
+use crate::pool::Limits;
+use crate::registry::{FunctionPlan, OutputPlan, SourcePlan};
+use crate::retry::Policy;
+
+/// Everything that one engine runs.
+pub struct Plan {
+    /// The stem of the first path.
+    pub name: Text,
+    /// Where messages come from.
+    pub sources: Vec<Source>,
+    /// What judges events.
+    pub functions: Vec<Function>,
+    /// Where results go.
+    pub outputs: Vec<Output>,
+    /// Which events concern which rules.
+    pub triggers: Vec<Trigger>,
+    /// The state folder as written; `None` leaves it to the host.
+    pub state: Option<PathBuf>,
+}
+
+/// One source.
+pub struct Source {
+    /// Its name.
+    pub name: Text,
+    /// Messages in flight at most.
+    pub seats: usize,
+    /// What its kind made of its options.
+    pub plan: Box<dyn SourcePlan>,
+}
+
+/// One function.
+pub struct Function {
+    /// Its name.
+    pub name: Text,
+    /// Workers at least and at most.
+    pub workers: Limits,
+    /// Calls that one worker runs at once.
+    pub concurrency: usize,
+    /// What its kind made of its options.
+    pub plan: Box<dyn FunctionPlan>,
+}
+
+/// One output.
+pub struct Output {
+    /// Its name.
+    pub name: Text,
+    /// What its kind made of its options.
+    pub plan: Box<dyn OutputPlan>,
+}
+
+/// One trigger.
+pub struct Trigger {
+    /// Its name.
+    pub name: Text,
+    /// Places in [`Plan::sources`].
+    pub sources: Vec<usize>,
+    /// Which events belong to it; `None` for all.
+    pub filter: Option<Filter>,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+pub struct Rule {
+    /// Its name within the trigger.
+    pub name: Text,
+    /// Which of the trigger's events match; `None` for all.
+    pub filter: Option<Filter>,
+    /// A place in [`Plan::functions`]; without one the event itself is the result.
+    pub function: Option<usize>,
+    /// Places in [`Plan::outputs`]; every result goes to each.
+    pub outputs: Vec<usize>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// When what failed is tried again.
+    pub retry: Policy,
+}

@@ -1,0 +1,131 @@
+//! Deliveries of one rule, from the router's hand-over to their settlement.
+//!
+//! One task owns every delivery of its rule: the event, the receipt, the attempts and the stage it is in. Workers only
+//! borrow the event and send a verdict back, so a worker that dies loses nothing, and the task's own table is the exact
+//! count of what is in flight. Everything moves in batches of whatever is ready.
+//!
+//! ```text
+//! router --Arrival--> Line --Job--> pool --Finished--> Line --publish--> outputs --confirm--> Line --settle--> receipt
+//!                        ^------ due again (retry) -----'                                       '--spent--> rejects
+//! ```
+
+mod books;
+mod delivery;
+mod line;
+mod publish;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use books::{Books, DropReason, Reading};
+pub use line::{Line, Options};
+
+use crate::delivery::Receipt;
+use crate::event::{Event, Text};
+use crate::invoke::Failure;
+use crate::port::Verdict;
+
+/// An event on its way to one rule, with the duty to settle it.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The event, shared with the message's other deliveries.
+    pub event: Arc<Event>,
+    /// This delivery's fork.
+    pub receipt: Receipt,
+}
+
+/// Where a rule's deliveries are handed over. Never waits: what is under way is bounded by the sources' seats.
+#[derive(Clone, Debug)]
+pub struct Feed(mpsc::UnboundedSender<Message>);
+
+impl Feed {
+    /// Hands a batch over. When the line is gone, dropping the receipts says so to the source.
+    pub fn send(&self, batch: Vec<Arrival>) {
+        drop(self.0.send(Message::Arrived(batch)));
+    }
+
+    /// Gives everything back to the sources, for the end of the grace time; answers how many deliveries that were.
+    pub async fn hand_back(&self) -> usize {
+        let (answer, handed) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message::HandBack(answer)));
+        handed.await.unwrap_or(0)
+    }
+}
+
+/// What a line is told.
+#[derive(Debug)]
+enum Message {
+    Arrived(Vec<Arrival>),
+    Finished(Vec<Finished>),
+    Kept(Vec<Key>),
+    HandBack(tokio::sync::oneshot::Sender<usize>),
+}
+
+/// One delivery in its line's table. The serial tells a late answer from one for the slot's next owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    slot: usize,
+    serial: u64,
+}
+
+/// The answer to one [`Job`].
+#[derive(Debug)]
+pub(crate) struct Finished {
+    key: Key,
+    verdict: Result<Verdict, Failure>,
+}
+
+/// One call that a pool owes a line.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The event to judge.
+    pub(crate) event: Arc<Event>,
+    /// 1 for the first attempt.
+    pub(crate) attempt: u32,
+    /// On whose behalf.
+    pub(crate) caller: Arc<Caller>,
+    key: Key,
+    answered: bool,
+}
+
+/// What all jobs of a line have in common.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// `trigger/rule`.
+    pub(crate) rule: Text,
+    /// How long a call may take.
+    pub(crate) timeout: Duration,
+    answers: mpsc::UnboundedSender<Message>,
+}
+
+impl Job {
+    /// Ends the job; the answer is sent with [`Caller::answer`].
+    pub(crate) fn finish(mut self, verdict: Result<Verdict, Failure>) -> (Arc<Caller>, Finished) {
+        self.answered = true;
+        (Arc::clone(&self.caller), Finished { key: self.key, verdict })
+    }
+}
+
+impl Caller {
+    /// Sends a batch of answers.
+    pub(crate) fn answer(&self, batch: Vec<Finished>) {
+        drop(self.answers.send(Message::Finished(batch)));
+    }
+
+    /// Says that these deliveries' last records are durable.
+    pub(crate) fn kept(&self, batch: Vec<Key>) {
+        drop(self.answers.send(Message::Kept(batch)));
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.caller.answer(vec![Finished { key: self.key, verdict: Err(Failure::Lost) }]);
+        }
+    }
+}

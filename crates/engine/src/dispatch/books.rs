@@ -1,0 +1,92 @@
+//! The books of one rule: where every delivery of it is.
+//!
+//! The line's task keeps the figures and, at the end of each turn, puts a copy where anybody can read it without waiting
+//! for the task. `in_flight` is the size of the task's table, so the conservation law can be wrong and is worth checking.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+/// Why a delivery was given up; each is counted by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// Every attempt failed; kept in the rejects.
+    Exhausted,
+    /// The function or an output refused it for good; kept in the rejects.
+    Rejected,
+    /// The function did not want it.
+    Function,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [DropReason; 3] = [DropReason::Exhausted, DropReason::Rejected, DropReason::Function];
+
+    /// Its name in figures.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::Exhausted => "exhausted",
+            DropReason::Rejected => "rejected",
+            DropReason::Function => "function",
+        }
+    }
+}
+
+/// One rule's figures since the engine started, in deliveries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Books {
+    /// Taken over from the router.
+    pub matched: u64,
+    /// Ended well.
+    pub done: u64,
+    /// Given up, by [`DropReason`] in the order of [`DropReason::ALL`].
+    pub dropped: [u64; 3],
+    /// Left with the source when the engine ended.
+    pub handed_back: u64,
+    /// In the line's table now.
+    pub in_flight: u64,
+    /// Calls and publishes that failed.
+    pub failed_attempts: u64,
+}
+
+impl Books {
+    /// Whether matched = done + dropped + handed back + in flight.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.matched == self.done + self.dropped.iter().sum::<u64>() + self.handed_back + self.in_flight
+    }
+}
+
+/// Where a line leaves its books for readers.
+#[derive(Clone, Debug, Default)]
+pub struct Reading(Arc<Mutex<Published>>);
+
+#[derive(Debug, Default)]
+struct Published {
+    books: Books,
+    last_error: Option<String>,
+}
+
+impl Reading {
+    pub(super) fn publish(&self, books: &Books, error: &mut Option<String>) {
+        let mut published = self.0.lock();
+        published.books = *books;
+        if error.is_some() {
+            published.last_error = error.take();
+        }
+    }
+
+    /// The books at the end of the line's last turn.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.0.lock().books
+    }
+
+    /// The last failure of a call or a publish.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.0.lock().last_error.clone()
+    }
+}

@@ -1,0 +1,121 @@
+//! One delivery and the table that owns a line's deliveries.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::publish::Confirmations;
+use super::{Arrival, Key};
+use crate::delivery::{Outcome, Receipt};
+use crate::event::Event;
+use crate::port::{Confirm, PublishError};
+
+/// An event on its way through one rule: the unit that is retried and settled.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) event: Arc<Event>,
+    receipt: Receipt,
+    /// Attempts of the present stage that have begun.
+    pub(super) attempts: u32,
+    pub(super) stage: Stage,
+}
+
+/// What is owed next. A failure repeats its own stage only.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The function has to judge the event.
+    Call,
+    /// These results are not confirmed.
+    Publish(Pending),
+    /// Given up; settled once the record is durable.
+    Keep(super::DropReason),
+}
+
+/// What a publishing delivery waits for.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    /// Confirmations under way.
+    pub(super) awaited: usize,
+    /// Results whose outputs refused them for now.
+    pub(super) failed: Vec<Unconfirmed>,
+    /// The output and the error that decide; one that is final outranks one that may pass.
+    pub(super) error: Option<(usize, PublishError)>,
+}
+
+impl Pending {
+    /// Takes one result's confirmation, known or awaited.
+    pub(super) fn add(&mut self, awaited: &mut Confirmations, key: Key, result: Unconfirmed, confirm: Confirm) {
+        match confirm {
+            Confirm::Now(outcome) => self.note(result, outcome),
+            Confirm::Later(confirm) => {
+                self.awaited += 1;
+                awaited.add(key, result, confirm);
+            }
+        }
+    }
+
+    /// Takes what an output said of one result.
+    pub(super) fn note(&mut self, result: Unconfirmed, outcome: Result<(), PublishError>) {
+        let Err(error) = outcome else { return };
+        let decides = match (&self.error, &error) {
+            (None, _) => true,
+            (Some((_, PublishError::Retry { .. })), PublishError::Reject { .. }) => true,
+            (Some(_), _) => false,
+        };
+        if decides {
+            self.error = Some((result.output, error));
+        }
+        self.failed.push(result);
+    }
+}
+
+/// One result that one output has not confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct Unconfirmed {
+    pub(super) event: Arc<Event>,
+    /// The output's place in the rule's list.
+    pub(super) output: usize,
+}
+
+/// The deliveries of one line.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: Slab<(u64, Delivery)>,
+    serial: u64,
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
+        self.serial += 1;
+        let delivery = Delivery { event: arrival.event, receipt: arrival.receipt, attempts: 0, stage: Stage::Call };
+        Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
+    }
+
+    /// The delivery, unless it has ended.
+    pub(super) fn get(&mut self, key: Key) -> Option<&mut Delivery> {
+        self.slots.get_mut(key.slot).filter(|(serial, _)| *serial == key.serial).map(|(_, delivery)| delivery)
+    }
+
+    /// Ends the delivery; answers whether it was there.
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
+        let there = self.get(key).is_some();
+        if there {
+            let (_, delivery) = self.slots.remove(key.slot);
+            delivery.receipt.settle(outcome);
+        }
+        there
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Ends every delivery.
+    pub(super) fn settle_all(&mut self, outcome: Outcome) -> usize {
+        let count = self.slots.len();
+        for (_, delivery) in self.slots.drain() {
+            delivery.receipt.settle(outcome);
+        }
+        count
+    }
+}

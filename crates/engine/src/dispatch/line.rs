@@ -1,0 +1,308 @@
+//! The task that owns one rule's deliveries.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::books::{Books, DropReason, Reading};
+use super::delivery::{Stage, Table, Unconfirmed};
+use super::publish::{Confirmations, Confirmed};
+use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
+use crate::delivery::Outcome;
+use crate::event::{Event, Text};
+use crate::invoke::Failure;
+use crate::pool::Pool;
+use crate::port::{Confirm, Output, PublishError, Verdict};
+use crate::reject::{Rejected, Rejects};
+use crate::retry::Policy;
+
+/// Messages that one turn takes at most; each is a batch already.
+const TURN: usize = 64;
+
+/// What a rule's line is made of.
+pub struct Options {
+    /// `trigger/rule`.
+    pub rule: Text,
+    /// The function's name and pool; without one the event itself is the result.
+    pub function: Option<(Text, Pool)>,
+    /// Names and bindings of the rule's outputs; every result goes to each.
+    pub outputs: Vec<(Text, Arc<dyn Output>)>,
+    /// When what failed is tried again.
+    pub retry: Policy,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// Where what is given up is kept.
+    pub rejects: Rejects,
+}
+
+/// One rule's deliveries, owned by one task.
+pub struct Line {
+    options: Options,
+    caller: Arc<Caller>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    table: Table,
+    confirmations: Confirmations,
+    /// Failed deliveries by the time of their next attempt.
+    waiting: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// Jobs of the present turn.
+    jobs: Vec<Job>,
+    books: Books,
+    last_error: Option<String>,
+    reading: Reading,
+    random: fastrand::Rng,
+}
+
+impl Line {
+    /// A line, where to hand deliveries over, and where to read its books.
+    #[must_use]
+    pub fn new(options: Options) -> (Feed, Reading, Line) {
+        let (sender, messages) = mpsc::unbounded_channel();
+        let caller = Caller { rule: options.rule.clone(), timeout: options.timeout, answers: sender.clone() };
+        let line = Line {
+            options,
+            caller: Arc::new(caller),
+            messages,
+            table: Table::default(),
+            confirmations: Confirmations::default(),
+            waiting: BinaryHeap::new(),
+            jobs: Vec::new(),
+            books: Books::default(),
+            last_error: None,
+            reading: Reading::default(),
+            random: fastrand::Rng::new(),
+        };
+        (Feed(sender), line.reading.clone(), line)
+    }
+
+    /// Serves until everything is handed back.
+    pub async fn run(mut self) {
+        let mut messages = Vec::with_capacity(TURN);
+        let mut confirmed = Vec::new();
+        loop {
+            let due = self.waiting.peek().map(|Reverse((due, _))| *due);
+            tokio::select! {
+                biased;
+                () = self.confirmations.next(&mut confirmed), if !self.confirmations.is_empty() => {}
+                _ = self.messages.recv_many(&mut messages, TURN) => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+            // A flood of confirmations must not keep the messages waiting.
+            while messages.len() < TURN
+                && let Ok(message) = self.messages.try_recv()
+            {
+                messages.push(message);
+            }
+            for confirmed in confirmed.drain(..) {
+                self.confirmed(confirmed);
+            }
+            for message in messages.drain(..) {
+                match message {
+                    Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
+                    Message::Finished(batch) => batch.into_iter().for_each(|answer| self.finished(answer)),
+                    Message::Kept(keys) => keys.into_iter().for_each(|key| self.kept(key)),
+                    Message::HandBack(answer) => {
+                        // Whoever asked may have stopped waiting.
+                        let _ = answer.send(self.hand_back());
+                        return;
+                    }
+                }
+            }
+            self.wake_due();
+            self.end_turn();
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        self.books.matched += 1;
+        let key = self.table.insert(arrival);
+        self.attempt(key);
+    }
+
+    /// Begins the next attempt of whatever the delivery owes.
+    fn attempt(&mut self, key: Key) {
+        let Some(delivery) = self.table.get(key) else { return };
+        delivery.attempts += 1;
+        let event = Arc::clone(&delivery.event);
+        match &mut delivery.stage {
+            Stage::Call if self.options.function.is_some() => {
+                let attempt = delivery.attempts;
+                let caller = Arc::clone(&self.caller);
+                self.jobs.push(Job { event, attempt, caller, key, answered: false });
+            }
+            Stage::Call => {
+                let results = (0..self.options.outputs.len())
+                    .map(|output| Unconfirmed { event: Arc::clone(&event), output })
+                    .collect();
+                self.publish(key, results);
+            }
+            Stage::Publish(pending) => {
+                let failed = std::mem::take(&mut pending.failed);
+                self.publish(key, failed);
+            }
+            Stage::Keep(_) => {}
+        }
+    }
+
+    fn finished(&mut self, answer: Finished) {
+        let Finished { key, verdict } = answer;
+        match verdict {
+            Ok(Verdict::Done(results)) if results.is_empty() || self.options.outputs.is_empty() => self.done(key),
+            Ok(Verdict::Done(results)) => self.publish_results(key, results),
+            Ok(Verdict::Retry { after, error }) => self.failed(key, after, error),
+            Ok(Verdict::Reject { reason }) => self.give_up(key, DropReason::Rejected, reason),
+            Ok(Verdict::Drop) => {
+                if self.table.settle(key, Outcome::Ack) {
+                    self.books.dropped[DropReason::Function as usize] += 1;
+                }
+            }
+            Err(failure) => self.failed(key, None, self.describe(&failure)),
+        }
+    }
+
+    fn describe(&self, failure: &Failure) -> String {
+        let name = self.options.function.as_ref().map_or("", |(name, _)| name.as_str());
+        format!("function '{name}': {failure}")
+    }
+
+    /// Publishes a call's results; those that are confirmed at once cost no allocation.
+    fn publish_results(&mut self, key: Key, results: Vec<Event>) {
+        let Some(delivery) = self.table.get(key) else { return };
+        delivery.attempts = 1;
+        let mut pending = super::delivery::Pending::default();
+        for event in results {
+            let mut shared = None;
+            for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
+                let confirm = binding.publish(&event);
+                if let Confirm::Now(Ok(())) = confirm {
+                    continue;
+                }
+                let event = Arc::clone(shared.get_or_insert_with(|| Arc::new(event.clone())));
+                pending.add(&mut self.confirmations, key, Unconfirmed { event, output }, confirm);
+            }
+        }
+        delivery.stage = Stage::Publish(pending);
+        self.review(key);
+    }
+
+    /// Publishes results again, or for the first time the event of a rule without a function.
+    fn publish(&mut self, key: Key, results: Vec<Unconfirmed>) {
+        let Some(delivery) = self.table.get(key) else { return };
+        let mut pending = super::delivery::Pending::default();
+        for result in results {
+            if let Some((_, binding)) = self.options.outputs.get(result.output) {
+                let confirm = binding.publish(&result.event);
+                pending.add(&mut self.confirmations, key, result, confirm);
+            }
+        }
+        delivery.stage = Stage::Publish(pending);
+        self.review(key);
+    }
+
+    fn confirmed(&mut self, confirmed: Confirmed) {
+        let Some(delivery) = self.table.get(confirmed.key) else { return };
+        if let Stage::Publish(pending) = &mut delivery.stage {
+            pending.awaited -= 1;
+            pending.note(confirmed.result, confirmed.outcome);
+        }
+        self.review(confirmed.key);
+    }
+
+    /// Moves a publishing delivery on once no confirmation is awaited.
+    fn review(&mut self, key: Key) {
+        let Some(delivery) = self.table.get(key) else { return };
+        let Stage::Publish(pending) = &mut delivery.stage else { return };
+        if pending.awaited > 0 {
+            return;
+        }
+        match pending.error.take() {
+            None => self.done(key),
+            Some((output, error)) => {
+                let name = self.options.outputs.get(output).map_or("", |(name, _)| name.as_str());
+                let sentence = format!("output '{name}': {error}");
+                match error {
+                    PublishError::Retry { after, .. } => self.failed(key, after, sentence),
+                    PublishError::Reject { .. } => self.give_up(key, DropReason::Rejected, sentence),
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, key: Key) {
+        if self.table.settle(key, Outcome::Ack) {
+            self.books.done += 1;
+        }
+    }
+
+    fn failed(&mut self, key: Key, wish: Option<Duration>, error: String) {
+        let Some(delivery) = self.table.get(key) else { return };
+        self.books.failed_attempts += 1;
+        match self.options.retry.next(delivery.attempts, wish, self.random.f64()) {
+            Some(delay) => {
+                self.last_error = Some(error);
+                self.waiting.push(Reverse((Instant::now() + delay, key)));
+            }
+            None => self.give_up(key, DropReason::Exhausted, error),
+        }
+    }
+
+    /// Puts the delivery on record; it settles when the record is durable.
+    fn give_up(&mut self, key: Key, reason: DropReason, message: String) {
+        let Some(delivery) = self.table.get(key) else { return };
+        let rejected = Rejected {
+            reason,
+            rule: self.options.rule.clone(),
+            function: self.options.function.as_ref().map(|(name, _)| name.clone()),
+            attempts: delivery.attempts,
+            message: message.clone(),
+            event: Arc::clone(&delivery.event),
+        };
+        delivery.stage = Stage::Keep(reason);
+        self.last_error = Some(message);
+        self.options.rejects.delivery(&rejected, Arc::clone(&self.caller), key);
+    }
+
+    fn kept(&mut self, key: Key) {
+        let Some(delivery) = self.table.get(key) else { return };
+        if let Stage::Keep(reason) = delivery.stage
+            && self.table.settle(key, Outcome::Ack)
+        {
+            self.books.dropped[reason as usize] += 1;
+        }
+    }
+
+    fn wake_due(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some(Reverse((due, key))) = self.waiting.peek().copied()
+            && due <= now
+        {
+            self.waiting.pop();
+            self.attempt(key);
+        }
+    }
+
+    fn end_turn(&mut self) {
+        if let (Some((_, pool)), false) = (&self.options.function, self.jobs.is_empty()) {
+            pool.submit(&mut self.jobs);
+        }
+        self.publish_books();
+    }
+
+    fn publish_books(&mut self) {
+        self.books.in_flight = self.table.len() as u64;
+        self.reading.publish(&self.books, &mut self.last_error);
+    }
+
+    fn hand_back(&mut self) -> usize {
+        let handed = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
+        self.books.handed_back += handed as u64;
+        self.publish_books();
+        handed
+    }
+}

@@ -1,0 +1,175 @@
+//! The workers of one function.
+//!
+//! Jobs wait in one queue per function and workers take them. A worker takes as many as it expects to finish within
+//! [`GRAB`], so that quick functions move in batches and no event waits in a busy worker's hands while another is idle.
+//! The size follows the work: an arrival that finds nobody idle starts workers up to the maximum, and workers that have
+//! been idle for [`Options::idle_after`] stop down to the minimum, never with an event in their hands.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use crate::dispatch::Job;
+use crate::event::Text;
+use crate::invoke::Turns;
+use crate::port::Function;
+use queue::Queue;
+use worker::Crew;
+
+/// How much work one worker takes at a time.
+pub const GRAB: Duration = Duration::from_micros(100);
+
+/// The longest pause between two attempts to start a worker.
+const START_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The bounds of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Workers that are kept when there is no work.
+    pub min: usize,
+    /// Workers at most, at least 1.
+    pub max: usize,
+}
+
+/// What a pool is made of.
+pub struct Options {
+    /// The function's name.
+    pub name: Text,
+    /// What starts workers.
+    pub function: Arc<dyn Function>,
+    /// Its first bounds.
+    pub limits: Limits,
+    /// Calls that one worker runs at once, at least 1.
+    pub concurrency: usize,
+    /// How long a worker above the minimum may be idle.
+    pub idle_after: Duration,
+    /// The right to run on a thread, shared by all pools.
+    pub turns: Arc<Turns>,
+}
+
+/// A handle to one function's workers.
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    options: Options,
+    queue: Queue,
+    crew: Crew,
+}
+
+/// One reading of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// Running workers.
+    pub workers: usize,
+    /// Of those, the ones with an event in their hands.
+    pub busy: usize,
+    /// Events that wait for a worker.
+    pub queued: usize,
+    /// Workers started since the engine began.
+    pub started: u64,
+    /// Why the last worker did not start, until one does.
+    pub start_error: Option<String>,
+}
+
+impl Pool {
+    /// A pool without workers; [`Pool::run`] brings it to life.
+    #[must_use]
+    pub fn new(options: Options) -> Pool {
+        let queue = Queue::new(options.limits);
+        Pool(Arc::new(Shared { options, queue, crew: Crew::default() }))
+    }
+
+    /// Puts a batch in the queue and leaves `jobs` empty. Never waits: what is under way is bounded by the seats.
+    pub(crate) fn submit(&self, jobs: &mut Vec<Job>) {
+        self.0.queue.submit(jobs, self.0.crew.len());
+    }
+
+    /// Changes the bounds while running. Workers above a lower maximum finish what they hold.
+    pub fn resize(&self, limits: Limits) {
+        self.0.queue.resize(limits);
+    }
+
+    /// Tells every worker to end once its hands are empty; jobs that wait stay waiting.
+    pub fn close(&self) {
+        self.0.queue.resize(Limits { min: 0, max: 0 });
+        self.0.crew.retire(0, |_| true);
+        self.0.queue.wake_all();
+    }
+
+    /// One reading; never waits.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let (queued, start_error) = self.0.queue.read();
+        let (workers, busy, started) = self.0.crew.read();
+        Reading { workers, busy, queued, started, start_error }
+    }
+
+    /// Keeps the pool at the size that its work asks for, until the future is dropped.
+    pub async fn run(self) {
+        let shared = &self.0;
+        let sweep = shared.options.idle_after.max(Duration::from_millis(6)) / 6;
+        let mut failures = 0u32;
+        loop {
+            tokio::select! {
+                () = shared.queue.change() => {}
+                () = sleep(sweep) => shared.retire_idle(),
+            }
+            shared.retire_excess();
+            while shared.wants_worker() {
+                match worker::start(shared).await {
+                    Ok(()) => {
+                        failures = 0;
+                        shared.queue.started(None);
+                    }
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        let pause = pause(failures);
+                        let name = &shared.options.name;
+                        warn!(function = %name, ?pause, "worker did not start: {error}");
+                        shared.queue.started(Some(error.to_string()));
+                        sleep(pause).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Doubles from 100 ms, with up to a quarter of jitter, capped.
+fn pause(failures: u32) -> Duration {
+    let longest = Duration::from_millis(100).saturating_mul(1 << failures.saturating_sub(1).min(10));
+    longest.min(START_PAUSE_MAX).mul_f64(0.75 + 0.25 * fastrand::f64())
+}
+
+impl Shared {
+    fn wants_worker(&self) -> bool {
+        let limits = self.queue.limits();
+        let workers = self.crew.len();
+        // A worker that is idle or about to be takes what waits.
+        workers < limits.min || (workers < limits.max && self.queue.waits() && self.crew.all_busy())
+    }
+
+    fn retire_idle(&self) {
+        let Some(before) = Instant::now().checked_sub(self.options.idle_after) else { return };
+        let min = self.queue.limits().min;
+        if self.crew.retire(min, |worker| worker.idle_since().is_some_and(|since| since <= before)) > 0 {
+            info!(function = %self.options.name, workers = self.crew.len(), "idle workers stop");
+            self.queue.wake_all();
+        }
+    }
+
+    fn retire_excess(&self) {
+        if self.crew.retire(self.queue.limits().max, |_| true) > 0 {
+            self.queue.wake_all();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Finding the rules that may match without asking each of them.
+//!
+//! A rule that pins attributes to exact values is filed under one of them; for an event, one look-up per attribute in use
+//! gives the candidates, which are then matched in full. Rules that pin nothing are always candidates. Only configured
+//! values are stored, so a quick hash without a random seed cannot be flooded.
+
+use rustc_hash::FxHashMap;
+
+use super::Trigger;
+use crate::event::{Attribute, Event, Text};
+use crate::filter::Filter;
+
+/// Where a rule stands: its trigger and its place there.
+type Place = (usize, usize);
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pinned: Vec<(Attribute, FxHashMap<Text, Vec<Place>>)>,
+    others: Vec<Place>,
+}
+
+impl Index {
+    pub(super) fn new(triggers: &[Trigger]) -> Index {
+        let mut index = Index::default();
+        for (at, trigger) in triggers.iter().enumerate() {
+            for (number, (filter, _)) in trigger.rules.iter().enumerate() {
+                let filters = filter.iter().chain(&trigger.filter);
+                let mut pins: Vec<_> = filters.flat_map(Filter::pinned).collect();
+                // An attribute that others are filed under already costs no further look-up.
+                let known = pins.iter().position(|(name, _)| index.pinned.iter().any(|(pinned, _)| pinned == *name));
+                match (known, pins.is_empty()) {
+                    (_, true) => index.others.push((at, number)),
+                    (known, false) => index.file(pins.swap_remove(known.unwrap_or(0)), (at, number)),
+                }
+            }
+        }
+        index
+    }
+
+    fn file(&mut self, (attribute, value): (&Attribute, &str), place: Place) {
+        let known = self.pinned.iter().position(|(name, _)| name == attribute);
+        let at = known.unwrap_or_else(|| {
+            self.pinned.push((attribute.clone(), FxHashMap::default()));
+            self.pinned.len() - 1
+        });
+        self.pinned[at].1.entry(value.into()).or_default().push(place);
+    }
+
+    /// Appends every rule that may match.
+    pub(super) fn candidates(&self, event: &Event, into: &mut Vec<Place>) {
+        for (attribute, values) in &self.pinned {
+            if let Some(places) = event.attribute(attribute).and_then(|value| values.get(value.as_ref())) {
+                into.extend_from_slice(places);
+            }
+        }
+        into.extend_from_slice(&self.others);
+    }
+}

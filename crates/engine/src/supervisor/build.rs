@@ -1,0 +1,224 @@
+//! Putting an engine together from its plan.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::runs::Runs;
+use super::{Engine, Host, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use crate::config::plan::{self, Plan};
+use crate::delivery::{Ledger, Route};
+use crate::dispatch::{Feed, Line, Options as LineOptions};
+use crate::event::Text;
+use crate::filter::Filter;
+use crate::invoke::Turns;
+use crate::journal::{Journal, Policy};
+use crate::metric::{Link, Page};
+use crate::pool::{Options as PoolOptions, Pool};
+use crate::port::{Output, Shutdown};
+use crate::registry::{OpenError, Setup};
+use crate::reject::Rejects;
+use crate::router::{Router, Tally, Trigger};
+
+/// One trigger's parts, from which every source that feeds it makes its own router.
+#[derive(Clone)]
+struct Wiring {
+    sources: Vec<usize>,
+    filter: Option<Filter>,
+    rules: Vec<(Option<Filter>, Feed)>,
+    tally: Arc<Tally>,
+}
+
+impl Engine {
+    /// Builds everything and starts reading, on the current runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] when something on this machine is missing; nothing keeps running then.
+    pub async fn start(plan: Plan, host: Host) -> Result<Engine, StartError> {
+        let page = Page::default();
+        let rejects_link = Link::default();
+        let (rejects, rejects_task) = open_rejects(&host, &rejects_link)?;
+        let setup = |name: &Text, seats: usize, link: &Link| Setup {
+            name: name.clone(),
+            instance: host.instance.clone(),
+            seats,
+            state: Some(host.state.clone()),
+            clock: Arc::clone(&host.clock),
+            link: link.clone(),
+            page: page.clone(),
+        };
+        let mut tasks = Tasks { rejects: Some(rejects_task), ..Tasks::default() };
+        let outputs = open_outputs(plan.outputs, &setup)?;
+        let pools = open_pools(plan.functions, &host, &setup)?;
+        let sources = open_sources(plan.sources, &setup)?;
+
+        for (_, pool) in &pools {
+            tasks.pools.spawn(pool.clone().run());
+        }
+        let (rules, wirings) = start_lines(&plan.triggers, &pools, &outputs, &rejects, &mut tasks);
+        let triggers = plan
+            .triggers
+            .iter()
+            .zip(&wirings)
+            .map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally)));
+        let triggers = triggers.collect();
+        let sources = sources
+            .into_iter()
+            .enumerate()
+            .map(|(at, opened)| {
+                let wirings = wirings.iter().filter(|wiring| wiring.sources.contains(&at)).cloned().collect();
+                start_source(opened, wirings, rejects.clone())
+            })
+            .collect();
+        Ok(Engine {
+            name: plan.name,
+            host,
+            began: Instant::now(),
+            sources,
+            triggers,
+            rules,
+            pools,
+            outputs,
+            rejects: rejects_link,
+            page,
+            draining: AtomicBool::new(false),
+            tasks: Mutex::new(tasks),
+        })
+    }
+}
+
+fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartError {
+    let name = name.clone();
+    move |error| StartError { kind, name, error }
+}
+
+fn open_rejects(host: &Host, link: &Link) -> Result<(Rejects, tokio::task::JoinHandle<()>), StartError> {
+    let path = host.state.join("rejects.jsonl");
+    let journal = Journal::open(&path, Policy::default(), link.clone())
+        .map_err(failed("state", &Text::new_static("rejects.jsonl")))?;
+    Ok(Rejects::start(journal, Arc::clone(&host.clock), link.clone()))
+}
+
+fn open_outputs(
+    outputs: Vec<plan::Output>,
+    setup: &impl Fn(&Text, usize, &Link) -> Setup,
+) -> Result<Vec<RunningOutput>, StartError> {
+    let open = |output: plan::Output| {
+        let link = Link::default();
+        let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
+        Ok(RunningOutput { name: output.name, link, binding: Arc::from(binding) })
+    };
+    outputs.into_iter().map(open).collect()
+}
+
+fn open_pools(
+    functions: Vec<plan::Function>,
+    host: &Host,
+    setup: &impl Fn(&Text, usize, &Link) -> Setup,
+) -> Result<Vec<(Text, Pool)>, StartError> {
+    let turns = Arc::new(Turns::new(host.turns));
+    let open = |function: plan::Function| {
+        let opened = function
+            .plan
+            .open(setup(&function.name, 0, &Link::default()))
+            .map_err(failed("function", &function.name))?;
+        let pool = Pool::new(PoolOptions {
+            name: function.name.clone(),
+            function: Arc::from(opened),
+            limits: function.workers,
+            concurrency: function.concurrency,
+            idle_after: host.idle_after,
+            turns: Arc::clone(&turns),
+        });
+        Ok((function.name, pool))
+    };
+    functions.into_iter().map(open).collect()
+}
+
+struct OpenedSource {
+    name: Text,
+    seats: usize,
+    link: Link,
+    source: Box<dyn crate::port::Source>,
+}
+
+fn open_sources(
+    sources: Vec<plan::Source>,
+    setup: &impl Fn(&Text, usize, &Link) -> Setup,
+) -> Result<Vec<OpenedSource>, StartError> {
+    let open = |source: plan::Source| {
+        let link = Link::default();
+        let opened =
+            source.plan.open(setup(&source.name, source.seats, &link)).map_err(failed("source", &source.name))?;
+        Ok(OpenedSource { name: source.name, seats: source.seats, link, source: opened })
+    };
+    sources.into_iter().map(open).collect()
+}
+
+fn start_lines(
+    triggers: &[plan::Trigger],
+    pools: &[(Text, Pool)],
+    outputs: &[RunningOutput],
+    rejects: &Rejects,
+    tasks: &mut Tasks,
+) -> (Vec<RunningRule>, Vec<Wiring>) {
+    let mut running = Vec::new();
+    let mut wirings = Vec::new();
+    for (at, trigger) in triggers.iter().enumerate() {
+        let mut rules = Vec::new();
+        for (number, rule) in trigger.rules.iter().enumerate() {
+            let name = Text::from(format!("{}/{}", trigger.name, rule.name));
+            let binding = |place: &usize| {
+                let output = &outputs[*place];
+                (output.name.clone(), Arc::clone(&output.binding) as Arc<dyn Output>)
+            };
+            let (feed, reading, line) = Line::new(LineOptions {
+                rule: name.clone(),
+                function: rule.function.map(|place| pools[place].clone()),
+                outputs: rule.outputs.iter().map(binding).collect(),
+                retry: rule.retry.clone(),
+                timeout: rule.timeout,
+                rejects: rejects.clone(),
+            });
+            tasks.lines.spawn(line.run());
+            rules.push((rule.filter.clone(), feed.clone()));
+            running.push(RunningRule { name, place: (at, number), feed, reading });
+        }
+        let tally = Arc::new(Tally::new(rules.len()));
+        wirings.push(Wiring { sources: trigger.sources.clone(), filter: trigger.filter.clone(), rules, tally });
+    }
+    (running, wirings)
+}
+
+fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) -> RunningSource {
+    let (stop, shutdown) = Shutdown::channel();
+    let ledger = Ledger::default();
+    let name = opened.name.clone();
+    let route = move || -> Box<dyn Route> {
+        let trigger = |wiring: &Wiring| Trigger {
+            filter: wiring.filter.clone(),
+            rules: wiring.rules.clone(),
+            tally: Arc::clone(&wiring.tally),
+        };
+        Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
+    };
+    let runs = Runs {
+        name: opened.name.clone(),
+        source: opened.source,
+        seats: opened.seats,
+        ledger: ledger.clone(),
+        link: opened.link.clone(),
+        stop: shutdown,
+        route: Box::new(route),
+    };
+    RunningSource {
+        name: opened.name,
+        seats: opened.seats,
+        ledger,
+        link: opened.link,
+        stop,
+        task: Mutex::new(Some(tokio::spawn(runs.serve()))),
+    }
+}

@@ -1,0 +1,130 @@
+//! The engine's own metric families in Prometheus' text format. All of them begin with `tidemill_`, which no user metric
+//! may, so that the two can be told apart.
+
+use std::fmt::Write;
+
+use super::status::Status;
+use crate::metric::Connection;
+
+/// Appends families; one row is the labels, already rendered, and the value.
+struct Families(String);
+
+impl Families {
+    fn add(&mut self, name: &str, kind: &str, help: &str, rows: impl IntoIterator<Item = (String, f64)>) {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return;
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in rows {
+            let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+        }
+    }
+}
+
+/// The families of one reading.
+pub(super) fn render(status: &Status) -> String {
+    let mut families = Families(String::with_capacity(4096));
+    sources(&mut families, status);
+    rules(&mut families, status);
+    pools(&mut families, status);
+    let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
+    families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
+    let uptime = [(String::new(), status.uptime_seconds)];
+    families.add("tidemill_uptime_seconds", "gauge", "Time since the engine started.", uptime);
+    families.0
+}
+
+fn sources(families: &mut Families, status: &Status) {
+    let rows = |value: fn(&super::SourceStatus) -> u64| {
+        let row = move |(name, source): (&crate::event::Text, &super::SourceStatus)| {
+            (format!("source=\"{}\"", escape(name)), value(source) as f64)
+        };
+        status.sources.iter().map(row).collect::<Vec<_>>()
+    };
+    let counters: [(&str, &str, fn(&super::SourceStatus) -> u64); 5] = [
+        ("tidemill_source_received_total", "Messages received.", |source| source.received),
+        ("tidemill_source_settled_total", "Messages acknowledged.", |source| source.settled),
+        ("tidemill_source_rejected_total", "Messages that could not be decoded.", |source| source.rejected),
+        ("tidemill_source_handed_back_total", "Messages left with the broker.", |source| source.handed_back),
+        ("tidemill_source_connects_total", "Connections made.", |source| source.connects),
+    ];
+    for (name, help, value) in counters {
+        families.add(name, "counter", help, rows(value));
+    }
+    families.add("tidemill_source_in_flight", "gauge", "Messages in flight.", rows(|source| source.in_flight));
+    families.add(
+        "tidemill_source_seats",
+        "gauge",
+        "Messages that may be in flight.",
+        rows(|source| source.seats as u64),
+    );
+    let connected = rows(|source| u64::from(source.connection == Connection::Connected));
+    families.add("tidemill_source_connected", "gauge", "Whether the source is connected.", connected);
+    let dropped = status.sources.iter().flat_map(|(name, source)| {
+        let row = move |(reason, count): (&crate::event::Text, &u64)| {
+            (format!("source=\"{}\",reason=\"{}\"", escape(name), escape(reason)), *count as f64)
+        };
+        source.dropped.iter().map(row)
+    });
+    let help = "Messages dropped before they were received.";
+    families.add("tidemill_source_dropped_total", "counter", help, dropped);
+}
+
+fn rules(families: &mut Families, status: &Status) {
+    let rows = |value: fn(&super::RuleStatus) -> u64| {
+        let row = move |(name, rule): (&crate::event::Text, &super::RuleStatus)| {
+            (format!("rule=\"{}\"", escape(name)), value(rule) as f64)
+        };
+        status.rules.iter().map(row).collect::<Vec<_>>()
+    };
+    let counters: [(&str, &str, fn(&super::RuleStatus) -> u64); 5] = [
+        ("tidemill_rule_matched_total", "Deliveries taken over.", |rule| rule.matched),
+        ("tidemill_rule_done_total", "Deliveries that ended well.", |rule| rule.done),
+        ("tidemill_rule_handed_back_total", "Deliveries left with their source.", |rule| rule.handed_back),
+        ("tidemill_rule_failed_attempts_total", "Calls and publishes that failed.", |rule| rule.failed_attempts),
+        ("tidemill_rule_filtered_total", "Events of the trigger that the rule's filter refused.", |rule| rule.filtered),
+    ];
+    for (name, help, value) in counters {
+        families.add(name, "counter", help, rows(value));
+    }
+    families.add("tidemill_rule_in_flight", "gauge", "Deliveries in flight.", rows(|rule| rule.in_flight));
+    let dropped = status.rules.iter().flat_map(|(name, rule)| {
+        let row = move |(reason, count): (&&str, &u64)| {
+            (format!("rule=\"{}\",reason=\"{reason}\"", escape(name)), *count as f64)
+        };
+        rule.dropped.iter().map(row)
+    });
+    families.add("tidemill_rule_dropped_total", "counter", "Deliveries given up, by reason.", dropped);
+    let unmatched = status
+        .triggers
+        .iter()
+        .map(|(name, trigger)| (format!("trigger=\"{}\"", escape(name)), trigger.unmatched as f64));
+    let help = "Events of the trigger that matched no rule.";
+    families.add("tidemill_trigger_unmatched_total", "counter", help, unmatched);
+}
+
+fn pools(families: &mut Families, status: &Status) {
+    let rows = |value: fn(&crate::pool::Reading) -> u64| {
+        let row = move |(name, pool): (&crate::event::Text, &crate::pool::Reading)| {
+            (format!("function=\"{}\"", escape(name)), value(pool) as f64)
+        };
+        status.pools.iter().map(row).collect::<Vec<_>>()
+    };
+    families.add("tidemill_pool_workers", "gauge", "Running workers.", rows(|pool| pool.workers as u64));
+    families.add(
+        "tidemill_pool_busy_workers",
+        "gauge",
+        "Workers with an event in hand.",
+        rows(|pool| pool.busy as u64),
+    );
+    families.add("tidemill_pool_queued", "gauge", "Events that wait for a worker.", rows(|pool| pool.queued as u64));
+    let help = "Workers started.";
+    families.add("tidemill_pool_started_workers_total", "counter", help, rows(|pool| pool.started));
+}
+
+/// A label's value as the text format wants it.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,178 @@
+//! What a running engine says of itself: the same figures behind `/v1/status` and `/metrics`.
+//!
+//! Every part is one consistent reading that its owner has published, so the identities of the conservation law hold in
+//! each answer, and no part of the engine has to answer for it to be read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+
+use super::{Engine, exposition};
+use crate::dispatch::DropReason;
+use crate::event::Text;
+use crate::metric::{Connection, LinkReading};
+use crate::pool;
+
+/// One reading of the whole engine.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The plan's name.
+    pub name: Text,
+    /// This engine's instance id.
+    pub instance: Text,
+    /// Whether the engine is ending.
+    pub draining: bool,
+    /// Since the start.
+    pub uptime_seconds: f64,
+    /// By name.
+    pub sources: BTreeMap<Text, SourceStatus>,
+    /// By name.
+    pub triggers: BTreeMap<Text, TriggerStatus>,
+    /// By `trigger/rule`.
+    pub rules: BTreeMap<Text, RuleStatus>,
+    /// By function.
+    pub pools: BTreeMap<Text, pool::Reading>,
+    /// By name.
+    pub outputs: BTreeMap<Text, OutputStatus>,
+    /// Why rejects could not be written, the last time they could not.
+    pub rejects_error: Option<String>,
+}
+
+/// One source, in messages.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words are defined once, in delivery::Books and metric::LinkReading")]
+pub struct SourceStatus {
+    pub received: u64,
+    pub settled: u64,
+    pub rejected: u64,
+    pub handed_back: u64,
+    pub in_flight: u64,
+    pub seats: usize,
+    pub connection: Connection,
+    pub connects: u64,
+    pub last_error: Option<String>,
+    pub dropped: BTreeMap<Text, u64>,
+}
+
+/// One trigger, in events.
+#[derive(Clone, Debug, Serialize)]
+pub struct TriggerStatus {
+    /// Passed the trigger's filter.
+    pub offered: u64,
+    /// Of those, matched by no rule.
+    pub unmatched: u64,
+}
+
+/// One rule, in deliveries.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words are defined once, in dispatch::Books")]
+pub struct RuleStatus {
+    pub matched: u64,
+    pub recovered: u64,
+    pub replayed: u64,
+    pub looped: u64,
+    pub done: u64,
+    pub dead_lettered: u64,
+    pub dropped: BTreeMap<&'static str, u64>,
+    pub handed_back: u64,
+    pub parked: u64,
+    pub in_flight: u64,
+    pub filtered: u64,
+    pub failed_attempts: u64,
+    pub last_error: Option<String>,
+}
+
+/// One output's connection.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words are defined once, in metric::LinkReading")]
+pub struct OutputStatus {
+    pub connection: Connection,
+    pub last_error: Option<String>,
+    pub dropped: BTreeMap<Text, u64>,
+}
+
+impl Engine {
+    /// One reading of everything; never waits for any part of the engine.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let tallies: Vec<_> = self.triggers.iter().map(|(name, tally)| (name, tally.read())).collect();
+        let rule = |rule: &super::RunningRule| {
+            let books = rule.reading.books();
+            let (trigger, number) = rule.place;
+            RuleStatus {
+                matched: books.matched,
+                recovered: 0,
+                replayed: 0,
+                looped: 0,
+                done: books.done,
+                dead_lettered: 0,
+                dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(books.dropped).collect(),
+                handed_back: books.handed_back,
+                parked: 0,
+                in_flight: books.in_flight,
+                filtered: tallies[trigger].1.filtered[number],
+                failed_attempts: books.failed_attempts,
+                last_error: rule.reading.last_error(),
+            }
+        };
+        let trigger =
+            |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
+        Status {
+            name: self.name.clone(),
+            instance: self.host.instance.clone(),
+            draining: self.draining.load(Ordering::Relaxed),
+            uptime_seconds: self.began.elapsed().as_secs_f64(),
+            sources: self.sources.iter().map(|source| (source.name.clone(), source.status())).collect(),
+            triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
+            rules: self.rules.iter().map(|running| (running.name.clone(), rule(running))).collect(),
+            pools: self.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
+            outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
+            rejects_error: self.rejects.read().last_error,
+        }
+    }
+
+    /// Whether every source is connected and the engine is not ending.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+            && self.sources.iter().all(|source| source.link.read().connection == Connection::Connected)
+    }
+
+    /// The page behind `/metrics`: the engine's own families unless `engine` is false, then the outputs'.
+    #[must_use]
+    pub fn metrics(&self, engine: bool) -> String {
+        let mut page = if engine { exposition::render(&self.status()) } else { String::new() };
+        page.push_str(&self.page.render());
+        page
+    }
+}
+
+impl super::RunningSource {
+    fn status(&self) -> SourceStatus {
+        let books = self.ledger.read();
+        let link = self.link.read();
+        SourceStatus {
+            received: books.received,
+            settled: books.settled,
+            rejected: books.rejected,
+            handed_back: books.handed_back,
+            in_flight: books.in_flight,
+            seats: self.seats,
+            connection: link.connection,
+            connects: link.connects,
+            last_error: link.last_error,
+            dropped: link.dropped,
+        }
+    }
+}
+
+impl From<LinkReading> for OutputStatus {
+    fn from(link: LinkReading) -> OutputStatus {
+        OutputStatus { connection: link.connection, last_error: link.last_error, dropped: link.dropped }
+    }
+}
