@@ -1,1 +1,5 @@
 //! Tidemill.
+
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod vehicle;

@@ -22,9 +22,7 @@ use violation::Violation;
 fn over_rust_files(rule: impl Fn(&tree::File) -> Vec<Violation>) {
     let files = tree::rust_files();
     assert!(
-        files
-            .iter()
-            .any(|file| file.path.ends_with("crates/engine/src/lib.rs")),
+        files.iter().any(|file| file.path.ends_with("crates/engine/src/lib.rs")),
         "the walk did not find the engine: the rule would pass on an empty tree"
     );
     violation::none_in(files.iter().flat_map(rule));
@@ -68,11 +66,7 @@ fn no_file_uses_a_crate_its_package_must_not_know() {
 #[test]
 fn no_dependency_points_the_wrong_way() {
     let manifests = tree::manifests();
-    assert!(
-        manifests.len() >= 7,
-        "the walk found {} manifests only",
-        manifests.len()
-    );
+    assert!(manifests.len() >= 7, "the walk found {} manifests only", manifests.len());
     violation::none_in(manifests.iter().flat_map(arrows::of_manifest));
 }
 
@@ -86,9 +80,6 @@ fn every_relative_link_resolves() {
 #[test]
 fn nothing_banned_is_locked() {
     let (lock, deny) = (tree::file("Cargo.lock"), tree::file("deny.toml"));
-    assert!(
-        lockfile::bans(&deny).len() >= 5,
-        "the list of bans was not read"
-    );
+    assert!(lockfile::bans(&deny).len() >= 5, "the list of bans was not read");
     violation::none_in(lockfile::check(&lock, &deny));
 }

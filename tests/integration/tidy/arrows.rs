@@ -83,13 +83,7 @@ const PACKAGES: &[Package] = &[
         tests_know: &["tidemill-testkit"],
         not_from_outside: &[],
     },
-    Package {
-        name: "tidemill-testkit",
-        folder: "tests/testkit/",
-        knows: &[],
-        tests_know: &[],
-        not_from_outside: &[],
-    },
+    Package { name: "tidemill-testkit", folder: "tests/testkit/", knows: &[], tests_know: &[], not_from_outside: &[] },
     Package {
         name: "tidemill",
         folder: "",
@@ -117,17 +111,11 @@ const ALIASES: [(&str, &str); 6] = [
 
 /// A dependency's package name, whatever alias it is written under.
 fn package_name(alias: &str) -> &str {
-    ALIASES
-        .iter()
-        .find(|(short, _)| *short == alias)
-        .map_or(alias, |(_, name)| name)
+    ALIASES.iter().find(|(short, _)| *short == alias).map_or(alias, |(_, name)| name)
 }
 
 fn is_of_a_family(name: &str, families: &[&str]) -> bool {
-    families.iter().any(|family| {
-        name.strip_prefix(family)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    })
+    families.iter().any(|family| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
 }
 
 fn is_ours(name: &str) -> bool {
@@ -136,14 +124,8 @@ fn is_ours(name: &str) -> bool {
 
 /// Every dependency table of a `Cargo.toml`, also those below `[target]`.
 pub(super) fn of_manifest(manifest: &File) -> Vec<Violation> {
-    let document: toml::Table = manifest
-        .text
-        .parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", manifest.path));
-    let Some(name) = document
-        .get("package")
-        .and_then(|package| package.get("name"))
-    else {
+    let document: toml::Table = manifest.text.parse().unwrap_or_else(|error| panic!("{}: {error}", manifest.path));
+    let Some(name) = document.get("package").and_then(|package| package.get("name")) else {
         return Vec::new();
     };
     let name = name.as_str().expect("a package name is a string");
@@ -186,31 +168,21 @@ fn dependencies(document: &toml::Table) -> Vec<(String, String)> {
 fn refusal(package: &Package, table: &str, dependency: &str) -> Option<String> {
     let name = package.name;
     if is_of_a_family(dependency, package.not_from_outside) {
-        return Some(format!(
-            "`{name}` must not know `{dependency}`; that is an adapter's business"
-        ));
+        return Some(format!("`{name}` must not know `{dependency}`; that is an adapter's business"));
     }
     if !is_ours(dependency) || package.knows.contains(&dependency) {
         return None;
     }
     if package.tests_know.contains(&dependency) {
         let only_tests = table == "dev-dependencies";
-        return (!only_tests)
-            .then(|| format!("only the tests of `{name}` may know `{dependency}`"));
+        return (!only_tests).then(|| format!("only the tests of `{name}` may know `{dependency}`"));
     }
-    Some(format!(
-        "`{name}` must not know `{dependency}`; arrows point at the engine"
-    ))
+    Some(format!("`{name}` must not know `{dependency}`; arrows point at the engine"))
 }
 
 fn line_naming(text: &str, dependency: &str) -> usize {
-    let alias = ALIASES
-        .iter()
-        .find(|(_, name)| *name == dependency)
-        .map(|(short, _)| *short);
-    let names_it = |line: &str| {
-        line.starts_with(dependency) || alias.is_some_and(|alias| line.starts_with(alias))
-    };
+    let alias = ALIASES.iter().find(|(_, name)| *name == dependency).map(|(short, _)| *short);
+    let names_it = |line: &str| line.starts_with(dependency) || alias.is_some_and(|alias| line.starts_with(alias));
     text.lines().position(names_it).map_or(1, |at| at + 1)
 }
 
@@ -221,9 +193,7 @@ pub(super) fn of_uses(file: &File) -> Vec<Violation> {
         .iter()
         .find(|package| file.path.starts_with(package.folder))
         .expect("the root package takes every path");
-    let is_test = ["/tests/", "/benches/", "/tests.rs"]
-        .iter()
-        .any(|part| file.path.contains(part))
+    let is_test = ["/tests/", "/benches/", "/tests.rs"].iter().any(|part| file.path.contains(part))
         || file.path.starts_with("tests/")
         || file.path.starts_with("benches/");
     let mut found = Vec::new();
@@ -241,11 +211,7 @@ pub(super) fn of_uses(file: &File) -> Vec<Violation> {
                 || is_ours(&name) && !package.knows.contains(&name.as_str());
             if forbidden {
                 let what = format!("`{}` must not use `{first}` here", package.name);
-                found.push(Violation::new(
-                    &file.path,
-                    run[at].span().start().line,
-                    what,
-                ));
+                found.push(Violation::new(&file.path, run[at].span().start().line, what));
             }
         }
     });
@@ -258,18 +224,12 @@ fn first_of_a_path(run: &[TokenTree], at: usize) -> Option<String> {
     let TokenTree::Ident(name) = &run[at] else {
         return None;
     };
-    let colons = |tokens: &[TokenTree]| matches!(tokens, [a, b] if syntax::is_punct(a, ':') && syntax::is_punct(b, ':'));
+    let colons =
+        |tokens: &[TokenTree]| matches!(tokens, [a, b] if syntax::is_punct(a, ':') && syntax::is_punct(b, ':'));
     let followed = run.get(at + 1..at + 3).is_some_and(colons);
     let preceded = at >= 2 && colons(&run[at - 2..at]);
-    let rooted = preceded
-        && !matches!(
-            at.checked_sub(3).map(|i| &run[i]),
-            Some(TokenTree::Ident(_))
-        );
-    let imported = at > 0
-        && ["use", "crate"]
-            .iter()
-            .any(|word| syntax::is_ident(&run[at - 1], word));
+    let rooted = preceded && !matches!(at.checked_sub(3).map(|i| &run[i]), Some(TokenTree::Ident(_)));
+    let imported = at > 0 && ["use", "crate"].iter().any(|word| syntax::is_ident(&run[at - 1], word));
     ((followed && (!preceded || rooted)) || imported).then(|| name.to_string())
 }
 

@@ -22,27 +22,19 @@ pub(super) fn check(file: &File) -> Vec<Violation> {
             let [name, bang, proc_macro2::TokenTree::Group(group)] = window else {
                 continue;
             };
-            if syntax::is_ident(name, "cfg")
-                && syntax::is_punct(bang, '!')
-                && names_a_feature(group.stream())
-            {
+            if syntax::is_ident(name, "cfg") && syntax::is_punct(bang, '!') && names_a_feature(group.stream()) {
                 lines.push(name.span().start().line);
             }
         }
     });
     let what = "`cfg(feature)` belongs in a crate's `lib.rs` or in `src/builtin.rs`; leave out a whole module there";
-    lines
-        .into_iter()
-        .map(|line| Violation::new(&file.path, line, what))
-        .collect()
+    lines.into_iter().map(|line| Violation::new(&file.path, line, what)).collect()
 }
 
 fn names_a_feature(tokens: proc_macro2::TokenStream) -> bool {
     let mut named = false;
     syntax::each_run(tokens, &mut |run| {
-        named |= run
-            .windows(2)
-            .any(|pair| syntax::is_ident(&pair[0], "feature") && syntax::is_punct(&pair[1], '='));
+        named |= run.windows(2).any(|pair| syntax::is_ident(&pair[0], "feature") && syntax::is_punct(&pair[1], '='));
     });
     named
 }
@@ -62,11 +54,7 @@ mod tests {
     #[test]
     fn a_feature_in_the_middle_of_the_code_is_refused() {
         for text in BAD {
-            assert_eq!(
-                check(&File::sample("crates/bindings/src/prometheus.rs", text)).len(),
-                1,
-                "{text}"
-            );
+            assert_eq!(check(&File::sample("crates/bindings/src/prometheus.rs", text)).len(), 1, "{text}");
         }
     }
 
@@ -80,12 +68,6 @@ mod tests {
 
     #[test]
     fn other_conditions_pass() {
-        assert_eq!(
-            check(&File::sample(
-                "a.rs",
-                "#[cfg(test)]\nmod tests {}\n#[cfg(loom)]\nmod l {}\n"
-            )),
-            []
-        );
+        assert_eq!(check(&File::sample("a.rs", "#[cfg(test)]\nmod tests {}\n#[cfg(loom)]\nmod l {}\n")), []);
     }
 }

@@ -16,9 +16,8 @@ pub(super) fn of_file(file: &File) -> Vec<Violation> {
     if lines <= FILE_LINES_MAX {
         return Vec::new();
     }
-    let what = format!(
-        "{lines} lines, {FILE_LINES_MAX} at most; move its tests or one of its nouns to a file of its own"
-    );
+    let what =
+        format!("{lines} lines, {FILE_LINES_MAX} at most; move its tests or one of its nouns to a file of its own");
     vec![Violation::new(&file.path, FILE_LINES_MAX + 1, what)]
 }
 
@@ -41,9 +40,8 @@ pub(super) fn of_functions(file: &File) -> Vec<Violation> {
             };
             let lines = last - first + 1;
             if lines > FUNCTION_LINES_MAX {
-                let what = format!(
-                    "`{name}` has {lines} lines, {FUNCTION_LINES_MAX} at most; give a part of it a name"
-                );
+                let what =
+                    format!("`{name}` has {lines} lines, {FUNCTION_LINES_MAX} at most; give a part of it a name");
                 found.push(Violation::new(&file.path, first, what));
             }
         }
@@ -54,9 +52,7 @@ pub(super) fn of_functions(file: &File) -> Vec<Violation> {
 /// The line of the closing brace that follows a signature, or `None` for a function without a body.
 fn last_line_of_body(after_name: &[TokenTree]) -> Option<usize> {
     after_name.iter().find_map(|token| match token {
-        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-            Some(Some(group.span_close().end().line))
-        }
+        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => Some(Some(group.span_close().end().line)),
         token if syntax::is_punct(token, ';') => Some(None),
         _ => None,
     })?
@@ -67,10 +63,7 @@ mod tests {
     use super::*;
 
     fn function_of(lines: usize) -> String {
-        format!(
-            "/// Docs are free.\nfn long() {{\n{}}}\n",
-            "    work();\n".repeat(lines - 2)
-        )
+        format!("/// Docs are free.\nfn long() {{\n{}}}\n", "    work();\n".repeat(lines - 2))
     }
 
     #[test]
@@ -85,31 +78,20 @@ mod tests {
         let found = of_functions(&File::sample("a.rs", &function_of(71)));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].line, 2);
-        assert!(
-            found[0].what.contains("`long` has 71 lines"),
-            "{}",
-            found[0].what
-        );
+        assert!(found[0].what.contains("`long` has 71 lines"), "{}", found[0].what);
     }
 
     #[test]
     fn functions_in_impls_traits_and_macros_count() {
         for outer in ["impl A", "trait A", "mod a", "proptest!"] {
             let text = format!("{outer} {{\n{}\n}}\n", function_of(80));
-            assert_eq!(
-                of_functions(&File::sample("a.rs", &text)).len(),
-                1,
-                "{outer}"
-            );
+            assert_eq!(of_functions(&File::sample("a.rs", &text)).len(), 1, "{outer}");
         }
     }
 
     #[test]
     fn a_signature_without_a_body_is_no_function() {
-        let text = format!(
-            "trait A {{ fn a(&self); }}\nstruct B {{\n{}}}\n",
-            "    // field\n".repeat(90)
-        );
+        let text = format!("trait A {{ fn a(&self); }}\nstruct B {{\n{}}}\n", "    // field\n".repeat(90));
         assert_eq!(of_functions(&File::sample("a.rs", &text)), []);
     }
 }

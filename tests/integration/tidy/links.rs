@@ -29,9 +29,7 @@ pub(super) fn check(page: &File, root: &Path) -> Vec<Violation> {
 fn problem(target: &str, own_text: &str, folder: &Path) -> Option<String> {
     let (file, fragment) = target.split_once('#').unwrap_or((target, ""));
     if file.starts_with('/') {
-        return Some(format!(
-            "`{target}` is absolute; link relative to this page"
-        ));
+        return Some(format!("`{target}` is absolute; link relative to this page"));
     }
     let path = folder.join(file);
     if !file.is_empty() && !path.exists() {
@@ -40,11 +38,8 @@ fn problem(target: &str, own_text: &str, folder: &Path) -> Option<String> {
     if fragment.is_empty() || !(file.is_empty() || file.ends_with(".md")) {
         return None;
     }
-    let text = if file.is_empty() {
-        own_text.to_owned()
-    } else {
-        std::fs::read_to_string(path).expect("a page is UTF-8")
-    };
+    let text =
+        if file.is_empty() { own_text.to_owned() } else { std::fs::read_to_string(path).expect("a page is UTF-8") };
     let known = headings(&text).any(|heading| anchor(heading) == fragment);
     (!known).then(|| format!("`{target}` names no heading"))
 }
@@ -68,12 +63,8 @@ fn headings(text: &str) -> impl Iterator<Item = &str> {
 
 /// The fragment under which the common forges show a heading.
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.flat_map(char::to_lowercase)
-        .map(|c| if c == ' ' { '-' } else { c })
-        .collect()
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 /// `[text](target)`, `![image](target)` and `[name]: target`, outside code.
@@ -85,19 +76,13 @@ fn links(text: &str) -> Vec<Link> {
         while let Some(at) = rest.find("](") {
             rest = &rest[at + 2..];
             let end = rest.find([')', ' ']).unwrap_or(rest.len());
-            found.push(Link {
-                target: rest[..end].to_owned(),
-                line,
-            });
+            found.push(Link { target: rest[..end].to_owned(), line });
         }
         if text.starts_with('[')
             && let Some((_, target)) = text.split_once("]: ")
             && let Some(target) = target.split_whitespace().next()
         {
-            found.push(Link {
-                target: target.to_owned(),
-                line,
-            });
+            found.push(Link { target: target.to_owned(), line });
         }
     }
     found
@@ -127,22 +112,13 @@ mod tests {
         assert_eq!(broken("![x](gone.png \"title\") and [y](../gone.rs)\n"), 2);
         assert_eq!(broken("[x]: gone.md\n"), 1);
         assert_eq!(broken("[x](/docs/other.md)\n"), 1);
-        assert_eq!(
-            broken("[x](other.md#two) [y](other.md#not-a-heading) [z](#none)\n"),
-            3
-        );
+        assert_eq!(broken("[x](other.md#two) [y](other.md#not-a-heading) [z](#none)\n"), 3);
     }
 
     #[test]
     fn a_link_that_leads_somewhere_passes() {
-        assert_eq!(
-            broken("# Here\n[a](other.md#one) [b](other.md#a-b-c) [c](#here) [d](code.rs#L3)\n"),
-            0
-        );
-        assert_eq!(
-            broken("[a](https://example.org/x) `[b](gone.md)`\n```\n[c](gone.md)\n```\n"),
-            0
-        );
+        assert_eq!(broken("# Here\n[a](other.md#one) [b](other.md#a-b-c) [c](#here) [d](code.rs#L3)\n"), 0);
+        assert_eq!(broken("[a](https://example.org/x) `[b](gone.md)`\n```\n[c](gone.md)\n```\n"), 0);
         assert_eq!(broken("[a](../docs)\n[b]: other.md\n"), 0);
     }
 

@@ -14,27 +14,17 @@ const MODULES: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "mis
 /// is free.
 pub(super) fn check(file: &File) -> Vec<Violation> {
     let mut found = Vec::new();
-    if let Some(stem) = file
-        .path
-        .rsplit('/')
-        .next()
-        .and_then(|name| name.strip_suffix(".rs"))
+    if let Some(stem) = file.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs"))
         && MODULES.contains(&stem)
     {
-        found.push(Violation::new(
-            &file.path,
-            1,
-            format!("`{stem}` names no noun of the domain; find the noun"),
-        ));
+        found.push(Violation::new(&file.path, 1, format!("`{stem}` names no noun of the domain; find the noun")));
     }
     syntax::each_run(syntax::tokens(file), &mut |run| {
         for pair in run.windows(2) {
             let [keyword, TokenTree::Ident(name)] = pair else {
                 continue;
             };
-            let defines_type = ["struct", "enum", "trait", "type"]
-                .iter()
-                .any(|word| syntax::is_ident(keyword, word));
+            let defines_type = ["struct", "enum", "trait", "type"].iter().any(|word| syntax::is_ident(keyword, word));
             let defines_module = syntax::is_ident(keyword, "mod");
             let text = name.to_string();
             if defines_type && TYPE_ENDINGS.iter().any(|ending| text.ends_with(ending))
@@ -63,10 +53,7 @@ mod tests {
         ] {
             assert_eq!(check(&File::sample("a.rs", text)).len(), 1, "{text}");
         }
-        assert_eq!(
-            check(&File::sample("crates/engine/src/util.rs", "fn a() {}")).len(),
-            1
-        );
+        assert_eq!(check(&File::sample("crates/engine/src/util.rs", "fn a() {}")).len(), 1);
     }
 
     #[test]

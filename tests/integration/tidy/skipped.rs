@@ -10,20 +10,12 @@ pub(super) fn check(file: &File) -> Vec<Violation> {
     let mut found = Vec::new();
     syntax::each_attribute(syntax::tokens(file), &mut |content, line| {
         let mut ignores = false;
-        let is_doc = content
-            .clone()
-            .into_iter()
-            .next()
-            .is_some_and(|first| syntax::is_ident(&first, "doc"));
+        let is_doc = content.clone().into_iter().next().is_some_and(|first| syntax::is_ident(&first, "doc"));
         syntax::each_run(content, &mut |run| {
             ignores |= run.iter().any(|token| syntax::is_ident(token, "ignore"));
         });
         if ignores && !is_doc {
-            found.push(Violation::new(
-                &file.path,
-                line,
-                "`#[ignore]` skips a test; mend it or delete it",
-            ));
+            found.push(Violation::new(&file.path, line, "`#[ignore]` skips a test; mend it or delete it"));
         }
     });
     found
@@ -35,11 +27,7 @@ mod tests {
 
     #[test]
     fn a_skipped_test_is_refused() {
-        for attribute in [
-            "#[ignore]",
-            "#[ignore = \"flaky\"]",
-            "#[cfg_attr(windows, ignore)]",
-        ] {
+        for attribute in ["#[ignore]", "#[ignore = \"flaky\"]", "#[cfg_attr(windows, ignore)]"] {
             let text = format!("#[test]\n{attribute}\nfn a() {{}}\n");
             assert_eq!(check(&File::sample("a.rs", &text)).len(), 1, "{attribute}");
         }
@@ -47,12 +35,6 @@ mod tests {
 
     #[test]
     fn the_word_alone_passes() {
-        assert_eq!(
-            check(&File::sample(
-                "a.rs",
-                "//! Say ignore.\n/// ignore\nfn ignore() { let ignore = 1; }\n"
-            )),
-            []
-        );
+        assert_eq!(check(&File::sample("a.rs", "//! Say ignore.\n/// ignore\nfn ignore() { let ignore = 1; }\n")), []);
     }
 }

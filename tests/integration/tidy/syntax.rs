@@ -12,9 +12,7 @@ pub(super) fn parse(file: &File) -> syn::File {
 
 /// All tokens of a file.
 pub(super) fn tokens(file: &File) -> TokenStream {
-    file.text
-        .parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", file.path))
+    file.text.parse().unwrap_or_else(|error| panic!("{}: {error}", file.path))
 }
 
 /// Calls `see` with every run of sibling tokens, outermost first, so that a rule can look for a
@@ -61,10 +59,7 @@ pub(super) fn is_punct(token: &TokenTree, mark: char) -> bool {
 
 #[test]
 fn attributes_are_seen_at_any_depth_and_not_in_strings() {
-    let file = File::sample(
-        "a.rs",
-        "#![outer]\n/// doc\nfn f() {\n    m! { #[inner] x }\n    let _ = \"#[no]\";\n}\n",
-    );
+    let file = File::sample("a.rs", "#![outer]\n/// doc\nfn f() {\n    m! { #[inner] x }\n    let _ = \"#[no]\";\n}\n");
     let mut seen = Vec::new();
     each_attribute(tokens(&file), &mut |content, line| {
         seen.push((content.to_string(), line));

@@ -14,10 +14,7 @@ pub(super) struct File {
 impl File {
     /// A file that exists only in a test of a rule.
     pub(super) fn sample(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 }
 
@@ -32,12 +29,8 @@ pub(super) fn root() -> PathBuf {
 
 /// One file by its path from the root.
 pub(super) fn file(path: &str) -> File {
-    let text =
-        fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    File {
-        path: path.to_owned(),
-        text,
-    }
+    let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    File { path: path.to_owned(), text }
 }
 
 /// Every Rust file, in a stable order.
@@ -73,9 +66,7 @@ fn collect(root: &Path, folder: &Path, ending: &str, into: &mut Vec<File>) {
                 collect(root, &path, ending, into);
             }
         } else if name.ends_with(ending) {
-            let relative = path
-                .strip_prefix(root)
-                .expect("the walk starts at the root");
+            let relative = path.strip_prefix(root).expect("the walk starts at the root");
             into.push(File {
                 path: relative.to_string_lossy().replace('\\', "/"),
                 text: fs::read_to_string(&path).expect("a source file is UTF-8"),

@@ -15,11 +15,7 @@ pub(super) struct Violation {
 
 impl Violation {
     pub(super) fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into() }
     }
 }
 
@@ -35,12 +31,7 @@ pub(super) fn none_in(found: impl IntoIterator<Item = Violation>) {
     let mut found: Vec<_> = found.into_iter().collect();
     found.sort();
     let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert!(
-        found.is_empty(),
-        "{} broken house rules:\n{}",
-        found.len(),
-        lines.join("\n")
-    );
+    assert!(found.is_empty(), "{} broken house rules:\n{}", found.len(), lines.join("\n"));
 }
 
 #[test]

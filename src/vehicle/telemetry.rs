@@ -1,0 +1,313 @@
+//! One sample of one vehicle, read from JSON.
+//!
+//! Decision: read typed and borrowed, only what the metrics need; everything else in the payload is skipped. Numbers are
+//! accepted as JSON numbers and as text, because one field is a number in one firmware and a string in another. Whatever
+//! is not a sample is refused with a reason, before anything of it is remembered.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use chrono::DateTime;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+/// The payload version that is understood.
+const VERSION: u64 = 1;
+/// The greatest whole number that every JSON implementation carries exactly.
+const GREATEST: u64 = 1 << 53;
+/// Plausible speeds in km/h; reversing is negative.
+const SPEEDS: (f64, f64) = (-100.0, 500.0);
+
+/// A sample that has been judged plausible by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Which start of the vehicle; zero where a vehicle does not say.
+    pub(super) boot: u64,
+    /// The number of the sample since that start.
+    pub(super) seq: u64,
+    /// When it was taken, milliseconds since the Unix epoch, if it says so.
+    pub(super) time: Option<i64>,
+    /// Metres per second, never negative.
+    pub(super) speed: Option<f64>,
+    /// Metres.
+    pub(super) odometer: Option<u32>,
+}
+
+/// Why a payload is no sample; the text is the reason under which the event is put aside.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not JSON, or not of the shape of a sample.
+    #[error("the payload is not vehicle telemetry")]
+    Shape(#[source] serde_json::Error),
+    /// A payload version from the future.
+    #[error("payload version {0} is not understood; send version 1")]
+    Version(u64),
+    /// The payload speaks for another vehicle than its event.
+    #[error("the payload is of vehicle '{payload}', but the event is of '{event}'")]
+    OtherVehicle {
+        /// Whom the payload names.
+        payload: String,
+        /// Whom the event names.
+        event: String,
+    },
+    /// A time that is not RFC 3339.
+    #[error("the sample's time '{0}' is not an RFC 3339 timestamp such as 2026-11-21T06:58:00Z")]
+    Time(String),
+    /// A value that no vehicle can show.
+    #[error("{signal} is {value}, which is not between {low} and {high}")]
+    OutOfRange {
+        /// The signal or field.
+        signal: &'static str,
+        /// What was sent.
+        value: f64,
+        /// The least that is plausible.
+        low: f64,
+        /// The most that is plausible.
+        high: f64,
+    },
+    /// An odometer that cannot belong to the same start of the vehicle.
+    #[error(
+        "Vehicle.TraveledDistance is {metres} m, too far from the {low} to {high} m of the same start of the vehicle"
+    )]
+    OtherOdometer {
+        /// What was sent.
+        metres: u32,
+        /// The lowest so far.
+        low: u32,
+        /// The highest so far.
+        high: u32,
+    },
+    /// Neither of the two signals that metrics are made of.
+    #[error("the payload has neither Vehicle.Speed nor Vehicle.TraveledDistance")]
+    NoSignals,
+}
+
+#[derive(Deserialize)]
+struct Payload<'a> {
+    v: Whole,
+    #[serde(borrow)]
+    vehicle: Cow<'a, str>,
+    #[serde(default)]
+    boot: Whole,
+    seq: Whole,
+    #[serde(borrow, default)]
+    time: Cow<'a, str>,
+    signals: Signals,
+}
+
+#[derive(Deserialize)]
+struct Signals {
+    #[serde(rename = "Vehicle.Speed")]
+    speed: Option<Number>,
+    #[serde(rename = "Vehicle.TraveledDistance")]
+    odometer: Option<Number>,
+}
+
+impl Sample {
+    /// Reads a payload. `vehicle` is whom the event is about, if it says so.
+    pub(super) fn read(payload: &[u8], vehicle: Option<&str>) -> Result<Sample, Refused> {
+        let payload: Payload<'_> = serde_json::from_slice(payload).map_err(Refused::Shape)?;
+        if payload.v.0 != VERSION {
+            return Err(Refused::Version(payload.v.0));
+        }
+        if let Some(vehicle) = vehicle.filter(|vehicle| *vehicle != payload.vehicle) {
+            return Err(Refused::OtherVehicle { payload: payload.vehicle.into_owned(), event: vehicle.to_owned() });
+        }
+        let signals = payload.signals;
+        if signals.speed.is_none() && signals.odometer.is_none() {
+            return Err(Refused::NoSignals);
+        }
+        let speed = signals.speed.map(|speed| speed.within("Vehicle.Speed", SPEEDS)).transpose()?;
+        let metres = (0.0, f64::from(u32::MAX));
+        let odometer = signals.odometer.map(|metre| metre.within("Vehicle.TraveledDistance", metres)).transpose()?;
+        Ok(Sample {
+            boot: payload.boot.within("boot")?,
+            seq: payload.seq.within("seq")?,
+            time: read_time(&payload.time)?,
+            speed: speed.map(|kilometres_per_hour| kilometres_per_hour.abs() / 3.6),
+            odometer: odometer.map(|metres| metres as u32),
+        })
+    }
+}
+
+fn read_time(text: &str) -> Result<Option<i64>, Refused> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => Ok(Some(time.timestamp_millis())),
+        Err(_) => Err(Refused::Time(text.to_owned())),
+    }
+}
+
+/// A finite number, written as one or as text.
+#[derive(Clone, Copy)]
+struct Number(f64);
+
+/// A whole number from zero, written as one or as text.
+#[derive(Clone, Copy, Default)]
+struct Whole(u64);
+
+impl Number {
+    fn within(self, signal: &'static str, (low, high): (f64, f64)) -> Result<f64, Refused> {
+        let Number(value) = self;
+        if (low..=high).contains(&value) { Ok(value) } else { Err(Refused::OutOfRange { signal, value, low, high }) }
+    }
+}
+
+impl Whole {
+    fn within(self, field: &'static str) -> Result<u64, Refused> {
+        let Whole(value) = self;
+        let (low, high) = (0.0, GREATEST as f64);
+        if value <= GREATEST {
+            Ok(value)
+        } else {
+            Err(Refused::OutOfRange { signal: field, value: value as f64, low, high })
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
+        deserializer.deserialize_any(NumberOrText)
+    }
+}
+
+struct NumberOrText;
+
+impl Visitor<'_> for NumberOrText {
+    type Value = Number;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a number, or a number as text")
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
+        Ok(Number(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
+        Ok(Number(value as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+        // Rust also reads "inf" and "nan", which are no measurements.
+        let value = text.trim().parse().ok().filter(|value: &f64| value.is_finite());
+        value.map(Number).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Whole, D::Error> {
+        deserializer.deserialize_any(WholeOrText)
+    }
+}
+
+struct WholeOrText;
+
+impl Visitor<'_> for WholeOrText {
+    type Value = Whole;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a whole number from zero, or one as text")
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
+        Ok(Whole(value))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Whole, E> {
+        text.trim().parse().map(Whole).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"v":1,"id":"veh-1-3-7","vehicle":"veh-1","boot":3,"seq":7,"trip":"t","time":"2026-11-21T06:58:00.250Z",
+        "signals":{"Vehicle.Speed":36.0,"Vehicle.TraveledDistance":48213950,"Vehicle.IsMoving":true}}"#;
+
+    fn read(payload: &str) -> Result<Sample, Refused> {
+        Sample::read(payload.as_bytes(), Some("veh-1"))
+    }
+
+    fn refused(payload: &str) -> String {
+        let error = read(payload).unwrap_err();
+        let source = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{error}{}", source.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_sample_is_read_in_base_units() {
+        let expected =
+            Sample { boot: 3, seq: 7, time: Some(1_795_244_280_250), speed: Some(10.0), odometer: Some(48_213_950) };
+        assert_eq!(read(GOOD).unwrap(), expected);
+        let text = GOOD.replace("36.0", "\"36.0\"").replace("48213950", "\" 48213950.0 \"").replace(":7,", ":\"7\",");
+        assert_eq!(read(&text).unwrap(), expected);
+        assert_eq!(read(&GOOD.replace("36.0", "-36")).unwrap().speed, Some(10.0));
+    }
+
+    #[test]
+    fn what_a_vehicle_does_not_say_is_left_out() {
+        let sample =
+            read(r#"{"v":1,"vehicle":"veh-1","seq":0,"signals":{"Vehicle.Speed":null,"Vehicle.TraveledDistance":5}}"#);
+        let expected = Sample { boot: 0, seq: 0, time: None, speed: None, odometer: Some(5) };
+        assert_eq!(sample.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_payload_is_held_against_its_event_only_if_the_event_names_a_vehicle() {
+        assert!(Sample::read(GOOD.as_bytes(), None).is_ok());
+        assert_eq!(
+            refused(&GOOD.replace(r#""veh-1""#, r#""veh-2""#)),
+            "the payload is of vehicle 'veh-2', but the event is of 'veh-1'"
+        );
+    }
+
+    #[test]
+    fn what_is_no_sample_is_refused_with_its_reason() {
+        let cases = [
+            (String::new(), "the payload is not vehicle telemetry: EOF"),
+            ("[1,2,3]".to_owned(), "the payload is not vehicle telemetry: "),
+            (GOOD[..60].to_owned(), "the payload is not vehicle telemetry: EOF"),
+            (GOOD.replace(r#""seq":7,"#, ""), "the payload is not vehicle telemetry: missing field `seq`"),
+            (GOOD.replace(r#""seq":7"#, r#""seq":7,"seq":8"#), "the payload is not vehicle telemetry: duplicate field"),
+            (
+                GOOD.replace(r#""seq":7"#, r#""seq":-7"#),
+                "the payload is not vehicle telemetry: invalid type: integer `-7`",
+            ),
+            (GOOD.replace("36.0", "\"fast\""), "the payload is not vehicle telemetry: invalid value: string \"fast\""),
+            (GOOD.replace("36.0", "\"NaN\""), "the payload is not vehicle telemetry: invalid value: string \"NaN\""),
+            (GOOD.replace("36.0", "true"), "the payload is not vehicle telemetry: invalid type: boolean `true`"),
+            (GOOD.replace("36.0", "1e999"), "the payload is not vehicle telemetry: number out of range"),
+            (GOOD.replace("36.0", "12000"), "Vehicle.Speed is 12000, which is not between -100 and 500"),
+            (GOOD.replace("48213950", "-1"), "Vehicle.TraveledDistance is -1, which is not between 0 and 4294967295"),
+            (GOOD.replace(r#""v":1"#, r#""v":99"#), "payload version 99 is not understood; send version 1"),
+            (
+                GOOD.replace("2026-11-21T", "yesterday "),
+                "the sample's time 'yesterday 06:58:00.250Z' is not an RFC 3339",
+            ),
+            (GOOD.replace(r#""seq":7"#, r#""seq":9007199254740993"#), "seq is 9007199254740992, which is not between"),
+            (
+                GOOD.replace("Vehicle.Speed", "a").replace("Vehicle.Tr", "b"),
+                "the payload has neither Vehicle.Speed nor",
+            ),
+        ];
+        for (payload, reason) in cases {
+            assert!(refused(&payload).starts_with(reason), "{payload} was refused with: {}", refused(&payload));
+        }
+        assert!(matches!(Sample::read(b"\xff\xfe\x00", None), Err(Refused::Shape(_))));
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = "[".repeat(1_000_000);
+        assert!(refused(&format!(r#"{{"v":1,"x":{deep}"#)).contains("EOF"));
+        assert!(refused(&format!(r#"{{"v":{deep}"#)).contains("invalid type: sequence"));
+    }
+}
