@@ -19,45 +19,25 @@
 //! # Ok::<(), engine::filter::Error>(())
 //! ```
 
-mod condition;
+mod program;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-use condition::Condition;
+use program::Program;
+use tree::{Comparison, Tree};
 
 use crate::event::{Attribute, Event};
 
 /// How deep filters may nest, so that neither a file nor a caller can exhaust the stack.
 pub const MAX_DEPTH: usize = 32;
 
-/// A checked filter.
+/// A checked and compiled filter; one constructor for each dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// Every attribute equals its text.
-    Exact(Conditions),
-    /// Every attribute begins with its text.
-    Prefix(Conditions),
-    /// Every attribute ends with its text.
-    Suffix(Conditions),
-    /// Every filter matches.
-    All(Filters),
-    /// At least one filter matches.
-    Any(Filters),
-    /// The filter does not match.
-    Not(Nested),
+pub struct Filter {
+    tree: Tree,
+    program: Program,
 }
-
-/// Attributes with the texts they are compared with; never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conditions(Box<[Condition]>);
-
-/// Filters to combine; never empty, nor nested deeper than [`MAX_DEPTH`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filters(Box<[Filter]>);
-
-/// A filter to negate, not nested deeper than [`MAX_DEPTH`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nested(Box<Filter>);
 
 /// Why something is not a filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +67,7 @@ impl Filter {
     /// # Errors
     /// [`Error::NoAttribute`] or [`Error::EmptyText`].
     pub fn exact<T: Into<Box<str>>>(texts: impl IntoIterator<Item = (Attribute, T)>) -> Result<Filter, Error> {
-        conditions("exact", texts).map(Filter::Exact)
+        compare("exact", Comparison::Exact, texts)
     }
 
     /// Takes events whose attributes all begin with these texts.
@@ -95,7 +75,7 @@ impl Filter {
     /// # Errors
     /// [`Error::NoAttribute`] or [`Error::EmptyText`].
     pub fn prefix<T: Into<Box<str>>>(texts: impl IntoIterator<Item = (Attribute, T)>) -> Result<Filter, Error> {
-        conditions("prefix", texts).map(Filter::Prefix)
+        compare("prefix", Comparison::Prefix, texts)
     }
 
     /// Takes events whose attributes all end with these texts.
@@ -103,7 +83,7 @@ impl Filter {
     /// # Errors
     /// [`Error::NoAttribute`] or [`Error::EmptyText`].
     pub fn suffix<T: Into<Box<str>>>(texts: impl IntoIterator<Item = (Attribute, T)>) -> Result<Filter, Error> {
-        conditions("suffix", texts).map(Filter::Suffix)
+        compare("suffix", Comparison::Suffix, texts)
     }
 
     /// Takes events that every one of `filters` takes.
@@ -111,7 +91,7 @@ impl Filter {
     /// # Errors
     /// [`Error::NoFilter`] or [`Error::TooDeep`].
     pub fn all(filters: Vec<Filter>) -> Result<Filter, Error> {
-        several("all", filters).map(Filter::All)
+        several("all", filters).and_then(|trees| Filter::new(Tree::All(trees)))
     }
 
     /// Takes events that at least one of `filters` takes.
@@ -119,7 +99,7 @@ impl Filter {
     /// # Errors
     /// [`Error::NoFilter`] or [`Error::TooDeep`].
     pub fn any(filters: Vec<Filter>) -> Result<Filter, Error> {
-        several("any", filters).map(Filter::Any)
+        several("any", filters).and_then(|trees| Filter::new(Tree::Any(trees)))
     }
 
     /// Takes events that `filter` does not take.
@@ -128,23 +108,13 @@ impl Filter {
     /// [`Error::TooDeep`].
     #[expect(clippy::should_implement_trait, reason = "the dialect is called so, and unlike the trait it can refuse")]
     pub fn not(filter: Filter) -> Result<Filter, Error> {
-        if filter.depth() >= MAX_DEPTH {
-            return Err(Error::TooDeep);
-        }
-        Ok(Filter::Not(Nested(Box::new(filter))))
+        Filter::new(Tree::Not(Box::new(filter.tree)))
     }
 
     /// Whether the filter takes `event`.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        match self {
-            Filter::Exact(conditions) => conditions.0.iter().all(|condition| condition.equals(event)),
-            Filter::Prefix(conditions) => conditions.0.iter().all(|condition| condition.begins(event)),
-            Filter::Suffix(conditions) => conditions.0.iter().all(|condition| condition.ends(event)),
-            Filter::All(filters) => filters.0.iter().all(|filter| filter.matches(event)),
-            Filter::Any(filters) => filters.0.iter().any(|filter| filter.matches(event)),
-            Filter::Not(filter) => !filter.0.matches(event),
-        }
+        self.program.matches(event)
     }
 
     /// The attributes that every event which the filter takes has with exactly this text, whichever way it matches:
@@ -153,81 +123,36 @@ impl Filter {
     /// pinned twice to the same text; two texts for one attribute mean that the filter takes nothing.
     #[must_use]
     pub fn pinned(&self) -> Vec<(&Attribute, &str)> {
-        self.pinned_if(true)
+        self.tree.pinned(true)
     }
 
-    /// What is pinned among the events for which [`Filter::matches`] answers `answer`.
-    fn pinned_if(&self, answer: bool) -> Vec<(&Attribute, &str)> {
-        match (self, answer) {
-            (Filter::Exact(conditions), true) => union(conditions.0.iter().map(|condition| vec![condition.parts()])),
-            // One condition that fails leaves the attribute any text but one.
-            (Filter::Exact(_), false) | (Filter::Prefix(_) | Filter::Suffix(_), _) => Vec::new(),
-            (Filter::All(filters), true) | (Filter::Any(filters), false) => {
-                union(filters.0.iter().map(|filter| filter.pinned_if(answer)))
-            }
-            (Filter::Any(filters), true) | (Filter::All(filters), false) => {
-                intersection(filters.0.iter().map(|filter| filter.pinned_if(answer)))
-            }
-            (Filter::Not(filter), answer) => filter.0.pinned_if(!answer),
+    fn new(tree: Tree) -> Result<Filter, Error> {
+        if tree.depth() > MAX_DEPTH {
+            return Err(Error::TooDeep);
         }
-    }
-
-    /// How many filters stand inside each other; 1 for a dialect that compares.
-    fn depth(&self) -> usize {
-        match self {
-            Filter::Exact(_) | Filter::Prefix(_) | Filter::Suffix(_) => 1,
-            Filter::All(filters) | Filter::Any(filters) => {
-                1 + filters.0.iter().map(Filter::depth).max().unwrap_or_default()
-            }
-            Filter::Not(filter) => 1 + filter.0.depth(),
-        }
+        let program = Program::compile(&tree);
+        Ok(Filter { tree, program })
     }
 }
 
-fn conditions<T: Into<Box<str>>>(
+fn compare<T: Into<Box<str>>>(
     dialect: &'static str,
+    comparison: Comparison,
     texts: impl IntoIterator<Item = (Attribute, T)>,
-) -> Result<Conditions, Error> {
-    let mut conditions = Vec::new();
-    for (attribute, text) in texts {
-        let text = text.into();
-        if text.is_empty() {
-            return Err(Error::EmptyText { dialect, attribute: attribute.name().to_owned() });
-        }
-        conditions.push(Condition::new(attribute, text));
-    }
-    if conditions.is_empty() {
+) -> Result<Filter, Error> {
+    let texts: Box<[_]> = texts.into_iter().map(|(attribute, text)| (attribute, text.into())).collect();
+    if texts.is_empty() {
         return Err(Error::NoAttribute(dialect));
     }
-    Ok(Conditions(conditions.into()))
+    if let Some((attribute, _)) = texts.iter().find(|(_, text)| text.is_empty()) {
+        return Err(Error::EmptyText { dialect, attribute: attribute.name().to_owned() });
+    }
+    Filter::new(Tree::Compare(comparison, texts))
 }
 
-fn several(dialect: &'static str, filters: Vec<Filter>) -> Result<Filters, Error> {
+fn several(dialect: &'static str, filters: Vec<Filter>) -> Result<Box<[Tree]>, Error> {
     if filters.is_empty() {
         return Err(Error::NoFilter(dialect));
     }
-    if filters.iter().any(|filter| filter.depth() >= MAX_DEPTH) {
-        return Err(Error::TooDeep);
-    }
-    Ok(Filters(filters.into()))
-}
-
-/// What at least one of `sets` pins.
-fn union<'a>(sets: impl Iterator<Item = Vec<(&'a Attribute, &'a str)>>) -> Vec<(&'a Attribute, &'a str)> {
-    let mut pins = Vec::new();
-    for pin in sets.flatten() {
-        if !pins.contains(&pin) {
-            pins.push(pin);
-        }
-    }
-    pins
-}
-
-/// What every one of `sets` pins.
-fn intersection<'a>(mut sets: impl Iterator<Item = Vec<(&'a Attribute, &'a str)>>) -> Vec<(&'a Attribute, &'a str)> {
-    let mut pins = sets.next().unwrap_or_default();
-    for set in sets {
-        pins.retain(|pin| set.contains(pin));
-    }
-    pins
+    Ok(filters.into_iter().map(|filter| filter.tree).collect())
 }

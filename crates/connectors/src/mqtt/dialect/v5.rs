@@ -1,0 +1,173 @@
+//! MQTT 5.
+
+use bytes::BytesMut;
+use engine::event::Text;
+use mqtt5::mqttbytes::QoS;
+use mqtt5::mqttbytes::v5::{
+    Connect, ConnectAuth, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectProperties, DisconnectReasonCode,
+    Packet, RetainForwardRule, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
+};
+
+use super::{CLIENT_ID, CREDENTIALS, Control, Dialect, Greeting, NOT_AUTHORIZED, protocol, secret};
+use crate::mqtt::fault::{Fault, Refusal};
+
+const WRONG_VERSION: &str = "it does not speak MQTT 5; write version: 3.1.1";
+
+/// MQTT 5.
+pub(in crate::mqtt) struct V5;
+
+impl Dialect for V5 {
+    fn other(&self) -> &'static str {
+        "3.1.1"
+    }
+
+    fn has_properties(&self) -> bool {
+        true
+    }
+
+    fn connect(&self, greeting: &Greeting<'_>, out: &mut BytesMut) -> Result<(), Fault> {
+        let properties = ConnectProperties {
+            session_expiry_interval: Some(greeting.expiry),
+            receive_maximum: Some(greeting.receive_maximum),
+            // The maximum packet size is not announced: a broker drops what exceeds it without a word, and here it is
+            // refused and counted instead. No topic alias either, so that every message says its topic.
+            ..ConnectProperties::new()
+        };
+        let connect = Connect {
+            keep_alive: greeting.keep_alive,
+            client_id: greeting.client_id.to_owned(),
+            clean_start: greeting.clean,
+            properties: Some(properties),
+        };
+        let auth = match (greeting.user, greeting.password) {
+            (None, None) => ConnectAuth::None,
+            (Some(user), None) => ConnectAuth::Username { username: user.to_owned() },
+            (None, password) => ConnectAuth::Password { password: secret(password) },
+            (Some(user), password) => {
+                ConnectAuth::UsernamePassword { username: user.to_owned(), password: secret(password) }
+            }
+        };
+        write(&Packet::Connect(connect, None, auth), out)
+    }
+
+    fn subscribe(&self, packet: u16, filters: &[Text], quality: u8, out: &mut BytesMut) -> Result<(), Fault> {
+        let qos = if quality == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let filters = filters.iter().map(|filter| {
+            let mut filter = SubscribeFilter::new(filter.to_string(), qos);
+            // Subscribing again after a restart must not bring every retained message again.
+            filter.retain_forward_rule = RetainForwardRule::OnNewSubscribe;
+            filter
+        });
+        let mut subscribe = Subscribe::new_many(filters, None);
+        subscribe.pkid = packet;
+        write(&Packet::Subscribe(subscribe), out)
+    }
+
+    fn unsubscribe(&self, packet: u16, filters: &[Text], out: &mut BytesMut) -> Result<(), Fault> {
+        let filters = filters.iter().map(ToString::to_string).collect();
+        write(&Packet::Unsubscribe(Unsubscribe { pkid: packet, filters, properties: None }), out)
+    }
+
+    fn disconnect(&self, end: bool, out: &mut BytesMut) -> Result<(), Fault> {
+        let mut disconnect = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
+        if end {
+            disconnect.properties = Some(DisconnectProperties {
+                session_expiry_interval: Some(0),
+                reason_string: None,
+                user_properties: Vec::new(),
+                server_reference: None,
+            });
+        }
+        write(&Packet::Disconnect(disconnect), out)
+    }
+
+    fn read(&self, mut frame: BytesMut) -> Result<Control, Fault> {
+        if let [0x20, 2, _, 1] = frame[..] {
+            // A broker that knows nothing newer answers in the words of 3.1.1.
+            return Ok(Control::Refused(Refusal::lasting(WRONG_VERSION)));
+        }
+        Ok(match Packet::read(&mut frame, None).map_err(protocol)? {
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Control::Welcome {
+                session_present: ack.session_present,
+                keep_alive: ack.properties.and_then(|properties| properties.server_keep_alive),
+            },
+            Packet::ConnAck(ack) => {
+                Control::Refused(refusal(ack.code, ack.properties.and_then(|properties| properties.reason_string)))
+            }
+            Packet::SubAck(ack) => Control::Subscribed(ack.return_codes.into_iter().map(granted).collect()),
+            Packet::UnsubAck(ack) => Control::Unsubscribed(ack.pkid),
+            Packet::PingResp => Control::Pong,
+            Packet::PubRel(release) => Control::Release(release.pkid),
+            Packet::Disconnect(goodbye) => Control::Goodbye(farewell(
+                goodbye.reason_code,
+                goodbye.properties.and_then(|properties| properties.reason_string),
+            )),
+            other => return Err(Fault::Protocol(format!("a {:?} packet that only clients send", other.packet_type()))),
+        })
+    }
+}
+
+fn write(packet: &Packet, out: &mut BytesMut) -> Result<(), Fault> {
+    packet.write(out, None).map(|_| ()).map_err(protocol)
+}
+
+fn granted(code: SubscribeReasonCode) -> Result<u8, String> {
+    match code {
+        SubscribeReasonCode::Success(qos) => Ok(qos as u8),
+        SubscribeReasonCode::NotAuthorized => Err("not authorized".into()),
+        SubscribeReasonCode::SharedSubscriptionsNotSupported => Err("it has no shared subscriptions".into()),
+        SubscribeReasonCode::WildcardSubscriptionsNotSupported => Err("it has no wildcard subscriptions".into()),
+        SubscribeReasonCode::TopicFilterInvalid => Err("the filter is not accepted".into()),
+        SubscribeReasonCode::QuotaExceeded => Err("a quota is exceeded".into()),
+        other => Err(words(&format!("{other:?}"))),
+    }
+}
+
+fn refusal(code: ConnectReturnCode, reason: Option<String>) -> Refusal {
+    let text = match code {
+        ConnectReturnCode::BadUserNamePassword => CREDENTIALS.to_owned(),
+        ConnectReturnCode::NotAuthorized => NOT_AUTHORIZED.to_owned(),
+        ConnectReturnCode::ClientIdentifierNotValid | ConnectReturnCode::BadClientId => CLIENT_ID.to_owned(),
+        ConnectReturnCode::UnsupportedProtocolVersion | ConnectReturnCode::RefusedProtocolVersion => {
+            WRONG_VERSION.to_owned()
+        }
+        ConnectReturnCode::ServerUnavailable
+        | ConnectReturnCode::ServiceUnavailable
+        | ConnectReturnCode::ServerBusy
+        | ConnectReturnCode::ConnectionRateExceeded => {
+            return Refusal::passing(with_reason(words(&format!("{code:?}")), reason));
+        }
+        other => words(&format!("{other:?}")),
+    };
+    Refusal::lasting(with_reason(text, reason))
+}
+
+fn farewell(code: DisconnectReasonCode, reason: Option<String>) -> Refusal {
+    match code {
+        DisconnectReasonCode::SessionTakenOver => Refusal::lasting(with_reason(
+            "another client came with the same client id; give each its own clientId".to_owned(),
+            reason,
+        )),
+        DisconnectReasonCode::NotAuthorized => Refusal::lasting(with_reason(NOT_AUTHORIZED.to_owned(), reason)),
+        other => Refusal::passing(with_reason(words(&format!("{other:?}")), reason)),
+    }
+}
+
+fn with_reason(text: String, reason: Option<String>) -> String {
+    match reason {
+        Some(reason) if !reason.is_empty() => format!("{text} (it says: {reason})"),
+        _ => text,
+    }
+}
+
+/// `ServerShuttingDown` as "server shutting down".
+fn words(code: &str) -> String {
+    let mut text = String::with_capacity(code.len() + 4);
+    for character in code.chars() {
+        if character.is_ascii_uppercase() && !text.is_empty() {
+            text.push(' ');
+        }
+        text.push(character.to_ascii_lowercase());
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! Why a connection failed or ended, in words that say what to change.
+
+use std::io;
+use std::time::Duration;
+
+use super::backoff::Patience;
+use super::wire::Broken;
+
+/// What went wrong. Every text goes on after "broker ADDRESS " and holds no credentials.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("cannot be reached: {0}; start it, or correct url")]
+    Unreachable(#[source] io::Error),
+    #[error("did not answer within {} s; see that url names an MQTT port", .0.as_secs())]
+    Mute(Duration),
+    #[error("failed the TLS handshake: {0}; see that url names a TLS port and that tls.ca signs its certificate")]
+    Handshake(#[source] io::Error),
+    #[error("has no name that a certificate could carry: '{0}'; write a host name in url, or set tls.serverName")]
+    ServerName(String),
+    #[error("closed the connection before it answered; it may speak another version: try version: {0}")]
+    ClosedAtOnce(&'static str),
+    #[error("refused the connection: {0}")]
+    Refused(Refusal),
+    #[error("refused subscriptions: {0}; grant them to this client, or change topics")]
+    Subscription(String),
+    #[error("closed the connection")]
+    Closed,
+    #[error("dropped the connection: {0}")]
+    Lost(#[source] io::Error),
+    #[error("ended the connection: {0}")]
+    Ended(Refusal),
+    #[error("sent nothing for {} s, not even an answer to a ping", .0.as_secs())]
+    Silent(Duration),
+    #[error("sent what is not MQTT: {0}")]
+    Protocol(String),
+    #[error("sent more than {0} unacknowledged messages, beyond the receive maximum that it agreed to")]
+    ReceiveMaximum(usize),
+    #[error("still keeps messages that were handed back; reconnecting so that it sends them again")]
+    HandedBack,
+}
+
+/// A refusal in the broker's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Refusal {
+    /// The reason, and what to change.
+    pub(super) text: String,
+    pub(super) patience: Patience,
+}
+
+impl Refusal {
+    /// A refusal that may pass by itself.
+    pub(super) fn passing(text: impl Into<String>) -> Refusal {
+        Refusal { text: text.into(), patience: Patience::Short }
+    }
+
+    /// A refusal that lasts until somebody changes something.
+    pub(super) fn lasting(text: impl Into<String>) -> Refusal {
+        Refusal { text: text.into(), patience: Patience::Long }
+    }
+}
+
+impl Fault {
+    /// How soon to try again.
+    pub(super) fn patience(&self) -> Patience {
+        match self {
+            Fault::Refused(refusal) | Fault::Ended(refusal) => refusal.patience,
+            Fault::Handshake(_)
+            | Fault::ServerName(_)
+            | Fault::Subscription(_)
+            | Fault::ReceiveMaximum(_)
+            | Fault::Protocol(_) => Patience::Long,
+            _ => Patience::Short,
+        }
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Fault {
+        Fault::Protocol(broken.to_string())
+    }
+}

@@ -1,0 +1,149 @@
+//! A checked MQTT source: what it can promise, and how it is opened.
+
+use engine::config::{AckPoint, Secret};
+use engine::event::Text;
+use engine::port::Source;
+use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+
+use super::Version;
+use crate::mqtt::address::{Address, Scheme};
+use crate::mqtt::client::Session;
+use crate::mqtt::dialect::{Dialect, V5, V311};
+use crate::mqtt::order;
+use crate::mqtt::record::Record;
+use crate::mqtt::source::{Ingredients, Subscriber};
+use crate::mqtt::topic::Topics;
+use crate::mqtt::transport::{self, TlsFiles, Transport};
+use crate::normalise::{Ids, Template};
+
+/// The least room for staged messages; it grows with the packet size.
+const STAGED: usize = 16 << 20;
+
+/// A checked MQTT source.
+pub(super) struct Plan {
+    pub(super) url: Secret,
+    pub(super) client_id: String,
+    pub(super) user: Option<Secret>,
+    pub(super) password: Option<Secret>,
+    pub(super) tls: TlsFiles,
+    pub(super) version: Version,
+    pub(super) quality: u8,
+    pub(super) share: Option<String>,
+    pub(super) expiry: u32,
+    pub(super) keep_alive: u16,
+    pub(super) limit: usize,
+    pub(super) ack: AckPoint,
+    pub(super) ack_order: order::AckOrder,
+    pub(super) topics: Topics,
+    pub(super) template: Template,
+}
+
+impl Plan {
+    fn dialect(&self) -> &'static dyn Dialect {
+        match self.version {
+            Version::Five => &V5,
+            Version::ThreeOneOne => &V311,
+        }
+    }
+
+    fn limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        if self.quality == 0 {
+            limits.push("mqtt qos 0: what arrives while this engine is away or full is lost".to_owned());
+            return limits;
+        }
+        limits.push(
+            "mosquitto drops qos 1 messages of a slow or absent subscriber beyond max_queued_messages (1000 by default) \
+             without a word; set max_queued_messages 0 there"
+                .to_owned(),
+        );
+        limits.push("a broker that is killed forgets what it accepted after it last saved its state".to_owned());
+        limits.push("mqtt keeps the order of events only between crashes and reconnects".to_owned());
+        match self.version {
+            Version::Five if self.expiry == 0 => {
+                limits.push("sessionExpiry 0s: what arrives while the connection is lost is not kept".to_owned());
+            }
+            Version::Five => limits.push(format!(
+                "the broker keeps messages for {} while this engine is away (sessionExpiry)",
+                period(self.expiry)
+            )),
+            Version::ThreeOneOne => {
+                limits.push(
+                    "mqtt 3.1.1 cannot bound what a broker sends; a full engine stops reading instead".to_owned(),
+                );
+            }
+        }
+        if self.share.is_some() {
+            limits.push("a shared subscription gets no retained messages".to_owned());
+        }
+        limits
+    }
+}
+
+/// Seconds as people write them.
+fn period(seconds: u32) -> String {
+    match seconds {
+        u32::MAX => "ever".to_owned(),
+        whole if whole % 86_400 == 0 => format!("{}d", whole / 86_400),
+        whole if whole % 3600 == 0 => format!("{}h", whole / 3600),
+        whole if whole % 60 == 0 => format!("{}m", whole / 60),
+        other => format!("{other}s"),
+    }
+}
+
+impl SourcePlan for Plan {
+    fn facts(&self) -> SourceFacts {
+        let kept = self.version == Version::ThreeOneOne || self.expiry > 0;
+        SourceFacts {
+            ack: self.ack,
+            redelivers: self.quality == 1 && self.ack == AckPoint::Processed && kept,
+            // A CloudEvent can always bring its own key.
+            keyed: true,
+            captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
+            limits: self.limits(),
+        }
+    }
+
+    fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {
+        let reveal = |key: &str, secret: &Secret| {
+            secret.reveal().map_err(|cause| OpenError { message: format!("mqtt.{key}: {cause}"), cause: None })
+        };
+        let address = Address::parse(&reveal("url", &self.url)?)
+            .map_err(|flaw| OpenError { message: format!("mqtt.{}; {}", flaw.message, flaw.help), cause: None })?;
+        let tls = match address.scheme {
+            Scheme::Plain => None,
+            Scheme::Tls => Some(transport::Tls::load(&self.tls)?),
+        };
+        let client_id = format!("{}-{}", self.client_id, setup.instance);
+        let session = Session {
+            name: setup.name.clone(),
+            transport: Transport { address, tls },
+            dialect: self.dialect(),
+            user: self.user.as_ref().map(|secret| reveal("user", secret)).transpose()?,
+            password: self
+                .password
+                .as_ref()
+                .map(|secret| reveal("password", secret))
+                .transpose()?
+                .map(String::into_bytes),
+            keep_alive: self.keep_alive,
+            expiry: self.expiry,
+            filters: self.topics.wire(self.share.as_deref()),
+            quality: self.quality,
+            limit: self.limit,
+            window: setup.seats.min(usize::from(u16::MAX)),
+            client_id: client_id.clone(),
+        };
+        Ok(Box::new(Subscriber::new(Ingredients {
+            session,
+            topics: self.topics.clone(),
+            template: self.template.clone(),
+            ids: Ids::new(fastrand::u64(..)),
+            ack: self.ack,
+            ack_order: self.ack_order,
+            staged: STAGED.max(2 * self.limit),
+            record: Record::new(setup.state, &setup.name, &client_id),
+            link: setup.link,
+        })))
+    }
+}

@@ -1,0 +1,200 @@
+//! The properties of an MQTT 5 message, read in place.
+//!
+//! Only the content type and the user properties mean anything to an event. They are walked over twice at most: once to
+//! see that everything is well formed, and, for a binary CloudEvent, once more to read the attributes.
+
+use std::str::from_utf8;
+
+use super::wire::variable_integer;
+
+const CONTENT_TYPE: u8 = 3;
+const USER: u8 = 38;
+
+/// The properties of one message, all of them well formed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Properties<'p> {
+    raw: &'p [u8],
+    /// The media type of the payload.
+    pub(super) content_type: Option<&'p str>,
+    /// Whether a user property says that the message is a CloudEvent in binary mode.
+    pub(super) binary: bool,
+}
+
+/// What is wrong with the properties of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Flaw {
+    #[error("a property ends before it is whole")]
+    Short,
+    #[error("property {0} does not belong to a message")]
+    Unknown(u8),
+    #[error("a property is not UTF-8 text")]
+    Text,
+    #[error("a topic alias is used, which this client never allowed")]
+    Alias,
+}
+
+/// One property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Property<'p> {
+    ContentType(&'p str),
+    User(&'p str, &'p str),
+    Other,
+}
+
+impl<'p> Properties<'p> {
+    /// Checks and reads.
+    ///
+    /// # Errors
+    /// The first [`Flaw`].
+    pub(super) fn read(raw: &'p [u8]) -> Result<Properties<'p>, Flaw> {
+        let mut properties = Properties { raw, ..Properties::default() };
+        let mut rest = raw;
+        while !rest.is_empty() {
+            match next(&mut rest)? {
+                Property::ContentType(text) => properties.content_type = Some(text),
+                Property::User("specversion", _) => properties.binary = true,
+                Property::User(..) | Property::Other => {}
+            }
+        }
+        Ok(properties)
+    }
+
+    /// The user properties in the order in which they were sent.
+    pub(super) fn user(self) -> impl Iterator<Item = (&'p str, &'p str)> + Clone {
+        let mut rest = self.raw;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                // Reading went well once, so it goes well again.
+                match next(&mut rest) {
+                    Ok(Property::User(name, value)) => return Some((name, value)),
+                    Ok(_) => {}
+                    Err(_) => return None,
+                }
+            }
+            None
+        })
+    }
+}
+
+fn next<'p>(rest: &mut &'p [u8]) -> Result<Property<'p>, Flaw> {
+    let identifier = take(rest, 1)?[0];
+    Ok(match identifier {
+        CONTENT_TYPE => Property::ContentType(text(rest)?),
+        USER => Property::User(text(rest)?, text(rest)?),
+        // Payload format, expiry.
+        1 => skip(rest, 1)?,
+        2 => skip(rest, 4)?,
+        // Response topic, correlation data.
+        8 | 9 => {
+            prefixed(rest)?;
+            Property::Other
+        }
+        // Subscription identifier.
+        11 => {
+            let (_, digits) = variable_integer(rest).ok().flatten().ok_or(Flaw::Short)?;
+            skip(rest, digits)?
+        }
+        35 => return Err(Flaw::Alias),
+        unknown => return Err(Flaw::Unknown(unknown)),
+    })
+}
+
+fn skip<'p>(rest: &mut &'p [u8], count: usize) -> Result<Property<'p>, Flaw> {
+    take(rest, count).map(|_| Property::Other)
+}
+
+fn take<'p>(rest: &mut &'p [u8], count: usize) -> Result<&'p [u8], Flaw> {
+    let (taken, after) = rest.split_at_checked(count).ok_or(Flaw::Short)?;
+    *rest = after;
+    Ok(taken)
+}
+
+fn prefixed<'p>(rest: &mut &'p [u8]) -> Result<&'p [u8], Flaw> {
+    let length = take(rest, 2)?;
+    take(rest, usize::from(u16::from_be_bytes([length[0], length[1]])))
+}
+
+fn text<'p>(rest: &mut &'p [u8]) -> Result<&'p str, Flaw> {
+    from_utf8(prefixed(rest)?).map_err(|_| Flaw::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use mqtt5::mqttbytes::{QoS, v5};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mqtt::wire::{Decoder, Frame};
+
+    fn raw(properties: v5::PublishProperties) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        let publish = v5::Publish::new("t", QoS::AtMostOnce, "p", Some(properties));
+        v5::Packet::Publish(publish).write(&mut out, None).unwrap();
+        match Decoder::new(true, 1 << 20).next(&mut out).unwrap() {
+            Some(Frame::Publish(publish)) => publish.properties.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn every_property_of_a_message_is_passed_over_or_read() {
+        let raw = raw(v5::PublishProperties {
+            payload_format_indicator: Some(1),
+            message_expiry_interval: Some(60),
+            topic_alias: None,
+            response_topic: Some("r/t".into()),
+            correlation_data: Some("c".into()),
+            user_properties: vec![pair("specversion", "1.0"), pair("id", "e-1")],
+            subscription_identifiers: vec![300],
+            content_type: Some("application/json".into()),
+        });
+        let properties = Properties::read(&raw).unwrap();
+        assert_eq!((properties.content_type, properties.binary), (Some("application/json"), true));
+        assert_eq!(properties.user().collect::<Vec<_>>(), [("specversion", "1.0"), ("id", "e-1")]);
+        assert_eq!(Properties::read(b"").unwrap(), Properties::default());
+    }
+
+    #[test]
+    fn flaws_are_named() {
+        for (raw, flaw) in [
+            (&b"\x03\x00\x05ab"[..], Flaw::Short),
+            (&b"\x0b\xff"[..], Flaw::Short),
+            (&b"\x03\x00\x02\xff\xfe"[..], Flaw::Text),
+            (&b"\x23\x00\x01"[..], Flaw::Alias),
+            (&b"\x63"[..], Flaw::Unknown(99)),
+        ] {
+            assert_eq!(Properties::read(raw), Err(flaw), "{raw:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reading_agrees_with_the_crate(
+            pairs in prop::collection::vec(("[a-zé]{0,8}", "[ -~é]{0,20}"), 0..6),
+            content_type in prop::option::of("[a-z/+]{0,20}"),
+        ) {
+            let properties = v5::PublishProperties {
+                user_properties: pairs.clone(),
+                content_type: content_type.clone(),
+                ..v5::PublishProperties::default()
+            };
+            let raw = raw(properties);
+            let read = Properties::read(&raw).unwrap();
+            prop_assert_eq!(read.content_type, content_type.as_deref());
+            let user: Vec<_> = read.user().map(|(name, value)| pair(name, value)).collect();
+            prop_assert_eq!(user, pairs);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(properties) = Properties::read(&raw) {
+                properties.user().count();
+            }
+        }
+    }
+}

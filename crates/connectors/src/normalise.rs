@@ -1,0 +1,35 @@
+//! From a message to a CloudEvent.
+//!
+//! Each protocol binding of CloudEvents has two modes, and both are recognised: *binary*, where the protocol carries the
+//! attributes and the payload is the data, and *structured*, where the payload is the whole event in JSON. Any other
+//! message goes through the source's `event:` template. In no case is a payload rewritten: an event's data is a slice of
+//! what was received.
+//!
+//! Decided here: an event without an id gets a new one at each arrival, unless the template names a field that holds it;
+//! and what the captures of a topic say is added to every event that does not say it itself.
+
+mod field;
+mod id;
+mod mqtt;
+mod pattern;
+mod template;
+
+use engine::event::Invalid;
+
+pub use id::Ids;
+pub use mqtt::Message;
+pub use template::{Origin, Template};
+
+/// Why a message is no event: it is kept raw, with this reason.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEvent {
+    /// It claims to be a CloudEvent and is none, or the template made none of it.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Its media type says that it is a CloudEvent in a format that is not understood.
+    #[error("content type '{0}' is no CloudEvents format that is understood; send application/cloudevents+json")]
+    Format(String),
+    /// The template's `id` names a field that the payload does not have.
+    #[error("the payload is no JSON object with a text or number in field '{0}', which event.id names")]
+    Field(String),
+}

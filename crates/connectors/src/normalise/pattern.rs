@@ -1,0 +1,209 @@
+//! Texts with captures in them, such as `/fleet/{fleet}/{vehicle}`.
+//!
+//! A pattern is read once and filled for every event, so a text without captures is shared, one that is a single capture
+//! is copied straight, and only a mixture is put together.
+
+use engine::event::Text;
+
+/// A text that may hold captures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// No captures.
+    Fixed(Text),
+    /// Nothing else than one.
+    One(Slot),
+    /// Several pieces.
+    Mixed(Vec<Piece>),
+}
+
+/// One piece of a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(Box<str>),
+    Slot(Slot),
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// A capture by its number.
+    Capture(usize),
+    /// All that the captures are taken from, such as the topic.
+    Whole,
+}
+
+/// What one event fills patterns with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Filling<'f> {
+    pub(super) captured: &'f [Option<&'f str>],
+    pub(super) whole: &'f str,
+}
+
+/// What is wrong with a pattern, in bytes from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) at: usize,
+    pub(super) len: usize,
+    pub(super) message: String,
+}
+
+impl Pattern {
+    /// Reads a pattern; `slot` says what a name stands for. `{{` is a literal brace.
+    ///
+    /// # Errors
+    /// The first [`Flaw`].
+    pub(super) fn parse(text: &str, slot: impl Fn(&str) -> Option<Slot>) -> Result<Pattern, Flaw> {
+        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(brace) = rest.find('{') {
+            let at = text.len() - rest.len() + brace;
+            literal.push_str(&rest[..brace]);
+            rest = &rest[brace + 1..];
+            if let Some(after) = rest.strip_prefix('{') {
+                literal.push('{');
+                rest = after;
+                continue;
+            }
+            let Some((name, after)) = rest.split_once('}') else {
+                return Err(Flaw { at, len: text.len() - at, message: "the brace is never closed".into() });
+            };
+            let Some(slot) = slot(name) else {
+                return Err(Flaw { at, len: name.len() + 2, message: format!("nothing captures '{{{name}}}'") });
+            };
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
+            }
+            pieces.push(Piece::Slot(slot));
+            rest = after;
+        }
+        literal.push_str(rest);
+        if pieces.is_empty() {
+            return Ok(Pattern::Fixed(literal.into()));
+        }
+        if let ([Piece::Slot(slot)], true) = (pieces.as_slice(), literal.is_empty()) {
+            return Ok(Pattern::One(*slot));
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal.into()));
+        }
+        Ok(Pattern::Mixed(pieces))
+    }
+
+    /// Whether capture number `index` is used.
+    pub(super) fn uses(&self, index: usize) -> bool {
+        let wanted = Slot::Capture(index);
+        match self {
+            Pattern::Fixed(_) => false,
+            Pattern::One(slot) => *slot == wanted,
+            Pattern::Mixed(pieces) => pieces.contains(&Piece::Slot(wanted)),
+        }
+    }
+
+    /// The text for one event. A capture that its topic does not have is empty.
+    pub(super) fn fill(&self, filling: Filling<'_>) -> Text {
+        match self {
+            Pattern::Fixed(text) => text.clone(),
+            Pattern::One(slot) => Text::new(slot.value(filling)),
+            Pattern::Mixed(pieces) => Pattern::join(pieces, filling),
+        }
+    }
+
+    fn join(pieces: &[Piece], filling: Filling<'_>) -> Text {
+        // Most results are short enough to be held inline, so they are put together on the stack.
+        let mut buffer = [0; 64];
+        let mut length = 0;
+        for piece in pieces {
+            let part = piece.value(filling).as_bytes();
+            let Some(room) = buffer.get_mut(length..length + part.len()) else {
+                return pieces.iter().map(|piece| piece.value(filling)).collect();
+            };
+            room.copy_from_slice(part);
+            length += part.len();
+        }
+        Text::new(std::str::from_utf8(&buffer[..length]).unwrap_or_default())
+    }
+}
+
+impl Piece {
+    fn value<'v>(&'v self, filling: Filling<'v>) -> &'v str {
+        match self {
+            Piece::Literal(text) => text,
+            Piece::Slot(slot) => slot.value(filling),
+        }
+    }
+}
+
+impl Slot {
+    fn value(self, filling: Filling<'_>) -> &str {
+        match self {
+            Slot::Capture(index) => filling.captured.get(index).copied().flatten().unwrap_or_default(),
+            Slot::Whole => filling.whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn slot(name: &str) -> Option<Slot> {
+        match name {
+            "a" => Some(Slot::Capture(0)),
+            "b" => Some(Slot::Capture(1)),
+            "topic" => Some(Slot::Whole),
+            _ => None,
+        }
+    }
+
+    fn fill(text: &str) -> Text {
+        let filling = Filling { captured: &[Some("x"), None], whole: "t/x" };
+        Pattern::parse(text, slot).unwrap_or_else(|flaw| panic!("{text}: {flaw:?}")).fill(filling)
+    }
+
+    #[test]
+    fn captures_and_literals_mix() {
+        for (text, filled) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("{a}", "x"),
+            ("/fleet/{a}/{b}!", "/fleet/x/!"),
+            ("{a}{a}", "xx"),
+            ("{{a}", "{a}"),
+            ("{{{a}}", "{x}"),
+            ("/{topic}", "/t/x"),
+        ] {
+            assert_eq!(fill(text), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn flaws_name_their_place() {
+        for (text, at, len) in [("a{c}", 1, 3), ("x{a", 1, 2), ("{}", 0, 2), ("é{zz}", 2, 4)] {
+            let flaw = Pattern::parse(text, slot).unwrap_err();
+            assert_eq!((flaw.at, flaw.len), (at, len), "{text}: {flaw:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_used_is_known() {
+        let pattern = Pattern::parse("/{b}/", slot).unwrap();
+        assert!(pattern.uses(1) && !pattern.uses(0));
+    }
+
+    proptest! {
+        #[test]
+        fn filling_is_the_same_on_the_stack_and_beyond_it(value in "[a-zé]{0,90}") {
+            let filling = Filling { captured: &[Some(&value)], whole: "" };
+            let filled = Pattern::parse("<{a}>", slot).unwrap().fill(filling);
+            prop_assert_eq!(filled, format!("<{value}>"));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[{}aé]{0,12}") {
+            if let Err(flaw) = Pattern::parse(&text, slot) {
+                prop_assert!(flaw.at + flaw.len <= text.len());
+            }
+        }
+    }
+}
