@@ -5,7 +5,7 @@
 //! restarts change what a fleet has driven.
 //!
 //! Decision: **no total depends on the order, or on how often a sample arrives.** Sequence numbers that were seen are
-//! remembered per start of a vehicle in a bounded window ([`seen`]), and distance is the span between the lowest and the
+//! remembered per start of a vehicle in a bounded window ([`REMEMBERED`]), and distance is the span between the lowest and the
 //! highest odometer of a start, so that neither duplicates nor reordering nor back-fill can move it.
 //!
 //! Decision: **no series per vehicle.** Metrics are labelled with the fleet and a closed set of words; fleets are bounded
@@ -30,6 +30,7 @@
 
 mod fleet;
 mod function;
+mod number;
 mod record;
 mod report;
 mod roster;

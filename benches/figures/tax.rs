@@ -17,8 +17,8 @@ use engine::event::{Attribute, Event, Name};
 use engine::filter::Filter;
 use engine::pool::Limits;
 use engine::port::{
-    BoxFuture, Call, Confirm, Function, Output, Shutdown, Source, SourceError, StartError, SystemClock, Verdict, Verdicts,
-    Worker,
+    BoxFuture, Call, Confirm, Function, Output, Shutdown, Source, SourceError, StartError, SystemClock, Verdict,
+    Verdicts, Worker,
 };
 use engine::registry::{FunctionPlan, OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
 use engine::retry::Policy;
@@ -93,7 +93,13 @@ struct Memory {
 
 impl SourcePlan for Memory {
     fn facts(&self) -> SourceFacts {
-        SourceFacts { ack: AckPoint::Processed, redelivers: false, keyed: true, captures: Vec::new(), limits: Vec::new() }
+        SourceFacts {
+            ack: AckPoint::Processed,
+            redelivers: false,
+            keyed: true,
+            captures: Vec::new(),
+            limits: Vec::new(),
+        }
     }
 
     fn open(&self, _: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -16,6 +16,8 @@ use super::report::{Family, Series};
 
 /// So many fleets have metrics of their own; further ones share the label `other`.
 pub const MAX_FLEETS: usize = 64;
+/// Bytes of the longest fleet name that stands in labels; fleets with longer ones belong to the rest.
+const LONGEST_NAME: usize = 128;
 /// Milliseconds between two complete reports of a fleet, which keep every series alive and its gauges right.
 const COMPLETE_EVERY: u64 = 1_000;
 /// Before any complete report.
@@ -174,6 +176,7 @@ const OTHER: &str = "other";
 impl Fleets {
     /// The fleet of this name, or the one for the rest.
     pub(super) fn of(&self, name: &str) -> Arc<Fleet> {
+        let name = if name.len() > LONGEST_NAME { OTHER } else { name };
         if let Some(fleet) = self.known(name) {
             return fleet;
         }
@@ -204,6 +207,7 @@ mod tests {
         assert_eq!(fleets.by_name.read().len(), MAX_FLEETS + 1);
         assert_eq!(fleets.of("fleet-3").name, "fleet-3");
         assert_eq!(fleets.of("fleet-999").name, "other");
+        assert_eq!(Fleets::default().of(&"x".repeat(129)).name, "other");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use super::tally::{Observation, Tally};
 /// The fleet of events that do not name one in their attribute `fleet`.
 const NAMELESS: &str = "unknown";
 
+/// Bytes of the longest reason.
+const LONGEST_REASON: usize = 400;
+
 /// The function. Its events are about a vehicle: `source` identifies it, `subject` (where present) is what its payload
 /// calls it, and the attribute `fleet`, as a capture of the source's topics adds it, labels its metrics.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Shared {
                 Ok(result) => Verdict::Done(vec![result]),
                 Err(invalid) => Verdict::Reject { reason: invalid.to_string() },
             },
-            Err(refused) => Verdict::Reject { reason: with_causes(&refused) },
+            Err(refused) => Verdict::Reject { reason: in_one_line(&refused) },
         }
     }
 }
@@ -82,12 +85,16 @@ fn result(input: &Event, report: Vec<u8>) -> Result<Event, Invalid> {
     Ok(result.with_data(report.into(), Some(Text::new_static("application/json"))))
 }
 
-/// An error and its causes in one line, as a reason is kept.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
+/// An error and its causes as a reason is kept. A payload is quoted in some of them, and may be long.
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(because) = cause {
+        line = format!("{line}: {because}");
+        cause = because.source();
     }
+    line.truncate(line.floor_char_boundary(LONGEST_REASON));
+    line
 }
 
 impl std::fmt::Debug for Shared {
@@ -190,7 +197,10 @@ mod tests {
             panic!("accepted")
         };
         assert_eq!(reason, "the payload is of vehicle 'veh-2', but the event is of 'veh-1'");
-        assert!(samples(&call(&*worker, SECOND).await).contains(&("fleet_samples_total:invalid".to_owned(), 3.0)));
+        let long = SECOND.replace("18", &format!("\"{}\"", "é".repeat(10_000)));
+        let Verdict::Reject { reason } = call(&*worker, &long).await else { panic!("accepted") };
+        assert!(reason.contains("invalid value: string \"éé") && reason.len() <= LONGEST_REASON, "{reason}");
+        assert!(samples(&call(&*worker, SECOND).await).contains(&("fleet_samples_total:invalid".to_owned(), 4.0)));
     }
 
     #[tokio::test]

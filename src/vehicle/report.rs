@@ -79,8 +79,12 @@ impl Report {
     /// Adds a whole value.
     pub(super) fn whole(&mut self, series: &Series, value: u64) {
         self.text.extend_from_slice(series.before.as_bytes());
-        // Writing into memory cannot fail.
-        let _ = write!(self.text, "{value}");
+        match u8::try_from(value) {
+            // Nearly every increment is one digit.
+            Ok(digit) if digit < 10 => self.text.push(b'0' + digit),
+            // Writing into memory cannot fail.
+            _ => drop(write!(self.text, "{value}")),
+        }
         self.close(series);
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::fleet::Fleet;
 use super::record::Record;
 
-/// So many vehicles are remembered; at 1 Hz without faults some 300 bytes each, at the very worst 4 KiB.
+/// So many vehicles are remembered; at 1 Hz without faults some 300 bytes each, at the very worst 5 KiB.
 pub const MAX_VEHICLES: usize = 65_536;
 /// A vehicle is online for so many milliseconds after it was heard of.
 pub const ONLINE_FOR: i64 = 90_000;

@@ -17,6 +17,9 @@ use super::report::Report;
 use super::roster::{MAX_VEHICLES, Roster};
 use super::telemetry::{Refused, Sample};
 
+/// Bytes of the longest identity that is remembered; memory is bounded in bytes, not only in vehicles.
+const LONGEST_NAME: usize = 256;
+
 /// One telemetry event, unpacked.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -70,6 +73,9 @@ impl Tally {
 
     fn try_observe(&self, observation: &Observation<'_>) -> Result<Vec<u8>, Refused> {
         let Observation { identity, fleet: name, vehicle, payload, arrived } = *observation;
+        if identity.len() > LONGEST_NAME {
+            return Err(Refused::LongName(identity.len()));
+        }
         let sample = Sample::read(payload, vehicle)?;
         let fleet = || self.fleets.of(name);
         let (change, fleet) = self.roster.with(identity, fleet, |record| {
@@ -127,4 +133,19 @@ fn everything(fleet: &Fleet, (online, moving): (u64, u64), report: &mut Report) 
     report.number(&fleet.top_speed, fleet.highest());
     report.whole(&fleet.online_now, online);
     report.whole(&fleet.moving_now, moving);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_name_is_refused() {
+        let (tally, identity) = (Tally::default(), "x".repeat(257));
+        let payload = br#"{"v":1,"vehicle":"v","seq":0,"signals":{"Vehicle.Speed":1}}"#;
+        let named = |identity| Observation { identity, fleet: "demo", vehicle: None, payload, arrived: 0 };
+        assert!(tally.observe(&named(&identity[1..])).is_ok());
+        assert!(matches!(tally.observe(&named(&identity)), Err(Refused::LongName(257))));
+        assert_eq!(tally.vehicles(), 1);
+    }
 }

@@ -5,11 +5,11 @@
 //! is not a sample is refused with a reason, before anything of it is remembered.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use chrono::DateTime;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+
+use super::number::{Number, Whole};
 
 /// The payload version that is understood.
 const VERSION: u64 = 1;
@@ -36,6 +36,9 @@ pub(super) struct Sample {
 /// Why a payload is no sample; the text is the reason under which the event is put aside.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
+    /// Not even text.
+    #[error("the payload is not UTF-8 text")]
+    NoText(#[source] std::str::Utf8Error),
     /// Not JSON, or not of the shape of a sample.
     #[error("the payload is not vehicle telemetry")]
     Shape(#[source] serde_json::Error),
@@ -77,6 +80,9 @@ pub enum Refused {
         /// The highest so far.
         high: u32,
     },
+    /// A name too long to be remembered.
+    #[error("the event's source has {0} bytes; a vehicle is remembered by at most 256")]
+    LongName(usize),
     /// Neither of the two signals that metrics are made of.
     #[error("the payload has neither Vehicle.Speed nor Vehicle.TraveledDistance")]
     NoSignals,
@@ -106,7 +112,9 @@ struct Signals {
 impl Sample {
     /// Reads a payload. `vehicle` is whom the event is about, if it says so.
     pub(super) fn read(payload: &[u8], vehicle: Option<&str>) -> Result<Sample, Refused> {
-        let payload: Payload<'_> = serde_json::from_slice(payload).map_err(Refused::Shape)?;
+        // Checked as a whole once, no string in it has to be checked again.
+        let payload = std::str::from_utf8(payload).map_err(Refused::NoText)?;
+        let payload: Payload<'_> = serde_json::from_str(payload).map_err(Refused::Shape)?;
         if payload.v.0 != VERSION {
             return Err(Refused::Version(payload.v.0));
         }
@@ -140,14 +148,6 @@ fn read_time(text: &str) -> Result<Option<i64>, Refused> {
     }
 }
 
-/// A finite number, written as one or as text.
-#[derive(Clone, Copy)]
-struct Number(f64);
-
-/// A whole number from zero, written as one or as text.
-#[derive(Clone, Copy, Default)]
-struct Whole(u64);
-
 impl Number {
     fn within(self, signal: &'static str, (low, high): (f64, f64)) -> Result<f64, Refused> {
         let Number(value) = self;
@@ -164,64 +164,6 @@ impl Whole {
         } else {
             Err(Refused::OutOfRange { signal: field, value: value as f64, low, high })
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-        deserializer.deserialize_any(NumberOrText)
-    }
-}
-
-struct NumberOrText;
-
-impl Visitor<'_> for NumberOrText {
-    type Value = Number;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a number, or a number as text")
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Number, E> {
-        Ok(Number(value))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Number, E> {
-        Ok(Number(value as f64))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
-        Ok(Number(value as f64))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-        // Rust also reads "inf" and "nan", which are no measurements.
-        let value = text.trim().parse().ok().filter(|value: &f64| value.is_finite());
-        value.map(Number).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Whole, D::Error> {
-        deserializer.deserialize_any(WholeOrText)
-    }
-}
-
-struct WholeOrText;
-
-impl Visitor<'_> for WholeOrText {
-    type Value = Whole;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a whole number from zero, or one as text")
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Whole, E> {
-        Ok(Whole(value))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Whole, E> {
-        text.trim().parse().map(Whole).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
     }
 }
 
@@ -301,7 +243,7 @@ mod tests {
         for (payload, reason) in cases {
             assert!(refused(&payload).starts_with(reason), "{payload} was refused with: {}", refused(&payload));
         }
-        assert!(matches!(Sample::read(b"\xff\xfe\x00", None), Err(Refused::Shape(_))));
+        assert!(matches!(Sample::read(b"\xff\xfe\x00", None), Err(Refused::NoText(_))));
     }
 
     #[test]

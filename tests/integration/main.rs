@@ -6,3 +6,6 @@
 
 // The house rules that a machine can check: lengths, module docs, arrows, features, links.
 mod tidy;
+
+// An outside script judges what the simulator and the function make of a published driving cycle.
+mod oracle;

@@ -162,27 +162,19 @@ impl Simulator {
         if self.follows != Choice::Tide {
             return ready;
         }
+        let carries = |at| tide::carries(number, Duration::from_nanos(at), self.cycle.length());
         let hesitation = (route.between(0.0, LOOK) * SECOND) as u64;
         let mut look = ready;
         while look <= self.end {
-            if self.tide_carries(number, look) {
+            if carries(look) {
                 let leave = if look == ready { look } else { look + hesitation };
-                if self.tide_carries(number, leave) {
+                if carries(leave) {
                     return leave;
                 }
             }
             look += (LOOK * SECOND) as u64;
         }
         look
-    }
-
-    /// Whether the load of the hour includes this vehicle, and a whole cycle fits in before the silence.
-    fn tide_carries(&self, number: u32, at: u64) -> bool {
-        let time = tide::START + Duration::from_nanos(at);
-        let day = time.as_secs() / tide::DAY.as_secs();
-        // The golden ratio's multiples spread evenly over 0..1, for the numbers of vehicles and for the days of one.
-        let rank = (f64::from(number) + day as f64 * 0.37).mul_add(0.618_033_988_749_895, 0.5).fract();
-        tide::load(time) > rank && tide::until_silence(time).as_secs_f64() > self.cycle.length()
     }
 
     fn enter(&mut self, due: u64, what: What) {

@@ -32,8 +32,18 @@ pub fn load(time: Duration) -> f64 {
     load.min(1.0)
 }
 
+/// Whether the tide carries vehicle number `number` at `since_start` of a run: whether the load of the hour includes it,
+/// and a trip of so many seconds ends before the silence.
+pub(super) fn carries(number: u32, since_start: Duration, trip: f64) -> bool {
+    let time = START + since_start;
+    let day = time.as_secs() / DAY.as_secs();
+    // Multiples of the golden ratio spread evenly over 0..1: the numbers of a fleet on a day, and the days of a vehicle.
+    let rank = (f64::from(number) + day as f64 * 0.37).mul_add(0.618_033_988_749_895, 0.5).fract();
+    load(time) > rank && until_silence(time).as_secs_f64() > trip
+}
+
 /// How long after `time` the next silence begins; zero within one.
-pub(super) fn until_silence(time: Duration) -> Duration {
+fn until_silence(time: Duration) -> Duration {
     let of_day = of_day(time);
     if of_day < SILENCE_FROM {
         SILENCE_FROM - of_day
@@ -81,6 +91,21 @@ mod tests {
     #[test]
     fn the_load_is_a_share_at_every_minute() {
         assert!((0..3 * 1440).all(|minute| (0.0..=1.0).contains(&at(f64::from(minute) / 60.0))));
+    }
+
+    #[test]
+    fn as_many_vehicles_are_carried_as_the_load_says_and_not_always_the_same() {
+        let carried = |hour: f64| -> Vec<u32> {
+            let since_start = Duration::from_secs_f64(hour * 3600.0) - START;
+            (0..1_000).filter(|number| carries(*number, since_start, 1_369.0)).collect()
+        };
+        for hour in [6.0, 7.5, 10.0, 12.5, 17.5, 23.0] {
+            assert!((carried(hour).len() as f64 / 1_000.0 - at(hour)).abs() < 0.01, "at {hour}");
+        }
+        assert_ne!(carried(12.5), carried(36.5));
+        assert!(!carried(25.5).is_empty());
+        // A trip that would not end before two does not begin.
+        assert!(carried(25.7).is_empty() && carried(27.0).is_empty());
     }
 
     #[test]
