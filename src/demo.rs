@@ -1,5 +1,7 @@
-//! The demo: a fleet that anyone can start with one command, so that the engine has something real to work on.
+//! The demo: a broker, a fleet and the engine in one process, so that a newcomer sees the whole way of an event without
+//! installing anything.
 
+pub mod broker;
 pub mod simulator;
 
 #[cfg(test)]

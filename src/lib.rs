@@ -1,4 +1,4 @@
-//! Tidemill.
+//! The composition root of Tidemill as a library, so that the tests link exactly what the binary links.
 
 #[cfg(feature = "demo")]
 pub mod demo;

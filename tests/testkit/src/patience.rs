@@ -1,0 +1,34 @@
+//! How long a test waits before it says what it was waiting for. The limit is far above anything
+//! that is measured, so it never decides whether a slow machine passes.
+
+use std::time::Duration;
+
+/// The longest wait for any one event.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// How soon a peer that is not there yet is tried again.
+pub const RETRY: Duration = Duration::from_millis(20);
+
+/// Waits for `event`, or panics naming `what` was awaited.
+pub async fn within<F: Future>(what: &str, event: F) -> F::Output {
+    match tokio::time::timeout(LIMIT, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {} s in vain for {what}", LIMIT.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "in vain for a tide")]
+    async fn a_wait_in_vain_says_what_it_was_for() {
+        within("a tide", std::future::pending::<()>()).await;
+    }
+
+    #[tokio::test]
+    async fn an_event_that_comes_is_returned() {
+        assert_eq!(within("a number", async { 7 }).await, 7);
+    }
+}
