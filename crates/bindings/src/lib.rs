@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Output bindings: where results go, one folder per kind.
+
+pub mod file;
+pub mod log;
+pub mod prometheus;
+
+#[cfg(feature = "prometheus-push")]
+#[path = "prometheus/push.rs"]
+mod push;
+#[cfg(not(feature = "prometheus-push"))]
+#[path = "prometheus/push_absent.rs"]
+mod push;
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,10 @@ pub use encode::{encode, encode_line};
 /// ```
 #[must_use]
 pub fn is_json(media_type: &str) -> bool {
+    // Nearly always, and asked of every event.
+    if media_type == "application/json" {
+        return true;
+    }
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let Some((_, subtype)) = essence.split_once('/') else { return false };
     let suffix = subtype.rsplit('+').next().unwrap_or_default();

@@ -7,7 +7,7 @@
 use smol_str::{SmolStr, format_smolstr};
 
 use super::tree::{Comparison, Tree};
-use crate::event::{Attribute, Event, Value};
+use crate::event::{Attribute, Event, Name, Value};
 
 /// Comparisons in the reverse of the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,6 @@ fn emit(tree: &Tree, yes: usize, no: usize, tests: &mut Vec<Test>) -> usize {
 impl Test {
     #[inline]
     fn holds(&self, event: &Event) -> bool {
-        let spelled;
         let value = match &self.attribute {
             Attribute::Type => Some(event.r#type()),
             Attribute::Source => Some(event.source()),
@@ -74,25 +73,33 @@ impl Test {
             Attribute::DataContentType => event.datacontenttype(),
             Attribute::DataSchema => event.dataschema(),
             Attribute::SpecVersion => Some(const { &SmolStr::new_static("1.0") }),
-            Attribute::Extension(name) => match event.extension(name.as_str()) {
-                None => None,
-                Some(Value::String(text)) => Some(text),
-                Some(Value::Boolean(true)) => Some(const { &SmolStr::new_static("true") }),
-                Some(Value::Boolean(false)) => Some(const { &SmolStr::new_static("false") }),
-                Some(Value::Integer(number)) => {
-                    spelled = format_smolstr!("{number}");
-                    Some(&spelled)
-                }
-            },
+            Attribute::Extension(name) => return self.extension_holds(event, name),
         };
-        let Some(value) = value else { return false };
+        value.is_some_and(|value| self.compares(value))
+    }
+
+    /// Apart, so that the loop over core attributes stays small.
+    #[inline(never)]
+    fn extension_holds(&self, event: &Event, name: &Name) -> bool {
+        match event.extension(name.as_str()) {
+            None => false,
+            Some(Value::String(text)) => self.compares(text),
+            Some(Value::Boolean(true)) => self.compares("true"),
+            Some(Value::Boolean(false)) => self.compares("false"),
+            Some(Value::Integer(number)) => self.compares(&format_smolstr!("{number}")),
+        }
+    }
+
+    #[inline]
+    fn compares(&self, value: &str) -> bool {
         let (value, text) = (value.as_bytes(), self.text.as_bytes());
         // All three are one comparison of equally long bytes.
         let Some(more) = value.len().checked_sub(text.len()) else { return false };
-        match self.comparison {
-            Comparison::Exact => more == 0 && value == text,
-            Comparison::Prefix => &value[..text.len()] == text,
-            Comparison::Suffix => &value[more..] == text,
-        }
+        let skipped = match self.comparison {
+            Comparison::Exact if more > 0 => return false,
+            Comparison::Exact | Comparison::Prefix => 0,
+            Comparison::Suffix => more,
+        };
+        value[skipped..][..text.len()] == *text
     }
 }

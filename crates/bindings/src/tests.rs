@@ -1,0 +1,56 @@
+//! What the tests of every kind need: an opened output, and events to publish.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::config::Check;
+use engine::event::Event;
+use engine::metric::{Link, Page};
+use engine::port::{Confirm, Output, PublishError, SystemClock};
+use engine::registry::{OpenError, OutputKind, Setup};
+
+/// A setup for an output called `name` on a page.
+pub(crate) fn setup(name: &str, page: &Page) -> Setup {
+    Setup {
+        name: name.into(),
+        instance: "one".into(),
+        seats: 0,
+        state: None,
+        clock: Arc::new(SystemClock),
+        link: Link::default(),
+        page: page.clone(),
+    }
+}
+
+/// The options as a file would give them.
+pub(crate) fn options<K: OutputKind>(_: &K, yaml_as_json: &str) -> K::Options {
+    serde_json::from_str(yaml_as_json).unwrap()
+}
+
+/// What the check says of some options, one message per line.
+pub(crate) fn complaints<K: OutputKind>(kind: &K, given: &str) -> Vec<String> {
+    let mut check = Check::default();
+    let plan = kind.check(options(kind, given), &mut check);
+    assert_eq!(plan.is_none(), check.failed(), "{given}");
+    check.finish().into_iter().map(|found| found.message).collect()
+}
+
+/// An output as the engine would open it.
+pub(crate) fn open<K: OutputKind>(kind: &K, given: &str, setup: &Setup) -> Result<Box<dyn Output>, OpenError> {
+    let mut check = Check::default();
+    let plan = kind.check(options(kind, given), &mut check);
+    plan.unwrap_or_else(|| panic!("{:?}", check.finish())).open(setup.clone())
+}
+
+/// An event with data.
+pub(crate) fn event(r#type: &str, data: impl Into<Bytes>) -> Event {
+    Event::new("7".into(), "/test".into(), r#type.into()).unwrap().with_data(data.into(), None)
+}
+
+/// Publishes and waits for the confirmation.
+pub(crate) async fn publish(output: &dyn Output, event: &Event) -> Result<(), PublishError> {
+    match output.publish(event) {
+        Confirm::Now(result) => result,
+        Confirm::Later(result) => result.await,
+    }
+}
