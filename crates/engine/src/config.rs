@@ -1,21 +1,54 @@
 //! Configuration in three steps: a file is read with spans, checked as a whole, and becomes a plan.
 //!
 //! What was typed and what it means are two types. Checking is pure and reports every problem at once.
+//!
+//! The way goes from [`Files`] (text, within a budget) through a tree with places (`parse`, `node`) and structs (`decode`,
+//! `file`) to a [`Plan`] (`build`, `rules`); [`load`] goes all of it. Errors never stop it early: what is wrong is noted,
+//! masked, and the rest is read, so that one run of `check` shows every problem with its line, a caret and what to write.
 
+mod build;
+mod decode;
 mod diagnostic;
+mod environment;
+mod file;
+mod files;
+pub mod guarantee;
+mod later;
+mod load;
+mod many;
+mod node;
+mod parse;
 pub mod plan;
+mod render;
+mod rules;
+mod schema;
 mod secret;
+mod section;
+mod setting;
 mod span;
+mod suggest;
+mod template;
 mod unit;
+mod when;
 
 pub use diagnostic::{Check, Diagnostic, Severity};
+pub use environment::{Environment, is_instance, name};
+pub use files::{FILE_BYTES_MAX, FILES_MAX, Files, Position, TOTAL_BYTES_MAX};
+pub use load::{Colour, Loaded, load, load_files};
+pub use many::Many;
+pub use parse::{DEPTH_MAX, NODES_MAX};
+pub use plan::Plan;
+pub use schema::schema;
 pub use secret::{Secret, SecretError};
 pub use span::{Span, Spanned};
+pub use template::EventTemplate;
 pub use unit::{ByteSize, Period};
+
+pub(crate) use decode::decode;
+pub(crate) use node::Node;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// When a source acknowledges a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -27,26 +60,4 @@ pub enum AckPoint {
     Spooled,
     /// When every matched delivery has ended.
     Processed,
-}
-
-/// `event:` of a source: how a message that is not yet a CloudEvent becomes one. Values are templates in which `{name}`
-/// stands for a capture and `{{` for a brace.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EventTemplate {
-    /// The event's `type`.
-    pub r#type: Option<Spanned<String>>,
-    /// The event's `source`.
-    pub source: Option<Spanned<String>>,
-    /// The event's `subject`.
-    pub subject: Option<Spanned<String>>,
-    /// The key that orders events.
-    pub partitionkey: Option<Spanned<String>>,
-    /// The name of a field in the JSON payload that holds the event's id. Without it each arrival gets a new id.
-    pub id: Option<Spanned<String>>,
-    /// The media type of the payload, `application/json` unless the message says otherwise.
-    pub datacontenttype: Option<Spanned<String>>,
-    /// Further attributes by name.
-    #[serde(default)]
-    pub extensions: BTreeMap<Spanned<String>, Spanned<String>>,
 }

@@ -4,8 +4,12 @@
 //! them), a **plan** is what they mean (checked, pure, no I/O), and an opened adapter runs. A new kind implements one of
 //! the traits here and is one line in the root's `builtin.rs`.
 
+mod kinds;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use kinds::Registry;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;

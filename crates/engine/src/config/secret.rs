@@ -7,7 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
+
+/// The name under which [`Secret`] asks for its text, so that whoever reads it knows that it must not be shown.
+pub(super) const TOKEN: &str = "$tidemill::Secret";
 
 /// Text as typed, with references still in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +105,21 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Secret)
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = String;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<String, D::Error> {
+                String::deserialize(inner)
+            }
+            // Formats without newtypes hand over what is inside.
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+        }
+        deserializer.deserialize_newtype_struct(TOKEN, Text).map(Secret)
     }
 }
 

@@ -1,0 +1,238 @@
+//! From entries to a plan: kinds read their options, and every name, number and reference is checked.
+//!
+//! Nothing stops at the first problem. An entry that is wrong keeps its name, so that nobody is told that it is unknown.
+
+use std::path::PathBuf;
+
+use super::decode::decode;
+use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry, StateEntry};
+use super::guarantee::Guarantee;
+use super::node::{Entry, Node, Value};
+use super::plan::{Function, Output, Plan, Source};
+use super::rules::Rules;
+use super::section::{Sections, Shape, name, parts};
+use super::suggest::quoted;
+use super::{AckPoint, Check, Environment, Spanned, setting};
+use crate::event::Text;
+use crate::registry::{Registry, SourceCommon};
+use crate::retry::Policy;
+
+/// The adapters of one sort: every name in the files, and what could be made of it.
+#[derive(Debug)]
+pub(super) struct Adapters<T> {
+    pub(super) names: Vec<Spanned<Text>>,
+    pub(super) built: Vec<Option<T>>,
+}
+
+impl<T> Default for Adapters<T> {
+    fn default() -> Adapters<T> {
+        Adapters { names: Vec::new(), built: Vec::new() }
+    }
+}
+
+impl<T> Adapters<T> {
+    fn add(&mut self, name: Spanned<Text>, built: Option<T>) {
+        self.names.push(name);
+        self.built.push(built);
+    }
+
+    /// All of them, if every one could be made.
+    fn all(self) -> Option<Vec<T>> {
+        self.built.into_iter().collect()
+    }
+}
+
+/// What rules inherit.
+#[derive(Debug, Default)]
+pub(super) struct Defaults {
+    pub(super) retry: Policy,
+    pub(super) timeout: Option<std::time::Duration>,
+}
+
+/// A function with the timeout that it asks for.
+pub(super) type Called = (Function, Option<std::time::Duration>);
+
+/// Makes a plan of the joined files and says what its rules promise, or notes in `check` why not.
+pub(super) fn plan(
+    sections: &Sections,
+    title: &str,
+    registry: &Registry,
+    environment: &Environment,
+    check: &mut Check,
+) -> Option<(Plan, Vec<Guarantee>)> {
+    let state = state(sections.state.as_ref(), check);
+    replicas(sections.replicas.as_ref(), check);
+    instance(environment, check);
+    let defaults = defaults(sections.defaults.as_ref(), check);
+    let sources = sources(&sections.sources, registry, check);
+    let functions = functions(&sections.functions, registry, check);
+    let outputs = outputs(&sections.outputs, registry, check);
+    if sections.triggers.is_empty() && !sections.torn {
+        check
+            .general_error("no trigger is defined", "add 'triggers' with at least one rule, so that something happens");
+    }
+    let mut rules = Rules::new(&sources, &functions, &outputs, defaults);
+    rules.torn = sections.torn;
+    let triggers = rules.read(&sections.triggers, check);
+    let guarantees = rules.guarantees();
+    if check.failed() {
+        return None;
+    }
+    let plan = Plan {
+        name: title.into(),
+        state: state.map(PathBuf::from),
+        sources: sources.all()?,
+        functions: functions.all()?.into_iter().map(|(function, _)| function).collect(),
+        outputs: outputs.all()?,
+        triggers,
+    };
+    Some((plan, guarantees))
+}
+
+fn sources(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Source> {
+    let shape =
+        Shape { noun: "source", holder: "SourceEntry", common: &["ack", "event", "seats"], kinds: &registry.sources() };
+    let mut sources = Adapters::default();
+    for entry in entries {
+        let name = name(shape.noun, &entry.key, check);
+        let built = source(entry, name.clone(), &shape, registry, check);
+        sources.add(name, built);
+    }
+    sources
+}
+
+fn source(
+    entry: &Entry,
+    name: Spanned<Text>,
+    shape: &Shape<'_>,
+    registry: &Registry,
+    check: &mut Check,
+) -> Option<Source> {
+    let parts = parts(entry, shape, check)?;
+    let written: SourceEntry = decode(&parts.common, &entry.key, check).unwrap_or_default();
+    let seats =
+        written.seats.as_ref().map_or(setting::SEATS, |seats| setting::number("seats", seats, 1, 1_000_000, check));
+    written.event.check(check);
+    let ack = written.ack.map(|ack| {
+        if ack.value == AckPoint::Spooled {
+            let help = "write 'ack: processed', which acknowledges when every matched delivery has ended";
+            check.error(ack.span, "'ack: spooled' is not available yet", help);
+        }
+        Spanned::new(if ack.value == AckPoint::Spooled { AckPoint::Processed } else { ack.value }, ack.span)
+    });
+    let common = SourceCommon { name: name.clone(), ack, event: written.event, seats };
+    let kind = parts.kind?;
+    let plan = made(kind, check, |check| {
+        registry.source(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, &common, check))
+    })?;
+    Some(Source { name: name.value, seats, plan })
+}
+
+fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Called> {
+    let shape = Shape {
+        noun: "function",
+        holder: "FunctionEntry",
+        common: &["timeout", "workers"],
+        kinds: &registry.functions(),
+    };
+    let mut functions = Adapters::default();
+    for entry in entries {
+        let name = name(shape.noun, &entry.key, check);
+        let built = parts(entry, &shape, check).and_then(|parts| {
+            let written: FunctionEntry = decode(&parts.common, &entry.key, check).unwrap_or_default();
+            let timeout = written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check));
+            let (workers, concurrency) = setting::workers(written.workers.as_ref(), &name, check);
+            let kind = parts.kind?;
+            let plan = made(kind, check, |check| {
+                registry.function(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, check))
+            })?;
+            Some((Function { name: name.value.clone(), workers, concurrency, plan }, timeout))
+        });
+        functions.add(name, built);
+    }
+    functions
+}
+
+fn outputs(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Output> {
+    let shape = Shape { noun: "output", holder: "OutputEntry", common: &[], kinds: &registry.outputs() };
+    let mut outputs = Adapters::default();
+    for entry in entries {
+        let name = name(shape.noun, &entry.key, check);
+        if name.as_str() == "router" {
+            let help = "choose another name; it will stand for results that go back into the router";
+            check.error(name.span, "the output name 'router' is reserved", help);
+        }
+        let built = parts(entry, &shape, check).and_then(|parts| {
+            let _: Option<OutputEntry> = decode(&parts.common, &entry.key, check);
+            let kind = parts.kind?;
+            let plan = made(kind, check, |check| {
+                registry.output(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, check))
+            })?;
+            Some(Output { name: name.value.clone(), plan })
+        });
+        outputs.add(name, built);
+    }
+    outputs
+}
+
+/// A kind that makes nothing must have said why; one that is silent is told on.
+fn made<T>(kind: &Entry, check: &mut Check, make: impl FnOnce(&mut Check) -> Option<T>) -> Option<T> {
+    let made = make(check);
+    if made.is_none() && !check.failed() {
+        check.error(kind.key.span, format!("{} refused its options without a reason", quoted(kind.name())), "");
+    }
+    made
+}
+
+fn defaults(entry: Option<&Entry>, check: &mut Check) -> Defaults {
+    let Some(entry) = entry else { return Defaults::default() };
+    let written: DefaultsEntry = decode(&entry.value, &entry.key, check).unwrap_or_default();
+    Defaults {
+        retry: setting::retry(written.retry.as_ref(), Policy::default(), check),
+        timeout: written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check)),
+    }
+}
+
+/// The folder that the file names, if it does.
+fn state(entry: Option<&Entry>, check: &mut Check) -> Option<String> {
+    let entry = entry?;
+    if entry.value.text() == Some("none") {
+        let help = "write 'state: { dir: ... }'; what is spent or rejected needs a folder so that nothing vanishes";
+        check.error(entry.value.span, "'state: none' is not available yet", help);
+        return None;
+    }
+    let written: StateEntry = decode(&entry.value, &entry.key, check)?;
+    let folder = written.dir?;
+    if folder.is_empty() || folder.contains('\0') {
+        check.error(folder.span, format!("{} is no folder", quoted(&folder)), "write a path, or leave 'dir' out");
+    }
+    Some(folder.value)
+}
+
+fn replicas(entry: Option<&Entry>, check: &mut Check) {
+    let Some(entry) = entry else { return };
+    match entry.value.text() {
+        Some("1") => {}
+        Some("many") => {
+            let help = "leave it out, and give each replica its own state folder and TIDEMILL_INSTANCE";
+            check.error(entry.value.span, "'replicas: many' is not available yet", help);
+        }
+        _ => check.error(entry.value.span, "'replicas' is 1 or many", "write 1, or leave it out"),
+    }
+}
+
+fn instance(environment: &Environment, check: &mut Check) {
+    if let Some(instance) = environment.instance.as_deref().filter(|id| !super::environment::is_instance(id)) {
+        check.general_error(
+            format!("TIDEMILL_INSTANCE is {}, which is no instance id", quoted(instance)),
+            "use 1 to 64 letters, digits, '-' and '_'",
+        );
+    }
+}
+
+/// An entry of which something is left to read below `key`, without the keys in `taken`.
+pub(super) fn without(node: &Node, taken: &[&str]) -> Node {
+    let entries = node.entries().unwrap_or_default();
+    let left = entries.iter().filter(|entry| !taken.contains(&entry.name())).cloned().collect();
+    Node { id: node.id, span: node.span, value: Value::Map(left) }
+}

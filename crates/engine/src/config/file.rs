@@ -1,0 +1,149 @@
+//! What is typed: one struct for every kind of entry in a file, without the keys that choose a kind.
+//!
+//! Nothing here has a meaning yet; [`plan`](super::plan) gives it one. The same structs make the JSON Schema.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::many::Many;
+use super::when::WhenEntry;
+use super::{AckPoint, EventTemplate, Period, Spanned};
+use crate::retry::Backoff;
+
+/// Where messages come from. Beside these keys stands exactly one kind, such as `mqtt`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SourceEntry {
+    /// When a message is acknowledged: `received` or `processed`. The default is the kind's own.
+    pub(super) ack: Option<Spanned<AckPoint>>,
+    /// How a message that is not yet a CloudEvent becomes one.
+    #[serde(default)]
+    pub(super) event: EventTemplate,
+    /// How many messages may be in flight, from 1 to 1000000; 1000 by default. When all seats are taken the source
+    /// stops reading.
+    pub(super) seats: Option<Spanned<u32>>,
+}
+
+/// User code. Beside these keys stands exactly one kind, such as `native`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct FunctionEntry {
+    /// How long one call may take; 30s by default. A rule may say otherwise.
+    pub(super) timeout: Option<Spanned<Period>>,
+    /// How many copies of the function run.
+    pub(super) workers: Option<Spanned<WorkersEntry>>,
+}
+
+/// How many workers a function has.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WorkersEntry {
+    /// Workers that run even when no event waits; 0 by default.
+    pub(super) min: Option<Spanned<u32>>,
+    /// The largest number of workers; 8 by default.
+    pub(super) max: Option<Spanned<u32>>,
+    /// Calls that one worker takes at once; 1 by default.
+    pub(super) concurrency: Option<Spanned<u32>>,
+}
+
+/// Where results go. Exactly one kind, such as `prometheus`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct OutputEntry {}
+
+/// A stream of events from one or more sources.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TriggerEntry {
+    /// A source, or a list of them.
+    pub(super) source: Many<Spanned<String>>,
+    /// Which of their events belong to the trigger; all by default.
+    pub(super) when: Option<Spanned<WhenEntry>>,
+}
+
+/// What happens to a trigger's events. All matching rules fire.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RuleEntry {
+    /// The function that is called; without one the events themselves go to the output.
+    pub(super) function: Option<Spanned<String>>,
+    /// An output, or a list of them, for the results.
+    #[serde(default)]
+    pub(super) output: Many<Spanned<String>>,
+    /// Which of the trigger's events the rule takes; all by default.
+    pub(super) when: Option<Spanned<WhenEntry>>,
+    /// In which order deliveries run; `none` is all that there is for now.
+    pub(super) order: Option<Spanned<OrderEntry>>,
+    /// How long one call may take, instead of what the function says.
+    pub(super) timeout: Option<Spanned<Period>>,
+    /// What happens after a failure.
+    pub(super) retry: Option<Spanned<RetryEntry>>,
+    /// What the file insists on: a chain that cannot give it is refused.
+    pub(super) require: Option<Spanned<RequireEntry>>,
+}
+
+/// In which order deliveries run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum OrderEntry {
+    /// Those of one key one after the other.
+    Key,
+    /// Those of one partition one after the other.
+    Partition,
+    /// All at once.
+    None,
+}
+
+/// How a failed delivery is tried again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RetryEntry {
+    /// How often a delivery is tried in total, the first time included; 5 by default.
+    pub(super) max_attempts: Option<Spanned<u32>>,
+    /// How waiting grows from one attempt to the next; `exponential` by default.
+    pub(super) backoff_policy: Option<Spanned<Backoff>>,
+    /// The first wait; 100ms by default.
+    pub(super) backoff_delay: Option<Spanned<Period>>,
+    /// The longest wait; 5s by default.
+    pub(super) max_delay: Option<Spanned<Period>>,
+    /// The share of a wait that is left to chance, from 0 to 1; 0.2 by default.
+    pub(super) jitter: Option<Spanned<f64>>,
+}
+
+/// What a rule insists on.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RequireEntry {
+    /// How often an event may have its effect.
+    pub(super) delivery: Option<Spanned<DeliveryEntry>>,
+    /// In which order deliveries run.
+    pub(super) order: Option<Spanned<OrderEntry>>,
+}
+
+/// How often an event may have its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum DeliveryEntry {
+    /// Once or more.
+    AtLeastOnce,
+    /// Once or not at all.
+    AtMostOnce,
+}
+
+/// What rules have that do not say it themselves.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DefaultsEntry {
+    /// What happens after a failure.
+    pub(super) retry: Option<Spanned<RetryEntry>>,
+    /// How long one call may take, where neither the rule nor its function says it.
+    pub(super) timeout: Option<Spanned<Period>>,
+}
+
+/// Where the engine keeps what must survive a restart.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct StateEntry {
+    /// The folder; `$STATE_DIRECTORY` by default, else `./tidemill-state/NAME`, where NAME is that of the file.
+    pub(super) dir: Option<Spanned<String>>,
+}

@@ -1,0 +1,60 @@
+//! Keys of the configuration language that this version does not have yet.
+//!
+//! They are neither ignored nor called unknown: whoever writes one is told what works instead. The table goes by the
+//! struct that the key would belong to.
+
+use super::suggest::quoted;
+
+const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spent ones go to rejects.jsonl";
+
+/// Struct, key, and what to write instead.
+const LATER: &[(&str, &str, &str)] = &[
+    ("SourceEntry", "spool", "leave it out; a source acknowledges when every matched delivery has ended"),
+    ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
+    ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
+    ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
+    ("TriggerEntry", "deadLetter", "leave it out; events that match no rule are counted as unmatched"),
+    ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
+    ("RuleEntry", "deadLetter", "leave it out; what is spent or rejected goes to rejects.jsonl in the state folder"),
+    ("RuleEntry", "maxAge", "leave it out; 'retry' bounds how long a delivery is tried"),
+    ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
+    ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
+    ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
+    ("RuleEntry", "maxInFlight", "leave it out; 'seats' of the source bounds what is in flight"),
+    ("RuleEntry", "parkMax", NO_STATE),
+    ("RuleEntry", "pauseKey", NO_STATE),
+    ("RetryEntry", "hold", "leave it out; a waiting delivery keeps its seat at the source"),
+    (
+        "DefaultsEntry",
+        "deadLetter",
+        "leave it out; what is spent or rejected goes to rejects.jsonl in the state folder",
+    ),
+    ("StateEntry", "quota", "leave it out; only rejects.jsonl is kept, in 4 files of 64 MiB"),
+    ("StateEntry", "onCorrupt", "leave it out; nothing is read back from the state folder yet"),
+    ("WhenEntry", "cel", "use exact, prefix, suffix, all, any or not on the event's attributes"),
+    ("WhenEntry", "cesql", "use exact, prefix, suffix, all, any or not on the event's attributes"),
+    ("WhenEntry", "sql", "use exact, prefix, suffix, all, any or not on the event's attributes"),
+    ("File", "spool", "leave it out; a source acknowledges when every matched delivery has ended"),
+    ("File", "store", "leave it out; 'state: { dir: ... }' names the folder of rejects.jsonl"),
+];
+
+/// Struct, key that others call so, and ours.
+const OTHERS: &[(&str, &str, &str)] = &[
+    ("TriggerEntry", "filter", "when: { exact: { type: ... } }"),
+    ("TriggerEntry", "filters", "when: { all: [...] }"),
+    ("RuleEntry", "filter", "when: { exact: { type: ... } }"),
+    ("RuleEntry", "filters", "when: { all: [...] }"),
+    ("SourceEntry", "maxInFlight", "seats: 1000"),
+    ("File", "<<", "defaults: { retry: ..., timeout: ... }, for YAML 1.2 has no merge keys"),
+];
+
+/// What is wrong with such a key, and what to do; `None` for a key that is only unknown.
+pub(super) fn sentence(holder: &str, key: &str) -> Option<(String, String)> {
+    let of = |table: &'static [(&str, &str, &'static str)]| {
+        table.iter().find(|(entry, name, _)| *entry == holder && *name == key).map(|(_, _, instead)| *instead)
+    };
+    if let Some(instead) = of(LATER) {
+        return Some((format!("{} is not available yet", quoted(key)), instead.to_owned()));
+    }
+    of(OTHERS).map(|ours| (format!("unknown key {}", quoted(key)), format!("write {ours}")))
+}

@@ -1,0 +1,278 @@
+//! Triggers and rules: what refers to what, and what it adds up to.
+
+use std::time::Duration;
+
+use super::build::{Adapters, Called, Defaults, without};
+use super::decode::{Whole, decode_whole};
+use super::file::{DeliveryEntry, OrderEntry, RequireEntry, RuleEntry, TriggerEntry};
+use super::guarantee::{Delivery, Guarantee, guarantee};
+use super::node::Entry;
+use super::plan::{Output, Rule, Source, Trigger};
+use super::section::name;
+use super::suggest::{instead, quoted};
+use super::{Check, Span, Spanned, setting};
+use crate::event::Text;
+use crate::filter::Filter;
+
+/// Reads triggers against the adapters that the files define.
+pub(super) struct Rules<'a> {
+    sources: &'a Adapters<Source>,
+    functions: &'a Adapters<Called>,
+    outputs: &'a Adapters<Output>,
+    defaults: Defaults,
+    used: [Vec<usize>; 3],
+    guarantees: Vec<Guarantee>,
+    /// Whether names may be missing, so that an unknown one says nothing.
+    pub(super) torn: bool,
+}
+
+const SOURCES: usize = 0;
+const FUNCTIONS: usize = 1;
+const OUTPUTS: usize = 2;
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(
+        sources: &'a Adapters<Source>,
+        functions: &'a Adapters<Called>,
+        outputs: &'a Adapters<Output>,
+        defaults: Defaults,
+    ) -> Rules<'a> {
+        Rules { sources, functions, outputs, defaults, used: Default::default(), guarantees: Vec::new(), torn: false }
+    }
+
+    /// Every trigger that makes sense; what does not is noted.
+    pub(super) fn read(&mut self, entries: &[Entry], check: &mut Check) -> Vec<Trigger> {
+        let triggers = entries.iter().filter_map(|entry| self.trigger(entry, check)).collect();
+        // A reference that is wrong leaves what it meant unused, which is not worth a word.
+        if !check.failed() {
+            self.unused(check);
+        }
+        triggers
+    }
+
+    /// What the rules promise, in their order.
+    pub(super) fn guarantees(self) -> Vec<Guarantee> {
+        self.guarantees
+    }
+
+    fn trigger(&mut self, entry: &Entry, check: &mut Check) -> Option<Trigger> {
+        let name = name("trigger", &entry.key, check);
+        let Some(entries) = entry.value.entries() else {
+            let message = format!("trigger {} must be a map, not {}", quoted(&name), entry.value.sort());
+            check.error(entry.value.span, message, "write 'source' and 'rules' below it");
+            return None;
+        };
+        let rules = entries.iter().find(|inner| inner.name() == "rules");
+        let common = without(&entry.value, &["rules"]);
+        let (written, whole) = match decode_whole::<TriggerEntry>(&common, &entry.key, check) {
+            Some((written, whole)) => (Some(written), whole),
+            None => (None, Whole::No),
+        };
+        let mut sources = Vec::new();
+        if let Some(written) = &written {
+            let names = &self.sources.names;
+            let used = &mut self.used[SOURCES];
+            sources = resolve(("source", self.torn), &written.source.0, names, used, check);
+            if written.source.0.is_empty() {
+                check.error(entry.key.span, format!("trigger {} has no source", quoted(&name)), "name at least one");
+            }
+        }
+        let when = written.as_ref().and_then(|written| written.when.as_ref());
+        let filter = when.and_then(|when| when.filter(whole, check));
+        let mut trigger = Trigger { name: name.value, sources, filter, rules: Vec::new() };
+        self.rules(entry, rules, &mut trigger, check);
+        written.map(|_| trigger)
+    }
+
+    fn rules(&mut self, owner: &Entry, rules: Option<&Entry>, trigger: &mut Trigger, check: &mut Check) {
+        let empty = rules.is_none_or(|rules| rules.value.entries().is_some_and(<[Entry]>::is_empty));
+        if empty {
+            let message = format!("trigger {} has no rules", quoted(&trigger.name));
+            check.error(owner.key.span, message, "add 'rules', for without one its events go nowhere");
+        }
+        let Some(rules) = rules else { return };
+        let Some(entries) = rules.value.entries() else {
+            let message = format!("'rules' must be a map of names, not {}", rules.value.sort());
+            check.error(rules.value.span, message, "write the rule's name and, below it, what it does");
+            return;
+        };
+        for entry in entries {
+            let name = name("rule", &entry.key, check);
+            if let Some((written, whole)) = decode_whole::<RuleEntry>(&entry.value, &entry.key, check) {
+                let rule = self.rule(&name, &written, whole, trigger, check);
+                trigger.rules.push(rule);
+            }
+        }
+    }
+
+    fn rule(
+        &mut self,
+        name: &Spanned<Text>,
+        written: &RuleEntry,
+        whole: Whole,
+        trigger: &Trigger,
+        check: &mut Check,
+    ) -> Rule {
+        let id = format!("{}/{}", trigger.name, name.value);
+        let called = written.function.as_slice();
+        let function =
+            resolve(("function", self.torn), called, &self.functions.names, &mut self.used[FUNCTIONS], check).pop();
+        let outputs =
+            resolve(("output", self.torn), &written.output.0, &self.outputs.names, &mut self.used[OUTPUTS], check);
+        if written.function.is_none() && written.output.0.is_empty() && whole == Whole::Yes {
+            let message = format!("rule {} has neither a function nor an output", quoted(&id));
+            check.error(name.span, message, "add 'function', or 'output' to forward the events themselves");
+        }
+        let filter = written.when.as_ref().and_then(|when| when.filter(whole, check));
+        if let (Some(when), Some(filter)) = (&written.when, &filter) {
+            never(when.span, trigger.filter.as_ref(), filter, check);
+        }
+        if let Some(order) = written.order.as_ref().filter(|order| order.value != OrderEntry::None) {
+            ordered("order", order, check);
+        }
+        let timeout = written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check));
+        if let (Some(timeout), None) = (&written.timeout, &written.function) {
+            let help = "leave it out, or name a 'function' that is called";
+            check.error(timeout.span, "'timeout' bounds a call, but no function is called", help);
+        }
+        let rule = Rule {
+            name: name.value.clone(),
+            filter,
+            function,
+            outputs,
+            timeout: timeout.unwrap_or_else(|| self.timeout(function)),
+            retry: setting::retry(written.retry.as_ref(), self.defaults.retry.clone(), check),
+        };
+        self.promise(&id, &rule, trigger, written.require.as_ref(), check);
+        rule
+    }
+
+    /// Works out what the rule promises, and compares it with what the file insists on.
+    fn promise(
+        &mut self,
+        id: &str,
+        rule: &Rule,
+        trigger: &Trigger,
+        require: Option<&Spanned<RequireEntry>>,
+        check: &mut Check,
+    ) {
+        let sources: Vec<&Source> = self.sources_of(trigger).collect();
+        let outputs: Vec<&Output> =
+            rule.outputs.iter().filter_map(|at| self.outputs.built.get(*at)?.as_ref()).collect();
+        // An adapter that could not be made promises nothing that one could compare with.
+        let whole =
+            sources.len() == trigger.sources.len() && outputs.len() == rule.outputs.len() && !sources.is_empty();
+        if let Some(order) = require.and_then(|require| require.order.as_ref()).filter(|o| o.value != OrderEntry::None)
+        {
+            ordered("require: order", order, check);
+        }
+        if !whole {
+            return;
+        }
+        let promised = guarantee(id, rule, &sources, &outputs);
+        if let Some(wanted) = require.and_then(|require| require.delivery.as_ref()) {
+            insist(wanted, &promised, check);
+        }
+        self.guarantees.push(promised);
+    }
+
+    fn sources_of(&self, trigger: &Trigger) -> impl Iterator<Item = &'a Source> {
+        let sources = self.sources;
+        trigger.sources.clone().into_iter().filter_map(move |at| sources.built.get(at)?.as_ref())
+    }
+
+    /// The function's own timeout goes before the defaults, for it is nearer to what is called.
+    fn timeout(&self, function: Option<usize>) -> Duration {
+        let own = function.and_then(|at| self.functions.built.get(at)?.as_ref()?.1);
+        own.or(self.defaults.timeout).unwrap_or(setting::TIMEOUT)
+    }
+
+    fn unused(&self, check: &mut Check) {
+        for (noun, names, used, help) in [
+            ("source", &self.sources.names, &self.used[SOURCES], "no trigger reads it; it will not be started"),
+            ("function", &self.functions.names, &self.used[FUNCTIONS], "no rule calls it; it will not be started"),
+            ("output", &self.outputs.names, &self.used[OUTPUTS], "no rule writes to it; it will not be opened"),
+        ] {
+            for (_, name) in names.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
+                check.warning(name.span, format!("{noun} {} is not used", quoted(name)), help);
+            }
+        }
+    }
+}
+
+/// The indices of names, each once; unknown ones are noted with what was probably meant.
+fn resolve(
+    (noun, torn): (&str, bool),
+    wanted: &[Spanned<String>],
+    known: &[Spanned<Text>],
+    used: &mut Vec<usize>,
+    check: &mut Check,
+) -> Vec<usize> {
+    let mut found: Vec<usize> = Vec::new();
+    for name in wanted {
+        let Some(at) = known.iter().position(|known| known.as_str() == name.as_str()) else {
+            if noun == "output" && name.as_str() == "router" {
+                let help = "name an output; results cannot go back into the router yet";
+                check.error(name.span, "'output: router' is not available yet", help);
+                continue;
+            }
+            if torn && known.is_empty() {
+                continue;
+            }
+            let help = instead(name, &format!("{noun}s"), known.iter().map(|known| known.as_str()));
+            check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);
+            continue;
+        };
+        if found.contains(&at) {
+            let message = format!("{noun} {} is named twice", quoted(name));
+            check.error(name.span, message, "name it once");
+            continue;
+        }
+        found.push(at);
+        if !used.contains(&at) {
+            used.push(at);
+        }
+    }
+    found
+}
+
+/// Warns of a rule that asks for something else than its trigger lets through.
+fn never(span: Span, trigger: Option<&Filter>, rule: &Filter, check: &mut Check) {
+    let mut pins = trigger.map(Filter::pinned).unwrap_or_default();
+    pins.extend(rule.pinned());
+    for (at, (attribute, text)) in pins.iter().enumerate() {
+        if let Some((_, other)) = pins[..at].iter().find(|(known, other)| known == attribute && other != text) {
+            let message = format!(
+                "nothing matches: {} would have to be {} and {}",
+                attribute.name(),
+                quoted(other),
+                quoted(text)
+            );
+            check.warning(span, message, "compare with one text, or write 'any' for either");
+            return;
+        }
+    }
+}
+
+fn ordered(key: &str, order: &Spanned<OrderEntry>, check: &mut Check) {
+    let what = if order.value == OrderEntry::Key { "key" } else { "partition" };
+    let message = format!("'{key}: {what}' is not available yet");
+    check.error(order.span, message, "leave it out, or write none; deliveries run in parallel, in no order");
+}
+
+fn insist(wanted: &Spanned<DeliveryEntry>, promised: &Guarantee, check: &mut Check) {
+    let (fits, words) = match wanted.value {
+        DeliveryEntry::AtLeastOnce => (promised.delivery == Delivery::AtLeastOnce, "at least once"),
+        DeliveryEntry::AtMostOnce => (promised.delivery == Delivery::AtMostOnce, "at most once"),
+    };
+    if fits {
+        return;
+    }
+    let reason = match wanted.value {
+        DeliveryEntry::AtLeastOnce => promised.weakness(),
+        DeliveryEntry::AtMostOnce => promised.excess(),
+    };
+    let help = format!("{reason}; change that, or leave 'delivery' out");
+    let message = format!("{} cannot promise {words}, only {}", quoted(&promised.rule), promised.delivery);
+    check.error(wanted.span, message, help);
+}
