@@ -1,10 +1,130 @@
-//! The project's figures.
+//! Every figure that the project quotes, by one command: `cargo bench --bench figures`. See benches/README.md.
+//!
+//! Prints a table and writes `figures.json` into the target folder. With `-- f1` only the instruction count is taken and
+//! compared with the committed one, which is what CI does: counts repeat exactly, times do not.
 
+mod fleet;
+mod footprint;
+mod load;
+mod measure;
 mod tax;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let events = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
-    let took = tax::run(events);
-    println!("{events} events in {took:?}: {:.3} us each", took.as_secs_f64() * 1e6 / events as f64);
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use fleet::Client;
+use measure::Cost;
+
+/// The committed instruction count of F1.
+const COMMITTED: &str = include_str!("../instructions.json");
+/// How much more than the committed count fails.
+const SLACK: f64 = 0.02;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // The two below are this program's own children.
+        ["tax", events] => {
+            tax::run(number(events));
+            ExitCode::SUCCESS
+        }
+        ["raw", broker, events, window] => {
+            let receive = load::receive(broker.parse().expect("an address"), number(events), number(window) as u16);
+            runtime().block_on(receive);
+            ExitCode::SUCCESS
+        }
+        ["f1"] => gate(),
+        [] => {
+            let figures = runtime().block_on(all());
+            let text = serde_json::to_string_pretty(&figures).expect("figures are JSON");
+            let path = std::env::current_exe().expect("this program has a path").with_file_name("figures.json");
+            std::fs::write(&path, format!("{text}\n")).expect("the target folder is writable");
+            println!("\nwritten to {}", path.display());
+            ExitCode::SUCCESS
+        }
+        other => {
+            eprintln!("unknown arguments {other:?}: run without any for every figure, or with 'f1' for the gate");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("a number")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// F1 by callgrind: the difference between N and 2N events.
+fn tax_instructions() -> f64 {
+    const EVENTS: u64 = 20_000;
+    let (once, twice) = (EVENTS.to_string(), (2 * EVENTS).to_string());
+    let (once, twice) = (measure::instructions(&["tax", &once]), measure::instructions(&["tax", &twice]));
+    (twice - once) as f64 / EVENTS as f64
+}
+
+fn gate() -> ExitCode {
+    let committed: Value = serde_json::from_str(COMMITTED).expect("the committed count is JSON");
+    let committed = committed["instructionsPerEvent"].as_f64().expect("a count");
+    let now = tax_instructions();
+    let change = now / committed - 1.0;
+    println!("F1: {now:.0} instructions per event, committed {committed:.0}, {:+.2} %", change * 100.0);
+    if change > SLACK {
+        println!("more than {:.0} % above: make it cheaper, or say in the commit why it has to cost that", SLACK * 100.0);
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// F1 by the wall clock, in microseconds per event: the median of five differences.
+fn tax_microseconds() -> f64 {
+    const EVENTS: u64 = 500_000;
+    let mut differences: Vec<f64> = (0..5)
+        .map(|_| (tax::run(2 * EVENTS).as_secs_f64() - tax::run(EVENTS).as_secs_f64()) * 1e6 / EVENTS as f64)
+        .collect();
+    differences.sort_by(f64::total_cmp);
+    differences[2]
+}
+
+async fn all() -> Value {
+    println!("| figure | goal | measured | raw client loop |\n|---|---|---|---|");
+    let instructions = tax_instructions();
+    row("F1 engine tax, instructions per event", "4,000", &format!("{instructions:.0}"), "");
+    let microseconds = tokio::task::spawn_blocking(tax_microseconds).await.expect("no panic");
+    row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
+    let (engine, raw) = pairs(|client| fleet::behind_mosquitto(client, 100_000)).await;
+    row("F4 behind mosquitto at 10,000/s, CPU us per event", "15", &us(&engine), &us(&raw));
+    let (stub, stub_raw) = pairs(|client| fleet::behind_stub(client, 2_000_000)).await;
+    let per_core = |cost: &Cost| format!("{:.0}", cost.per_core_second);
+    row("F4 behind the stub, events per second and core", "350,000", &per_core(&stub), &per_core(&stub_raw));
+    let footprint = footprint::take().await;
+    row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
+    row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
+    json!({
+        "f1": { "instructionsPerEvent": instructions, "microsecondsPerEvent": microseconds },
+        "f4": { "mosquitto": { "engine": engine, "raw": raw }, "stub": { "engine": stub, "raw": stub_raw } },
+        "footprint": footprint,
+    })
+}
+
+/// Both clients three times in turn; the medians.
+async fn pairs<F: Future<Output = Cost>>(run: impl Fn(Client) -> F) -> (Cost, Cost) {
+    let (mut engine, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        engine.push(run(Client::Engine).await);
+        raw.push(run(Client::Raw).await);
+    }
+    (Cost::median(engine), Cost::median(raw))
+}
+
+fn us(cost: &Cost) -> String {
+    format!("{:.1}", cost.cpu_us)
+}
+
+fn row(figure: &str, goal: &str, measured: &str, raw: &str) {
+    println!("| {figure} | {goal} | {measured} | {raw} |");
 }
