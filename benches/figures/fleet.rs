@@ -23,7 +23,7 @@ const WINDOW: u16 = 10_000;
 
 /// Who receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
+pub(crate) enum Client {
     /// The release binary with the example's configuration.
     Engine,
     /// A loop of rumqttc-v5-next that acknowledges by hand.
@@ -31,7 +31,7 @@ pub enum Client {
 }
 
 /// One run behind mosquitto at [`RATE`].
-pub async fn behind_mosquitto(client: Client, events: u64) -> Cost {
+pub(crate) async fn behind_mosquitto(client: Client, events: u64) -> Cost {
     let broker = Mosquitto::start(Config::profile()).await;
     let mut receiver = Receiver::start(client, &broker.url(), events).await;
     receiver.subscribed().await;
@@ -43,7 +43,7 @@ pub async fn behind_mosquitto(client: Client, events: u64) -> Cost {
 }
 
 /// One run behind the stub, as fast as it goes.
-pub async fn behind_stub(client: Client, events: u64) -> Cost {
+pub(crate) async fn behind_stub(client: Client, events: u64) -> Cost {
     let messages = (0..VEHICLES * 20).map(sample).collect();
     let broker = StubBroker::start(Load { messages, count: events, window: Some(WINDOW) }).await;
     let began = Instant::now();
@@ -54,7 +54,7 @@ pub async fn behind_stub(client: Client, events: u64) -> Cost {
 }
 
 /// Message `number`: a topic, and a sample as the simulator's vehicles send them.
-pub fn sample(number: u64) -> (String, Vec<u8>) {
+pub(crate) fn sample(number: u64) -> (String, Vec<u8>) {
     let (vehicle, seq) = (number % VEHICLES, number / VEHICLES);
     let payload = format!(
         concat!(

@@ -9,9 +9,9 @@ use crate::measure::resident;
 /// Both, each the median of five starts.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Footprint {
-    pub resident_mb: f64,
-    pub ready_ms: f64,
+pub(crate) struct Footprint {
+    pub(crate) resident_mb: f64,
+    pub(crate) ready_ms: f64,
 }
 
 /// A configuration without a broker, so that nothing but the engine is waited for.
@@ -23,7 +23,7 @@ triggers: { telemetry: { source: fleet, rules: { metrics: { function: telemetry-
 ";
 
 /// Starts the program five times behind a mosquitto.
-pub async fn take() -> Footprint {
+pub(crate) async fn take() -> Footprint {
     let broker = testkit::mosquitto::Mosquitto::start(testkit::mosquitto::Config::profile()).await;
     let (mut memory, mut ready) = (Vec::new(), Vec::new());
     for _ in 0..5 {

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mqtt5::mqttbytes::QoS;
-use mqtt5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions};
+use mqtt5::{AckMode, AsyncClient, Event, EventLoop, Incoming, MqttOptions, PublishOptions};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the publisher wakes.
 const TICK: Duration = Duration::from_millis(2);
 
 /// Publishes `events` messages at QoS 1 and `rate` per second, and returns when all are confirmed.
-pub async fn publish(broker: SocketAddr, events: u64, rate: u64, message: fn(u64) -> (String, Vec<u8>)) {
+pub(crate) async fn publish(broker: SocketAddr, events: u64, rate: u64, message: fn(u64) -> (String, Vec<u8>)) {
     let (client, mut connection) = connect("figures-load", broker, 1000);
     let confirmed = tokio::spawn(async move {
         let mut confirmed = 0;
@@ -29,7 +29,7 @@ pub async fn publish(broker: SocketAddr, events: u64, rate: u64, message: fn(u64
         ticks.tick().await;
         for number in sent..(sent + each).min(events) {
             let (topic, payload) = message(number);
-            client.publish(topic, QoS::AtLeastOnce, false, payload).await.expect("the connection lives");
+            client.publish(topic, payload, PublishOptions::new(QoS::AtLeastOnce)).await.expect("the connection lives");
         }
         sent = (sent + each).min(events);
     }
@@ -37,7 +37,7 @@ pub async fn publish(broker: SocketAddr, events: u64, rate: u64, message: fn(u64
 }
 
 /// Receives and acknowledges `events` messages by hand, and says on standard output how far it is.
-pub async fn receive(broker: SocketAddr, events: u64, window: u16) {
+pub(crate) async fn receive(broker: SocketAddr, events: u64, window: u16) {
     let (client, mut connection) = connect("figures-raw", broker, window);
     client.subscribe("v1/#", QoS::AtLeastOnce).await.expect("the request fits");
     let mut received = 0;
@@ -63,6 +63,6 @@ pub async fn receive(broker: SocketAddr, events: u64, window: u16) {
 
 fn connect(name: &str, broker: SocketAddr, window: u16) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(name, (broker.ip().to_string(), broker.port()));
-    options.set_manual_acks(true).set_receive_maximum(Some(window)).set_clean_start(true);
+    options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(window)).set_clean_start(true);
     AsyncClient::builder(options).capacity(usize::from(window) * 2).build()
 }

@@ -74,7 +74,10 @@ fn gate() -> ExitCode {
     let change = now / committed - 1.0;
     println!("F1: {now:.0} instructions per event, committed {committed:.0}, {:+.2} %", change * 100.0);
     if change > SLACK {
-        println!("more than {:.0} % above: make it cheaper, or say in the commit why it has to cost that", SLACK * 100.0);
+        println!(
+            "more than {:.0} % above: make it cheaper, or say in the commit why it has to cost that",
+            SLACK * 100.0
+        );
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -7,32 +7,32 @@ use serde::Serialize;
 
 /// What one run cost.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// CPU time of the process under test, in microseconds per event.
-    pub cpu_us: f64,
+    pub(crate) cpu_us: f64,
     /// Events per second of wall time.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// Events per second of CPU time of the process under test, which is what one core could do.
-    pub per_core_second: f64,
+    pub(crate) per_core_second: f64,
 }
 
 impl Cost {
     /// From two readings of [`cpu`].
-    pub fn between(before: Duration, after: Duration, events: u64, wall: Duration) -> Cost {
+    pub(crate) fn between(before: Duration, after: Duration, events: u64, wall: Duration) -> Cost {
         let used = (after - before).as_secs_f64();
         let events = events as f64;
         Cost { cpu_us: used * 1e6 / events, per_second: events / wall.as_secs_f64(), per_core_second: events / used }
     }
 
     /// The run whose CPU time is the median.
-    pub fn median(mut runs: Vec<Cost>) -> Cost {
+    pub(crate) fn median(mut runs: Vec<Cost>) -> Cost {
         runs.sort_by(|a, b| a.cpu_us.total_cmp(&b.cpu_us));
         runs[runs.len() / 2]
     }
 }
 
 /// User and system time of a process so far, to the clock tick of 10 ms.
-pub fn cpu(process: u32) -> Duration {
+pub(crate) fn cpu(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
     // The name in parentheses may hold anything; fields are counted behind it.
     let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
@@ -41,7 +41,7 @@ pub fn cpu(process: u32) -> Duration {
 }
 
 /// Resident memory of a process in bytes.
-pub fn resident(process: u32) -> u64 {
+pub(crate) fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
     let kib: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB");
@@ -49,7 +49,7 @@ pub fn resident(process: u32) -> u64 {
 }
 
 /// Instructions that this program executes with these arguments, counted by callgrind in a fixed environment.
-pub fn instructions(arguments: &[&str]) -> u64 {
+pub(crate) fn instructions(arguments: &[&str]) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=out"])

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 const BATCH: usize = 64;
 
 /// Runs `events` through an engine on this thread; answers how long that took.
-pub fn run(events: u64) -> Duration {
+pub(crate) fn run(events: u64) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder for the state");

@@ -82,22 +82,13 @@ impl Broker {
     pub async fn start(port: u16) -> Result<Self, Error> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listen = |source| Error::Listen { address, source };
-        let mut broker = MqttBroker::with_config(config(address))
-            .await
-            .map_err(listen)?;
+        let mut broker = MqttBroker::with_config(config(address)).await.map_err(listen)?;
         let address = broker.local_addr().ok_or(Error::Gone)?;
         let stop = Stop(broker.shutdown_handle());
         let mut ready = broker.ready_receiver();
         let task = tokio::spawn(async move { broker.run().await });
-        ready
-            .wait_for(|ready| *ready)
-            .await
-            .map_err(|_| Error::Gone)?;
-        Ok(Self {
-            address,
-            stop,
-            task,
-        })
+        ready.wait_for(|ready| *ready).await.map_err(|_| Error::Gone)?;
+        Ok(Self { address, stop, task })
     }
 
     /// Where it listens.
@@ -112,10 +103,7 @@ impl Broker {
     /// [`Error::Run`] when it had already stopped by itself.
     pub async fn stop(self) -> Result<(), Error> {
         drop(self.stop);
-        self.task
-            .await
-            .map_err(|_| Error::Gone)?
-            .map_err(Error::Run)
+        self.task.await.map_err(|_| Error::Gone)?.map_err(Error::Run)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use engine::event::{Event, Invalid, Text};
 use engine::metric::sample::EVENT_TYPE;
 use engine::port::{BoxFuture, Call, Clock, Function, StartError, Verdict, Verdicts, Worker};
+use engine::registry::{OpenError, Setup};
 
 use super::tally::{Observation, Tally};
 
@@ -40,6 +41,17 @@ impl TelemetryToMetrics {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> TelemetryToMetrics {
         TelemetryToMetrics { shared: Arc::new(Shared { tally: Tally::default(), clock }) }
+    }
+}
+
+impl TelemetryToMetrics {
+    /// Makes the function as a registry of native functions wants it:
+    /// `registry.with(TelemetryToMetrics::NAME, TelemetryToMetrics::open)`.
+    ///
+    /// # Errors
+    /// None; the shape is the registry's.
+    pub fn open(setup: Setup) -> Result<TelemetryToMetrics, OpenError> {
+        Ok(TelemetryToMetrics::new(setup.clock))
     }
 }
 
@@ -201,6 +213,12 @@ mod tests {
         let Verdict::Reject { reason } = call(&*worker, &long).await else { panic!("accepted") };
         assert!(reason.contains("invalid value: string \"éé") && reason.len() <= LONGEST_REASON, "{reason}");
         assert!(samples(&call(&*worker, SECOND).await).contains(&("fleet_samples_total:invalid".to_owned(), 4.0)));
+    }
+
+    #[test]
+    fn it_is_a_native_function_by_its_name() {
+        let registry = functions::native::Registry::default().with(TelemetryToMetrics::NAME, TelemetryToMetrics::open);
+        assert_eq!(registry.names().collect::<Vec<_>>(), ["telemetry-to-metrics"]);
     }
 
     #[tokio::test]

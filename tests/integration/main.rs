@@ -7,5 +7,14 @@
 // The house rules that a machine can check: lengths, module docs, arrows, features, links.
 mod tidy;
 
+// The program as it is typed: exit codes, streams, addresses, the state folder, and how it ends.
+mod command;
+
 // An outside script judges what the simulator and the function make of a published driving cycle.
 mod oracle;
+
+// What is said about broken options of the built-in kinds, and whether the examples fit the schema.
+mod config;
+
+// The prometheus output before real judges: promtool and the Pushgateway.
+mod metrics_output;

@@ -48,7 +48,8 @@ mod outcome;
 mod receipt;
 mod seat;
 mod sync;
-#[cfg(all(test, not(tidemill_loom)))]
+#[cfg(not(tidemill_loom))]
+#[cfg(test)]
 mod tests;
 
 pub use inbox::{Closed, Inbox, Intake, Route, Seats, Settlements, Undecodable};

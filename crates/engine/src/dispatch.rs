@@ -14,6 +14,8 @@ mod delivery;
 mod line;
 mod publish;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -7,6 +7,8 @@ pub mod config;
 pub mod delivery;
 pub mod dispatch;
 pub mod event;
+#[cfg(test)]
+mod fake;
 pub mod filter;
 pub mod invoke;
 pub mod journal;

@@ -1,7 +1,8 @@
 //! The workers of one function.
 //!
 //! Jobs wait in one queue per function and workers take them. A worker takes as many as it expects to finish within
-//! [`GRAB`], so that quick functions move in batches and no event waits in a busy worker's hands while another is idle.
+//! [`GRAB`], so that quick functions move in batches; if a call has to wait after all, what was taken behind it goes back
+//! to the front of the queue, so that no event waits in a busy worker's hands while another is idle.
 //! The size follows the work: an arrival that finds nobody idle starts workers up to the maximum, and workers that have
 //! been idle for [`Options::idle_after`] stop down to the minimum, never with an event in their hands.
 
@@ -13,7 +14,7 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::dispatch::Job;
@@ -96,13 +97,17 @@ impl Pool {
     /// Changes the bounds while running. Workers above a lower maximum finish what they hold.
     pub fn resize(&self, limits: Limits) {
         self.0.queue.resize(limits);
+        self.0.retire_excess();
     }
 
     /// Tells every worker to end once its hands are empty; jobs that wait stay waiting.
     pub fn close(&self) {
-        self.0.queue.resize(Limits { min: 0, max: 0 });
-        self.0.crew.retire(0, |_| true);
-        self.0.queue.wake_all();
+        self.resize(Limits { min: 0, max: 0 });
+    }
+
+    /// Waits, after [`Pool::close`], until every worker has ended and is dropped. Giving up waiting drops their calls.
+    pub async fn ended(&self) {
+        self.0.crew.ended().await;
     }
 
     /// One reading; never waits.
@@ -116,19 +121,26 @@ impl Pool {
     /// Keeps the pool at the size that its work asks for, until the future is dropped.
     pub async fn run(self) {
         let shared = &self.0;
-        let sweep = shared.options.idle_after.max(Duration::from_millis(6)) / 6;
+        let interval = shared.options.idle_after.max(Duration::from_millis(6)) / 6;
+        let mut sweep = Instant::now() + interval;
         let mut failures = 0u32;
         loop {
             tokio::select! {
                 () = shared.queue.change() => {}
-                () = sleep(sweep) => shared.retire_idle(),
+                // A moment of its own: a pool that always has something to look at must shrink, too.
+                () = sleep_until(sweep) => {
+                    sweep = Instant::now() + interval;
+                    shared.retire_idle();
+                    shared.queue.rouse(shared.crew.len());
+                }
             }
-            shared.retire_excess();
             while shared.wants_worker() {
                 match worker::start(shared).await {
                     Ok(()) => {
                         failures = 0;
                         shared.queue.started(None);
+                        // The bounds may have changed while it started.
+                        shared.retire_excess();
                     }
                     Err(error) => {
                         failures = failures.saturating_add(1);
@@ -154,8 +166,8 @@ impl Shared {
     fn wants_worker(&self) -> bool {
         let limits = self.queue.limits();
         let workers = self.crew.len();
-        // A worker that is idle or about to be takes what waits.
-        workers < limits.min || (workers < limits.max && self.queue.waits() && self.crew.all_busy())
+        // A worker that is idle takes what waits.
+        workers < limits.min.min(limits.max) || (workers < limits.max && self.queue.waits() && self.crew.all_busy())
     }
 
     fn retire_idle(&self) {

@@ -8,6 +8,7 @@ mod record;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -46,6 +47,19 @@ pub struct Rejected {
 pub struct Rejects {
     entries: mpsc::UnboundedSender<Entry>,
     clock: ClockHandle,
+    unsettled: Unsettled,
+}
+
+/// How many messages that are no events wait for their records.
+#[derive(Clone, Debug, Default)]
+pub struct Unsettled(Arc<AtomicUsize>);
+
+impl Unsettled {
+    /// The number now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Clone)]
@@ -74,9 +88,17 @@ impl Rejects {
     /// Starts the writing task on the current runtime. It ends, after its last record, when every handle is dropped.
     #[must_use]
     pub fn start(journal: Journal, clock: Arc<dyn Clock>, link: Link) -> (Rejects, JoinHandle<()>) {
+        #[expect(clippy::disallowed_methods, reason = "each entry holds a seat, and seats are bounded")]
         let (entries, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(write(journal, receiver, link));
-        (Rejects { entries, clock: ClockHandle(clock) }, task)
+        let unsettled = Unsettled::default();
+        let task = tokio::spawn(write(journal, receiver, link, unsettled.clone()));
+        (Rejects { entries, clock: ClockHandle(clock), unsettled }, task)
+    }
+
+    /// Where to read how many messages wait for their records. Keeping it does not keep the writing task alive.
+    #[must_use]
+    pub fn unsettled(&self) -> Unsettled {
+        self.unsettled.clone()
     }
 
     /// Keeps a delivery; its line is told once the record is durable.
@@ -88,16 +110,18 @@ impl Rejects {
     /// Keeps a message that is no event; its receipt settles as [`Outcome::Reject`] once the record is durable.
     pub(crate) fn undecodable(&self, source: &str, message: &Undecodable, receipt: Receipt) {
         let line = record::undecodable(self.clock.0.now(), source, message);
+        self.unsettled.0.fetch_add(1, Ordering::Relaxed);
         self.send(Entry { line, owed: Owed::Source(receipt) });
     }
 
     fn send(&self, entry: Entry) {
-        // The task ends after the last handle only; if it died, dropping the entry hands the message back.
+        // The task ends after the last handle, or is aborted once the grace time is over. Then dropping the entry hands a
+        // message back; a delivery stays in its line's table until that is handed back, too.
         drop(self.entries.send(entry));
     }
 }
 
-async fn write(journal: Journal, mut entries: mpsc::UnboundedReceiver<Entry>, link: Link) {
+async fn write(journal: Journal, mut entries: mpsc::UnboundedReceiver<Entry>, link: Link, unsettled: Unsettled) {
     let mut batch = Vec::with_capacity(BATCH);
     while entries.recv_many(&mut batch, BATCH).await > 0 {
         let mut pause = Duration::from_millis(100);
@@ -108,18 +132,21 @@ async fn write(journal: Journal, mut entries: mpsc::UnboundedReceiver<Entry>, li
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-        settle(&mut batch);
+        settle(&mut batch, &unsettled);
     }
     if let Err(error) = journal.close().await {
         tracing::error!("rejects were not closed: {}", error.sentence());
     }
 }
 
-fn settle(batch: &mut Vec<Entry>) {
+fn settle(batch: &mut Vec<Entry>, unsettled: &Unsettled) {
     let mut kept: Option<(Arc<Caller>, Vec<Key>)> = None;
     for entry in batch.drain(..) {
         match entry.owed {
-            Owed::Source(receipt) => receipt.settle(Outcome::Reject),
+            Owed::Source(receipt) => {
+                unsettled.0.fetch_sub(1, Ordering::Relaxed);
+                receipt.settle(Outcome::Reject);
+            }
             Owed::Line(caller, key) => match &mut kept {
                 Some((same, keys)) if Arc::ptr_eq(same, &caller) => keys.push(key),
                 _ => {

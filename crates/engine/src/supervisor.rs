@@ -5,6 +5,7 @@
 //! grace time does not suffice for is handed back.
 
 mod build;
+mod end;
 mod exposition;
 mod runs;
 mod status;
@@ -13,26 +14,24 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::delivery::Ledger;
 use crate::dispatch::{self, Feed};
 use crate::event::Text;
 use crate::metric::{Link, Page};
 use crate::pool::Pool;
-use crate::port::{Clock, Output, Stop, Trigger as StopTrigger};
+use crate::port::{Clock, Output, Trigger as StopTrigger};
 use crate::registry::OpenError;
+use crate::reject::Unsettled;
 use crate::router::Tally;
 
+pub use end::{Drained, LeaveError};
 pub use status::{OutputStatus, RuleStatus, SourceStatus, Status, TriggerStatus};
-
-/// How long a source may take to flush its acknowledgements after the grace time handed everything back.
-const FLUSH: Duration = Duration::from_secs(2);
 
 /// What the engine is given besides its plan.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ pub struct Host {
     /// How many threads user code may occupy at once.
     pub turns: usize,
     /// How long a worker above a pool's minimum may be idle.
-    pub idle_after: Duration,
+    pub idle_after: std::time::Duration,
 }
 
 /// A running engine.
@@ -70,7 +69,7 @@ pub struct Engine {
 struct Tasks {
     lines: JoinSet<()>,
     pools: JoinSet<()>,
-    rejects: Option<JoinHandle<()>>,
+    rejects: Option<(JoinHandle<()>, Unsettled)>,
 }
 
 struct RunningSource {
@@ -79,7 +78,9 @@ struct RunningSource {
     ledger: Ledger,
     link: Link,
     stop: StopTrigger,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// How its last run ended, once it has.
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    abort: AbortHandle,
 }
 
 struct RunningRule {
@@ -97,15 +98,6 @@ struct RunningOutput {
     binding: Arc<dyn Output>,
 }
 
-/// How an engine ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    /// Deliveries that did not fit the grace time and are left with their sources.
-    pub handed_back: usize,
-    /// Outputs that could not be closed.
-    pub unclosed: usize,
-}
-
 /// The engine did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} '{name}': {error}")]
@@ -117,99 +109,4 @@ pub struct StartError {
     /// Why.
     #[source]
     pub error: OpenError,
-}
-
-/// There is no such running source.
-#[derive(Debug, thiserror::Error)]
-#[error("no source '{name}' is running; the running ones are: {known}")]
-pub struct UnknownSource {
-    name: String,
-    known: String,
-}
-
-impl Engine {
-    /// Asks one source to end its session at the broker and waits until it has. The engine goes on without it.
-    ///
-    /// # Errors
-    /// [`UnknownSource`] names the ones there are.
-    pub async fn leave(&self, name: &str) -> Result<(), UnknownSource> {
-        let source = self.sources.iter().find(|source| source.name == name);
-        let running = source.and_then(|source| source.task.lock().take().map(|task| (source, task)));
-        let Some((source, task)) = running else {
-            let known: Vec<_> = self
-                .sources
-                .iter()
-                .filter(|source| source.task.lock().is_some())
-                .map(|source| source.name.as_str())
-                .collect();
-            return Err(UnknownSource { name: name.to_owned(), known: known.join(", ") });
-        };
-        source.stop.stop(Stop::Leave);
-        drop(task.await);
-        info!(source = %name, "left: its session at the broker is ended");
-        Ok(())
-    }
-
-    /// Ends the engine: stops reading, finishes within `grace`, and hands the rest back.
-    pub async fn drain(&self, grace: Duration) -> Drained {
-        self.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-        let deadline = Instant::now() + grace;
-        for source in &self.sources {
-            source.stop.stop(Stop::Keep);
-        }
-        let mut handed_back = 0;
-        if !self.sources_end(deadline).await {
-            for rule in &self.rules {
-                handed_back += rule.feed.hand_back().await;
-            }
-            warn!(handed_back, "the grace time is over; unfinished deliveries stay with their sources");
-            if !self.sources_end(Instant::now() + FLUSH).await {
-                warn!("a source did not end; what it has not acknowledged is delivered again");
-            }
-        }
-        for rule in &self.rules {
-            handed_back += rule.feed.hand_back().await;
-        }
-        for (_, pool) in &self.pools {
-            pool.close();
-        }
-        let unclosed = self.close_outputs().await;
-        self.end_tasks().await;
-        Drained { handed_back, unclosed }
-    }
-
-    /// Waits for every source's task; answers whether all ended in time.
-    async fn sources_end(&self, deadline: Instant) -> bool {
-        let mut all = true;
-        for source in &self.sources {
-            let task = source.task.lock().take();
-            let Some(mut task) = task else { continue };
-            if timeout_at(deadline, &mut task).await.is_err() {
-                *source.task.lock() = Some(task);
-                all = false;
-            }
-        }
-        all
-    }
-
-    async fn close_outputs(&self) -> usize {
-        let mut unclosed = 0;
-        for output in &self.outputs {
-            if let Err(error) = output.binding.close().await {
-                warn!(output = %output.name, "not closed: {error}");
-                unclosed += 1;
-            }
-        }
-        unclosed
-    }
-
-    async fn end_tasks(&self) {
-        let mut tasks = std::mem::take(&mut *self.tasks.lock());
-        // Lines have ended with their hand-over; with them the last handles to the rejects are gone.
-        tasks.lines.join_all().await;
-        tasks.pools.abort_all();
-        if let Some(rejects) = tasks.rejects.take() {
-            drop(rejects.await);
-        }
-    }
 }

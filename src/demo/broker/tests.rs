@@ -18,9 +18,7 @@ fn ids(range: std::ops::Range<usize>) -> HashSet<String> {
 
 async fn publish(publisher: &Publisher, range: std::ops::Range<usize>) {
     for id in range {
-        publisher
-            .send(&id.to_string(), "v1/demo/veh-1/telemetry", id.to_string())
-            .await;
+        publisher.send(&id.to_string(), "v1/demo/veh-1/telemetry", id.to_string()).await;
     }
 }
 
@@ -32,25 +30,16 @@ async fn every_confirmed_message_arrives_with_its_properties() {
     let subscriber = Subscriber::connect(settings, &filter, Acks::AtOnce).await;
     let publisher = Publisher::connect(Settings::new(broker.address(), "fleet")).await;
     let properties = PublishProperties {
-        user_properties: vec![
-            ("type".to_owned(), "a".to_owned()),
-            ("id".to_owned(), "7".to_owned()),
-        ],
+        user_properties: vec![("type".to_owned(), "a".to_owned()), ("id".to_owned(), "7".to_owned())],
         content_type: Some("application/json".to_owned()),
         ..PublishProperties::default()
     };
-    publisher
-        .send_with("7", "v1/demo/veh-1/telemetry", "{}", properties.clone())
-        .await;
+    publisher.send_with("7", "v1/demo/veh-1/telemetry", "{}", properties.clone()).await;
     assert_eq!(publisher.close().await.confirmed, ["7"]);
     subscriber.deliveries(1).await;
     let message = &subscriber.received()[0];
     assert_eq!(message.topic, "v1/demo/veh-1/telemetry");
-    assert!(
-        message
-            .user_properties
-            .starts_with(&properties.user_properties)
-    );
+    assert!(message.user_properties.starts_with(&properties.user_properties));
     assert_eq!(message.content_type, properties.content_type);
     broker.stop().await.unwrap();
 }
@@ -71,11 +60,7 @@ async fn a_slow_subscriber_gets_no_more_than_its_window_and_loses_nothing() {
         slow.deliveries(acknowledged + 1).await;
         acknowledged += slow.acknowledge().await;
     }
-    let order: Vec<_> = slow
-        .received()
-        .into_iter()
-        .map(|message| message.id)
-        .collect();
+    let order: Vec<_> = slow.received().into_iter().map(|message| message.id).collect();
     assert_eq!(order, (0..COUNT).map(|n| n.to_string()).collect::<Vec<_>>());
     broker.stop().await.unwrap();
 }
@@ -93,9 +78,7 @@ async fn a_session_outlives_its_connection() {
     publisher.settle().await;
     let second = Subscriber::connect(settings, &[], Acks::AtOnce).await;
     assert!(second.session_present());
-    second
-        .arrived("both halves", |received| received.len() >= 40)
-        .await;
+    second.arrived("both halves", |received| received.len() >= 40).await;
     assert_eq!(second.ids(), ids(0..40));
     broker.stop().await.unwrap();
 }
@@ -104,10 +87,8 @@ async fn a_session_outlives_its_connection() {
 async fn a_shared_subscription_splits_the_stream() {
     let broker = broker().await;
     let filter = ["$share/tidemill/v1/#"];
-    let one =
-        Subscriber::connect(Settings::new(broker.address(), "1"), &filter, Acks::AtOnce).await;
-    let two =
-        Subscriber::connect(Settings::new(broker.address(), "2"), &filter, Acks::AtOnce).await;
+    let one = Subscriber::connect(Settings::new(broker.address(), "1"), &filter, Acks::AtOnce).await;
+    let two = Subscriber::connect(Settings::new(broker.address(), "2"), &filter, Acks::AtOnce).await;
     let publisher = Publisher::connect(Settings::new(broker.address(), "fleet")).await;
     publish(&publisher, 0..100).await;
     publisher.settle().await;
@@ -128,9 +109,7 @@ async fn large_payloads_pass() {
     let settings = Settings::new(broker.address(), "subscriber");
     let subscriber = Subscriber::connect(settings, &["#"], Acks::AtOnce).await;
     let publisher = Publisher::connect(Settings::new(broker.address(), "fleet")).await;
-    publisher
-        .send("large", "v1/large", vec![b'x'; 512 * 1024])
-        .await;
+    publisher.send("large", "v1/large", vec![b'x'; 512 * 1024]).await;
     assert_eq!(publisher.close().await.confirmed, ["large"]);
     subscriber.deliveries(1).await;
     assert_eq!(subscriber.received()[0].payload.len(), 512 * 1024);
@@ -143,9 +122,7 @@ async fn it_stops_with_clients_connected_and_frees_its_port() {
     let port = broker.address().port();
     let settings = Settings::new(broker.address(), "subscriber");
     let _subscriber = Subscriber::connect(settings, &["#"], Acks::AtOnce).await;
-    testkit::patience::within("the broker to stop", broker.stop())
-        .await
-        .unwrap();
+    testkit::patience::within("the broker to stop", broker.stop()).await.unwrap();
     Broker::start(port).await.unwrap().stop().await.unwrap();
 }
 

@@ -66,9 +66,9 @@ const MILD: Rates = Rates {
 };
 
 /// Five to a hundred times the mild rates, so that one cycle of one vehicle (1,370 samples) meets every fault many times:
-/// around 140 duplicates, 140 late samples, 400 overtaken ones, 140 as text, 70 broken payloads, a handful of silences.
+/// around 140 duplicates, 140 late samples, 400 overtaken ones, 140 as text, 70 broken payloads, two or three silences.
 const HARSH: Rates =
-    Rates { duplicate: 0.10, late: 0.10, out_of_order: 0.30, as_text: 0.10, malformed: 0.05, silences_per_hour: 12.0 };
+    Rates { duplicate: 0.10, late: 0.10, out_of_order: 0.30, as_text: 0.10, malformed: 0.05, silences_per_hour: 6.0 };
 
 const PERFECT: Rates =
     Rates { duplicate: 0.0, late: 0.0, out_of_order: 0.0, as_text: 0.0, malformed: 0.0, silences_per_hour: 0.0 };
@@ -191,7 +191,7 @@ mod tests {
         close(share(&harsh, |fate| matches!(fate.journey, Journey::Overtaken(_))), 0.30);
         close(share(&harsh, |fate| fate.as_text), 0.10);
         close(share(&harsh, |fate| fate.malformed.is_some()), 0.05);
-        close(share(&harsh, |fate| matches!(fate.journey, Journey::Silence(_))), 12.0 / 3_600.0);
+        close(share(&harsh, |fate| matches!(fate.journey, Journey::Silence(_))), 6.0 / 3_600.0);
     }
 
     #[test]

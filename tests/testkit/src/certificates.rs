@@ -3,10 +3,7 @@
 
 use std::path::Path;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
 /// Everything in PEM.
 #[derive(Debug, Clone)]
@@ -28,30 +25,13 @@ impl Certificates {
     #[must_use]
     pub fn generate() -> Self {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "tidemill test authority");
+        params.distinguished_name.push(DnType::CommonName, "tidemill test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, key()).expect("a self-signed one");
-        let (server, server_key) = signed(
-            &authority,
-            &["localhost", "127.0.0.1"],
-            "localhost",
-            ExtendedKeyUsagePurpose::ServerAuth,
-        );
-        let (client, client_key) = signed(
-            &authority,
-            &[],
-            "tidemill",
-            ExtendedKeyUsagePurpose::ClientAuth,
-        );
-        Self {
-            authority: authority.pem(),
-            server,
-            server_key,
-            client,
-            client_key,
-        }
+        let (server, server_key) =
+            signed(&authority, &["localhost", "127.0.0.1"], "localhost", ExtendedKeyUsagePurpose::ServerAuth);
+        let (client, client_key) = signed(&authority, &[], "tidemill", ExtendedKeyUsagePurpose::ClientAuth);
+        Self { authority: authority.pem(), server, server_key, client, client_key }
     }
 
     /// Writes `authority.pem`, `server.pem`, `server.key`, `client.pem` and `client.key`.
@@ -80,13 +60,9 @@ fn signed(
 ) -> (String, String) {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(names).expect("the names are valid");
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.extended_key_usages = vec![purpose];
     let key = key();
-    let certificate = params
-        .signed_by(&key, authority)
-        .expect("the authority signs");
+    let certificate = params.signed_by(&key, authority).expect("the authority signs");
     (certificate.pem(), key.serialize_pem())
 }

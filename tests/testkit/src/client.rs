@@ -8,7 +8,7 @@ mod publisher;
 mod settings;
 mod subscriber;
 
-pub use message::{Message, id_in};
+pub use message::{Message, id_of};
 pub use publisher::{Fates, Publisher};
 pub use settings::Settings;
 pub use subscriber::{Acks, Subscriber};

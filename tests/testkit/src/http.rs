@@ -23,10 +23,7 @@ impl Response {
     /// The first header of this name, given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
@@ -45,9 +42,7 @@ impl Response {
 /// # Panics
 /// When nobody answers.
 pub async fn get(address: SocketAddr, path: &str) -> Response {
-    request(address, "GET", path, &[], "")
-        .await
-        .expect("an HTTP answer")
+    request(address, "GET", path, &[], "").await.expect("an HTTP answer")
 }
 
 /// POST with a body.
@@ -56,9 +51,7 @@ pub async fn get(address: SocketAddr, path: &str) -> Response {
 /// When nobody answers.
 pub async fn post(address: SocketAddr, path: &str, body: &str) -> Response {
     let json = [("content-type", "application/json")];
-    request(address, "POST", path, &json, body)
-        .await
-        .expect("an HTTP answer")
+    request(address, "POST", path, &json, body).await.expect("an HTTP answer")
 }
 
 /// Any request with headers of one's own; a `host` among them replaces the usual one.
@@ -73,10 +66,7 @@ pub async fn request(
     body: &str,
 ) -> std::io::Result<Response> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-    {
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str(&format!("host: {address}\r\n"));
     }
     for (name, value) in headers {
@@ -97,31 +87,17 @@ fn parse(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()?
-        .strip_prefix("HTTP/1.")?
-        .get(2..5)?
-        .parse()
-        .ok()?;
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
     let header = |line: &str| {
         let (name, value) = line.split_once(':')?;
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     };
     let headers = lines.map(header).collect::<Option<Vec<_>>>()?;
     let body = &bytes[end + 4..];
-    let chunked = headers
-        .iter()
-        .any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
-    let body = if chunked {
-        unchunk(body)?
-    } else {
-        body.to_vec()
-    };
-    Some(Response {
-        status,
-        headers,
-        body: String::from_utf8(body).ok()?,
-    })
+    let chunked =
+        headers.iter().any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
+    let body = if chunked { unchunk(body)? } else { body.to_vec() };
+    Some(Response { status, headers, body: String::from_utf8(body).ok()? })
 }
 
 fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
@@ -153,12 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_no_response_is_refused() {
-        for bytes in [
-            &b""[..],
-            b"hello",
-            b"HTTP/1.1 abc\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        ] {
+        for bytes in [&b""[..], b"hello", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"] {
             assert_eq!(parse(bytes), None);
         }
         let cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc";

@@ -14,6 +14,7 @@
     reason = "a kit for tests fails by panicking, and the test that called it is what fails"
 )]
 
+pub mod bad_broker;
 pub mod certificates;
 pub mod client;
 pub mod http;
@@ -24,4 +25,6 @@ pub mod port;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
+pub mod proxy;
+pub mod stub_broker;
 pub mod tidemill;

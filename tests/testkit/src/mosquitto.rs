@@ -44,12 +44,7 @@ impl Mosquitto {
             config.write(folder.path(), address).await;
             let mut process = launch(folder.path());
             if answers(&mut process, &config, address).await {
-                return Self {
-                    config,
-                    folder,
-                    address,
-                    process,
-                };
+                return Self { config, folder, address, process };
             }
         }
         panic!("mosquitto found no free port in {PORTS_TRIED} attempts");
@@ -64,11 +59,7 @@ impl Mosquitto {
     /// Its URL, `mqtts` when it speaks TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.config.certificates().is_some() {
-            "mqtts"
-        } else {
-            "mqtt"
-        };
+        let scheme = if self.config.certificates().is_some() { "mqtts" } else { "mqtt" };
         format!("{scheme}://{}", self.address)
     }
 
@@ -99,11 +90,7 @@ impl Mosquitto {
     /// Stops it by SIGTERM and waits until it has saved its sessions and ended.
     pub async fn stop(&mut self) {
         let status = self.process.terminate().await;
-        assert!(
-            status.success(),
-            "mosquitto stopped with {status}: {:?}",
-            self.log()
-        );
+        assert!(status.success(), "mosquitto stopped with {status}: {:?}", self.log());
     }
 
     /// Kills it by SIGKILL: what it had not saved is lost.
@@ -127,11 +114,7 @@ impl Mosquitto {
 fn launch(folder: &Path) -> Process {
     let program = programs::find("mosquitto", "mosquitto");
     let mut command = Command::new(program);
-    command
-        .arg("-v")
-        .arg("-c")
-        .arg(folder.join("mosquitto.conf"))
-        .current_dir(folder);
+    command.arg("-c").arg(folder.join("mosquitto.conf")).current_dir(folder);
     Process::start("mosquitto", &mut command)
 }
 
@@ -142,10 +125,7 @@ async fn answers(process: &mut Process, config: &Config, address: SocketAddr) ->
             if let Some(status) = process.ended() {
                 process.wait().await;
                 let log = process.lines().all().join("\n");
-                assert!(
-                    log.contains("in use"),
-                    "mosquitto ended with {status}:\n{log}"
-                );
+                assert!(log.contains("in use"), "mosquitto ended with {status}:\n{log}");
                 return false;
             }
             let answered = match config.certificates() {
@@ -168,10 +148,7 @@ async fn answers(process: &mut Process, config: &Config, address: SocketAddr) ->
 /// The code of the CONNACK of whatever listens at the address, if it speaks MQTT at all.
 pub async fn connack_from(address: SocketAddr) -> Option<u8> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    stream
-        .write_all(&connect(Version::V311, "are-you-there"))
-        .await
-        .ok()?;
+    stream.write_all(&connect(Version::V311, "are-you-there")).await.ok()?;
     let mut framer = Framer::default();
     let mut bytes = [0; 64];
     loop {

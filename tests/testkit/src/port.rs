@@ -7,7 +7,5 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 #[must_use]
 pub fn free() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
+    listener.local_addr().expect("a bound socket has an address")
 }

@@ -32,6 +32,9 @@ pub struct Lines {
 /// Enough for any test; a process that prints more is not kept whole.
 const LINES_MAX: usize = 100_000;
 
+/// Of a process whose test fails, this many lines are shown.
+const SHOWN_MAX: usize = 100;
+
 impl Process {
     /// Starts the command with its output piped here and no input.
     ///
@@ -46,20 +49,12 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("`{name}` cannot be started: {error}"));
-        let lines = Lines {
-            kept: Arc::default(),
-            count: watch::Sender::new(0),
-        };
+        let lines = Lines { kept: Arc::default(), count: watch::Sender::new(0) };
         let readers = vec![
             lines.read(child.stdout.take().expect("the output is piped")),
             lines.read(child.stderr.take().expect("the errors are piped")),
         ];
-        Self {
-            name: name.to_owned(),
-            child,
-            lines,
-            readers,
-        }
+        Self { name: name.to_owned(), child, lines, readers }
     }
 
     /// Its process id, as long as it runs.
@@ -104,13 +99,9 @@ impl Process {
     /// Waits until it has ended and everything it printed has been read.
     pub async fn wait(&mut self) -> ExitStatus {
         let what = format!("`{}` to end", self.name);
-        let status = within(&what, self.child.wait())
-            .await
-            .expect("a child can be awaited");
+        let status = within(&what, self.child.wait()).await.expect("a child can be awaited");
         for reader in self.readers.drain(..) {
-            within("the end of its output", reader)
-                .await
-                .expect("the reader does not panic");
+            within("the end of its output", reader).await.expect("the reader does not panic");
         }
         status
     }
@@ -132,20 +123,11 @@ impl Process {
             .iter()
             .find(|line| is_it(line))
             .cloned()
-            .unwrap_or_else(|| {
-                panic!(
-                    "`{}` ended before {what}; it printed:\n{}",
-                    self.name,
-                    printed.join("\n")
-                )
-            })
+            .unwrap_or_else(|| panic!("`{}` ended before {what}; it printed:\n{}", self.name, printed.join("\n")))
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pid = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         // A process that has just ended by itself cannot be signalled, and need not be.
         if let Some(pid) = pid {
             let _ = kill_process(pid, signal);
@@ -156,10 +138,17 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            let lines = self.lines.all();
+            let last = &lines[lines.len().saturating_sub(SHOWN_MAX)..];
             eprintln!(
-                "--- `{}` printed:\n{}\n---",
+                "--- `{}` printed last:
+{}
+---",
                 self.name,
-                self.lines.all().join("\n")
+                last.join(
+                    "
+"
+                )
             );
         }
         self.signal(Signal::KILL);
@@ -177,9 +166,7 @@ impl Lines {
     pub async fn wait_for(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut count = self.count.subscribe();
         let found = || self.kept.lock().iter().find(|line| is_it(line)).cloned();
-        within(what, count.wait_for(|_| found().is_some()))
-            .await
-            .expect("the lines are kept");
+        within(what, count.wait_for(|_| found().is_some())).await.expect("the lines are kept");
         found().expect("a kept line stays")
     }
 

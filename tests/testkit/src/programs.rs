@@ -23,9 +23,7 @@ pub fn find(program: &str, package: &str) -> PathBuf {
 }
 
 fn find_in(program: &str, folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
-    folders
-        .map(|folder| folder.join(program))
-        .find(|path| Path::new(path).is_file())
+    folders.map(|folder| folder.join(program)).find(|path| Path::new(path).is_file())
 }
 
 #[cfg(test)]

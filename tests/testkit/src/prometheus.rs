@@ -98,16 +98,10 @@ pub async fn check_metrics(exposition: &str) -> Result<(), String> {
     // A promtool that has seen enough may close its input early; its verdict is what counts.
     let _ = stdin.write_all(exposition.as_bytes()).await;
     drop(stdin);
-    let output = within("promtool", child.wait_with_output())
-        .await
-        .expect("promtool runs");
+    let output = within("promtool", child.wait_with_output()).await.expect("promtool runs");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
-    if output.status.success() && said.trim().is_empty() {
-        Ok(())
-    } else {
-        Err(said)
-    }
+    if output.status.success() && said.trim().is_empty() { Ok(()) } else { Err(said) }
 }
 
 #[cfg(test)]
@@ -118,9 +112,7 @@ mod tests {
     async fn a_clean_exposition_passes_and_a_faulty_one_is_explained() {
         let clean = "# HELP tide_total Tides so far.\n# TYPE tide_total counter\ntide_total 1\n";
         assert_eq!(check_metrics(clean).await, Ok(()));
-        let unhelpful = check_metrics("# TYPE tide counter\ntide 1\n")
-            .await
-            .unwrap_err();
+        let unhelpful = check_metrics("# TYPE tide counter\ntide 1\n").await.unwrap_err();
         assert!(unhelpful.contains("help"), "{unhelpful}");
         assert!(check_metrics("not a metric at all\n").await.is_err());
     }
@@ -131,13 +123,9 @@ mod tests {
         let path = "/metrics/job/tide";
         let put = http::request(gateway.address, "PUT", path, &[], "tide_level 3\n").await;
         assert_eq!(put.unwrap().status, 200);
-        gateway
-            .shows("the pushed level", |text| text.contains("tide_level{"))
-            .await;
+        gateway.shows("the pushed level", |text| text.contains("tide_level{")).await;
         let delete = http::request(gateway.address, "DELETE", path, &[], "").await;
         assert_eq!(delete.unwrap().status, 202);
-        gateway
-            .shows("no level", |text| !text.contains("tide_level{"))
-            .await;
+        gateway.shows("no level", |text| !text.contains("tide_level{")).await;
     }
 }

@@ -99,9 +99,7 @@ impl Tidemill {
     pub async fn start_degraded(&mut self) {
         self.launch();
         let process = self.process.as_mut().expect("it was launched");
-        let line = process
-            .line("the admin address", |line| address_in(line).is_some())
-            .await;
+        let line = process.line("the admin address", |line| address_in(line).is_some()).await;
         self.admin = address_in(&line);
     }
 
@@ -182,29 +180,15 @@ impl Tidemill {
 fn address_in(line: &str) -> Option<SocketAddr> {
     let after = &line[line.find("admin")?..];
     let at = after.find("127.0.0.1:")?;
-    let address: String = after[at..]
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
-        .collect();
+    let address: String = after[at..].chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
     let address: SocketAddr = address.trim_end_matches([':', '.']).parse().ok()?;
     (address.port() > 0).then_some(address)
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries: Vec<_> = std::fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|e| e.path())
-        .collect();
-    let here = entries
-        .iter()
-        .find(|path| path.file_name().is_some_and(|file| file == name));
-    here.cloned().or_else(|| {
-        entries
-            .iter()
-            .filter(|path| path.is_dir())
-            .find_map(|path| find(path, name))
-    })
+    let entries: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
+    let here = entries.iter().find(|path| path.file_name().is_some_and(|file| file == name));
+    here.cloned().or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ use super::wire::{Decoder, Frame};
 const SUBSCRIBE_PACKET: u16 = 1;
 const UNSUBSCRIBE_PACKET: u16 = 2;
 
+/// The first byte of the only packet that answers a greeting.
+const CONNACK: u8 = 0x20;
+
 /// How a source is known to its broker, and what it asks for.
 #[derive(Clone)]
 pub(super) struct Session {
@@ -108,7 +111,14 @@ impl Client {
             }
         };
         loop {
-            match connection.drive().await? {
+            let happening = match connection.drive().await {
+                Ok(happening) => happening,
+                Err(fault) => {
+                    connection.complain(&fault).await;
+                    return Err(fault);
+                }
+            };
+            match happening {
                 Happening::Subscribed(answers) => {
                     self.granted(&answers)?;
                     self.subscribed = true;
@@ -184,6 +194,10 @@ impl Client {
                     Some(Frame::Control(frame)) => return Ok((session.dialect.read(frame)?, input)),
                     Some(Frame::Publish(_)) => return Err(Fault::Protocol("a message before the welcome".into())),
                     None => {}
+                }
+                // Whoever answers in another protocol may never complete what would be a packet.
+                if input.first().is_some_and(|first| *first != CONNACK) {
+                    return Err(Fault::Protocol("its first packet is no answer to a greeting".into()));
                 }
                 // Some brokers reset a connection whose greeting they do not understand.
                 if !matches!(stream.read_buf(&mut input).await, Ok(1..)) {

@@ -31,6 +31,8 @@ use super::wire::{Ack, Decoder, Frame, write_ack, write_complete, write_ping};
 
 /// How long a broker may take for an answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long the broker may take to close after goodbye; less than the engine grants a source after its grace time.
+const GOODBYE: Duration = Duration::from_millis(1500);
 /// How long a session that was unsubscribed must be quiet before it counts as drained.
 const QUIET: Duration = Duration::from_secs(1);
 /// The least and the most that one read asks for.
@@ -156,6 +158,19 @@ impl Connection {
         poll_fn(|context| self.poll(context)).await
     }
 
+    /// Tells the broker what it did wrong, if it did.
+    pub(super) async fn complain(mut self, fault: &Fault) {
+        let Some(reason) = fault.complaint() else { return };
+        self.terms.dialect.complain(reason, &mut self.out);
+        let told = async {
+            self.stream.write_all_buf(&mut self.out).await?;
+            self.stream.flush().await
+        };
+        if matches!(tokio::time::timeout(GOODBYE, told).await, Ok(Ok(()))) {
+            self.finish().await;
+        }
+    }
+
     /// Reads to the end of the stream after goodbye, so that the broker's last packets do not meet a closed socket,
     /// whose reset would overtake the acknowledgements.
     pub(super) async fn finish(mut self) {
@@ -166,7 +181,7 @@ impl Connection {
                 discarded.clear();
             }
         };
-        let _ = tokio::time::timeout(ANSWER / 2, rest).await;
+        let _ = tokio::time::timeout(GOODBYE, rest).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Happening, Fault>> {

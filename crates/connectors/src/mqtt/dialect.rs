@@ -61,6 +61,8 @@ pub(super) trait Dialect: Send + Sync {
     fn unsubscribe(&self, packet: u16, filters: &[Text], out: &mut BytesMut) -> Result<(), Fault>;
     /// Says goodbye; `end` ends the session too, where the version can say that.
     fn disconnect(&self, end: bool, out: &mut BytesMut) -> Result<(), Fault>;
+    /// Tells the broker why the connection ends, where the version can say that; see [`Fault::complaint`].
+    fn complain(&self, reason: u8, out: &mut BytesMut);
     /// Reads a whole packet that is no PUBLISH.
     fn read(&self, frame: BytesMut) -> Result<Control, Fault>;
 }

@@ -61,6 +61,15 @@ impl Refusal {
 }
 
 impl Fault {
+    /// The reason code of MQTT 5 with which a broker at fault is told so.
+    pub(super) fn complaint(&self) -> Option<u8> {
+        match self {
+            Fault::ReceiveMaximum(_) => Some(0x93),
+            Fault::Protocol(_) => Some(0x82),
+            _ => None,
+        }
+    }
+
     /// How soon to try again.
     pub(super) fn patience(&self) -> Patience {
         match self {
@@ -78,5 +87,35 @@ impl Fault {
 impl From<Broken> for Fault {
     fn from(broken: Broken) -> Fault {
         Fault::Protocol(broken.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_person_is_tried_rarely() {
+        let rarely = [
+            Fault::Refused(Refusal::lasting("x")),
+            Fault::Subscription("x".into()),
+            Fault::Handshake(io::Error::other("x")),
+            Fault::ReceiveMaximum(1),
+            Fault::Protocol("x".into()),
+        ];
+        assert!(rarely.iter().all(|fault| fault.patience() == Patience::Long));
+        let soon = [
+            Fault::Refused(Refusal::passing("x")),
+            Fault::Closed,
+            Fault::HandedBack,
+            Fault::Unreachable(io::Error::other("x")),
+        ];
+        assert!(soon.iter().all(|fault| fault.patience() == Patience::Short));
+    }
+
+    #[test]
+    fn only_a_broker_at_fault_is_told_so() {
+        assert_eq!(Fault::ReceiveMaximum(1).complaint(), Some(0x93));
+        assert_eq!(Fault::Closed.complaint(), None);
     }
 }

@@ -182,7 +182,7 @@ impl Run<'_> {
         self.present(epoch);
         for arrival in arrivals.drain(..) {
             let ack = arrival.publish.ack;
-            let seat = match self.event(arrival.publish) {
+            let seat = match self.event(&arrival.publish) {
                 Ok(event) => seats.deliver(event).ok(),
                 Err(message) => seats.reject(message).ok(),
             };
@@ -248,10 +248,9 @@ impl Run<'_> {
     }
 
     /// The event that a message is, or why it is none.
-    fn event(&mut self, publish: Publish) -> Result<Event, Undecodable> {
-        let payload = publish.payload.clone();
+    fn event(&mut self, publish: &Publish) -> Result<Event, Undecodable> {
         let refuse = |reason: String| Undecodable {
-            raw: payload,
+            raw: publish.payload.clone(),
             reason,
             facts: vec![("topic".into(), Text::from(String::from_utf8_lossy(&publish.topic)))],
         };

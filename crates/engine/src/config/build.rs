@@ -2,6 +2,7 @@
 //!
 //! Nothing stops at the first problem. An entry that is wrong keeps its name, so that nobody is told that it is unknown.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::decode::decode;
@@ -21,17 +22,20 @@ use crate::retry::Policy;
 #[derive(Debug)]
 pub(super) struct Adapters<T> {
     pub(super) names: Vec<Spanned<Text>>,
+    /// Where in `names` each one is.
+    pub(super) places: HashMap<Text, usize>,
     pub(super) built: Vec<Option<T>>,
 }
 
 impl<T> Default for Adapters<T> {
     fn default() -> Adapters<T> {
-        Adapters { names: Vec::new(), built: Vec::new() }
+        Adapters { names: Vec::new(), places: HashMap::new(), built: Vec::new() }
     }
 }
 
 impl<T> Adapters<T> {
     fn add(&mut self, name: Spanned<Text>, built: Option<T>) {
+        self.places.insert(name.value.clone(), self.names.len());
         self.names.push(name);
         self.built.push(built);
     }

@@ -2,6 +2,9 @@
 
 use super::Span;
 
+/// How many problems are reported; whoever has more of them mends these first.
+const REPORTED_MAX: usize = 200;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -83,10 +86,41 @@ impl Check {
         self.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// What was found, in the order of the files.
+    /// Whether so much was found that looking for advice is no longer worth its time.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= REPORTED_MAX
+    }
+
+    /// What was found, in the order of the files; of very many problems the first errors, and how many more there are.
     #[must_use]
     pub fn finish(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| diagnostic.span);
+        let more = self.found.len().saturating_sub(REPORTED_MAX);
+        if more > 0 {
+            self.found.sort_by_key(|diagnostic| std::cmp::Reverse(diagnostic.severity));
+            self.found.truncate(REPORTED_MAX);
+            self.found.sort_by_key(|diagnostic| diagnostic.span);
+            let severity = self.found.iter().map(|diagnostic| diagnostic.severity).max().unwrap_or(Severity::Error);
+            self.push(severity, None, format!("{more} more problems are not shown"), String::new());
+        }
         self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_come_before_the_flood() {
+        let mut check = Check::default();
+        for at in 0..1000 {
+            check.warning(Span { file: 0, start: at, end: at }, "odd", "");
+        }
+        check.error(Span { file: 0, start: 5000, end: 5001 }, "wrong", "mend it");
+        let found = check.finish();
+        assert_eq!(found.len(), REPORTED_MAX + 1);
+        assert_eq!(found[REPORTED_MAX - 1].message, "wrong");
+        assert_eq!(found[REPORTED_MAX].message, "801 more problems are not shown");
     }
 }

@@ -4,6 +4,7 @@
 //! neither time nor memory. A folder stands for its `*.yaml` and `*.yml` in order of their names, not for its subfolders.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ pub const TOTAL_BYTES_MAX: u64 = 8 << 20;
 /// The largest number of files.
 pub const FILES_MAX: usize = 256;
 
-/// The text of every file that was read; a [`Span`] points into one of them.
-#[derive(Clone, Debug, Default)]
+/// The text of every file that was read; a [`Span`] points into one of them. `Debug` shows names only, for texts may
+/// hold secrets.
+#[derive(Clone, Default)]
 pub struct Files {
     files: Vec<(String, String)>,
 }
@@ -81,6 +83,12 @@ impl Files {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         Some(Position { line, column: before.get(line_start..)?.chars().count() + 1 })
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 

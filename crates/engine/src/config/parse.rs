@@ -15,7 +15,7 @@ use super::{Check, Span};
 /// How deep values may be nested.
 pub const DEPTH_MAX: usize = 64;
 /// How many keys and values all files may have, copies made by aliases included.
-pub const NODES_MAX: usize = 200_000;
+pub const NODES_MAX: usize = 100_000;
 
 /// What reading several files shares.
 #[derive(Debug)]
@@ -204,11 +204,10 @@ impl<'t> Reader<'t, '_> {
         if !tagged {
             self.untagged(tag, span)?;
         }
-        // Between its quotes, text that needs no escapes can be pointed into, character by character.
+        // Between its quotes, text can be pointed into character by character, up to its first escape.
         let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted) && !text.is_empty();
-        let (start, end) = (span.start as usize + 1, (span.end as usize).saturating_sub(1));
-        if quoted && self.text.get(start..end) == Some(text.as_ref()) {
-            span = self.span(start, end);
+        if quoted && span.end > span.start + 2 {
+            (span.start, span.end) = (span.start + 1, span.end - 1);
         }
         let plain = style == ScalarStyle::Plain && !tagged;
         self.made(Value::Scalar { text: text.into_owned(), plain }, span)

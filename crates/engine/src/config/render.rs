@@ -11,8 +11,6 @@ use serde_json::json;
 use super::load::Colour;
 use super::{Diagnostic, Files, Severity, Span};
 
-/// How many problems are shown.
-const SHOWN_MAX: usize = 200;
 /// Lines that are longer are not shown, only named.
 const LINE_MAX: usize = 1000;
 
@@ -22,7 +20,7 @@ pub(super) fn text(diagnostics: &[Diagnostic], files: &Files, hidden: &[Span], c
         Colour::Never => Renderer::plain(),
     };
     let mut text = String::new();
-    for diagnostic in diagnostics.iter().take(SHOWN_MAX) {
+    for diagnostic in diagnostics {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -36,9 +34,6 @@ pub(super) fn text(diagnostics: &[Diagnostic], files: &Files, hidden: &[Span], c
         }
         text += &renderer.render(&[group]);
         text += "\n\n";
-    }
-    if diagnostics.len() > SHOWN_MAX {
-        text += &format!("{} more problems are not shown\n\n", diagnostics.len() - SHOWN_MAX);
     }
     if !diagnostics.is_empty() {
         text += &summary(diagnostics);

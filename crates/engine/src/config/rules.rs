@@ -1,5 +1,6 @@
 //! Triggers and rules: what refers to what, and what it adds up to.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::build::{Adapters, Called, Defaults, without};
@@ -10,6 +11,7 @@ use super::node::Entry;
 use super::plan::{Output, Rule, Source, Trigger};
 use super::section::name;
 use super::suggest::{instead, quoted};
+use super::when::WhenEntry;
 use super::{Check, Span, Spanned, setting};
 use crate::event::Text;
 use crate::filter::Filter;
@@ -20,7 +22,7 @@ pub(super) struct Rules<'a> {
     functions: &'a Adapters<Called>,
     outputs: &'a Adapters<Output>,
     defaults: Defaults,
-    used: [Vec<usize>; 3],
+    used: [Vec<bool>; 3],
     guarantees: Vec<Guarantee>,
     /// Whether names may be missing, so that an unknown one says nothing.
     pub(super) torn: bool,
@@ -37,7 +39,8 @@ impl<'a> Rules<'a> {
         outputs: &'a Adapters<Output>,
         defaults: Defaults,
     ) -> Rules<'a> {
-        Rules { sources, functions, outputs, defaults, used: Default::default(), guarantees: Vec::new(), torn: false }
+        let used = [sources.names.len(), functions.names.len(), outputs.names.len()].map(|count| vec![false; count]);
+        Rules { sources, functions, outputs, defaults, used, guarantees: Vec::new(), torn: false }
     }
 
     /// Every trigger that makes sense; what does not is noted.
@@ -70,15 +73,14 @@ impl<'a> Rules<'a> {
         };
         let mut sources = Vec::new();
         if let Some(written) = &written {
-            let names = &self.sources.names;
             let used = &mut self.used[SOURCES];
-            sources = resolve(("source", self.torn), &written.source.0, names, used, check);
+            sources = resolve(("source", self.torn), &written.source.0, self.sources, used, check);
             if written.source.0.is_empty() {
                 check.error(entry.key.span, format!("trigger {} has no source", quoted(&name)), "name at least one");
             }
         }
         let when = written.as_ref().and_then(|written| written.when.as_ref());
-        let filter = when.and_then(|when| when.filter(whole, check));
+        let filter = when.and_then(|when| filter(when, whole, check));
         let mut trigger = Trigger { name: name.value, sources, filter, rules: Vec::new() };
         self.rules(entry, rules, &mut trigger, check);
         written.map(|_| trigger)
@@ -115,15 +117,13 @@ impl<'a> Rules<'a> {
     ) -> Rule {
         let id = format!("{}/{}", trigger.name, name.value);
         let called = written.function.as_slice();
-        let function =
-            resolve(("function", self.torn), called, &self.functions.names, &mut self.used[FUNCTIONS], check).pop();
-        let outputs =
-            resolve(("output", self.torn), &written.output.0, &self.outputs.names, &mut self.used[OUTPUTS], check);
+        let function = resolve(("function", self.torn), called, self.functions, &mut self.used[FUNCTIONS], check).pop();
+        let outputs = resolve(("output", self.torn), &written.output.0, self.outputs, &mut self.used[OUTPUTS], check);
         if written.function.is_none() && written.output.0.is_empty() && whole == Whole::Yes {
             let message = format!("rule {} has neither a function nor an output", quoted(&id));
             check.error(name.span, message, "add 'function', or 'output' to forward the events themselves");
         }
-        let filter = written.when.as_ref().and_then(|when| when.filter(whole, check));
+        let filter = written.when.as_ref().and_then(|when| filter(when, whole, check));
         if let (Some(when), Some(filter)) = (&written.when, &filter) {
             never(when.span, trigger.filter.as_ref(), filter, check);
         }
@@ -193,47 +193,55 @@ impl<'a> Rules<'a> {
             ("function", &self.functions.names, &self.used[FUNCTIONS], "no rule calls it; it will not be started"),
             ("output", &self.outputs.names, &self.used[OUTPUTS], "no rule writes to it; it will not be opened"),
         ] {
-            for (_, name) in names.iter().enumerate().filter(|(at, _)| !used.contains(at)) {
+            for (name, _) in names.iter().zip(used).filter(|(_, used)| !**used) {
                 check.warning(name.span, format!("{noun} {} is not used", quoted(name)), help);
             }
         }
     }
 }
 
-/// The indices of names, each once; unknown ones are noted with what was probably meant.
-fn resolve(
+/// The indices of names, each once; unknown ones are noted with what was probably meant. Where names are `torn` away, a
+/// name that nobody has says nothing.
+fn resolve<T>(
     (noun, torn): (&str, bool),
     wanted: &[Spanned<String>],
-    known: &[Spanned<Text>],
-    used: &mut Vec<usize>,
+    known: &Adapters<T>,
+    used: &mut [bool],
     check: &mut Check,
 ) -> Vec<usize> {
     let mut found: Vec<usize> = Vec::new();
+    let mut once = HashSet::new();
     for name in wanted {
-        let Some(at) = known.iter().position(|known| known.as_str() == name.as_str()) else {
-            if noun == "output" && name.as_str() == "router" {
-                let help = "name an output; results cannot go back into the router yet";
-                check.error(name.span, "'output: router' is not available yet", help);
-                continue;
+        let Some(at) = known.places.get(name.as_str()).copied() else {
+            if !(torn && known.names.is_empty()) {
+                unknown(noun, name, known, check);
             }
-            if torn && known.is_empty() {
-                continue;
-            }
-            let help = instead(name, &format!("{noun}s"), known.iter().map(|known| known.as_str()));
-            check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);
             continue;
         };
-        if found.contains(&at) {
+        if !once.insert(at) {
             let message = format!("{noun} {} is named twice", quoted(name));
             check.error(name.span, message, "name it once");
             continue;
         }
         found.push(at);
-        if !used.contains(&at) {
-            used.push(at);
-        }
+        used[at] = true;
     }
     found
+}
+
+fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>, check: &mut Check) {
+    if noun == "output" && name.as_str() == "router" {
+        let help = "name an output; results cannot go back into the router yet";
+        check.error(name.span, "'output: router' is not available yet", help);
+        return;
+    }
+    let names = known.names.iter().map(|known| known.as_str());
+    let help = if check.is_full() { String::new() } else { instead(name, &format!("{noun}s"), names) };
+    check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);
+}
+
+fn filter(when: &Spanned<WhenEntry>, whole: Whole, check: &mut Check) -> Option<Filter> {
+    if when.fits(when.span, check) { when.filter(whole, check) } else { None }
 }
 
 /// Warns of a rule that asks for something else than its trigger lets through.

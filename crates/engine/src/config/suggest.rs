@@ -3,6 +3,9 @@
 //! Names are compared without their case and separators, so that `share_group` finds `shareGroup`, and then by the
 //! number of slips of the finger between them.
 
+/// How many names are compared; whoever has more of them can search.
+const COMPARED_MAX: usize = 2000;
+
 /// The candidate nearest to `word`, if one is near enough.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = plain(word);
@@ -10,6 +13,9 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let bound = if word.len() < 2 { 0 } else { (word.len() / 3).max(1) };
     candidates
         .into_iter()
+        .take(COMPARED_MAX)
+        // Each letter more or less is a slip.
+        .filter(|candidate| plain(candidate).len().abs_diff(word.len()) <= bound)
         .map(|candidate| (slips(&word, &plain(candidate)), candidate))
         .filter(|(slips, _)| *slips <= bound)
         .min_by_key(|(slips, _)| *slips)

@@ -33,6 +33,9 @@ pub(super) struct WhenEntry {
     pub(super) not: Option<Spanned<Box<WhenEntry>>>,
 }
 
+/// How much one filter may compare, so that an event is judged in bounded time.
+const COMPARISONS_MAX: usize = 1000;
+
 /// The attributes that an event without extensions has.
 const CORE: [&str; 8] = ["id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "specversion"];
 
@@ -74,6 +77,23 @@ impl WhenEntry {
             1 => parts.pop(),
             _ => Filter::all(parts).ok(),
         }
+    }
+
+    /// Whether the filter is of a size that makes sense; a larger one is noted.
+    pub(super) fn fits(&self, span: Span, check: &mut Check) -> bool {
+        let fits = self.comparisons() <= COMPARISONS_MAX;
+        if !fits {
+            let message = format!("a filter of more than {COMPARISONS_MAX} comparisons");
+            check.error(span, message, "compare with a common prefix, or let the function decide");
+        }
+        fits
+    }
+
+    fn comparisons(&self) -> usize {
+        let texts = [&self.exact, &self.prefix, &self.suffix].into_iter().flatten().map(|texts| texts.len());
+        let filters = [&self.all, &self.any].into_iter().flatten();
+        let nested = filters.flat_map(|filters| filters.iter().map(|filter| filter.comparisons()));
+        texts.sum::<usize>() + nested.sum::<usize>() + self.not.as_ref().map_or(0, |filter| filter.comparisons()) + 1
     }
 
     fn empty(&self) -> bool {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
 use super::delivery::{Stage, Table, Unconfirmed};
-use super::publish::{Confirmations, Confirmed};
+use super::publish::{Confirmations, Confirmed, publish};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
 use crate::delivery::Outcome;
 use crate::event::{Event, Text};
@@ -60,6 +60,7 @@ impl Line {
     /// A line, where to hand deliveries over, and where to read its books.
     #[must_use]
     pub fn new(options: Options) -> (Feed, Reading, Line) {
+        #[expect(clippy::disallowed_methods, reason = "the sources' seats bound it, and a hand-over must never wait")]
         let (sender, messages) = mpsc::unbounded_channel();
         let caller = Caller { rule: options.rule.clone(), timeout: options.timeout, answers: sender.clone() };
         let line = Line {
@@ -176,7 +177,7 @@ impl Line {
         for event in results {
             let mut shared = None;
             for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
-                let confirm = binding.publish(&event);
+                let confirm = publish(binding.as_ref(), &event);
                 if let Confirm::Now(Ok(())) = confirm {
                     continue;
                 }
@@ -194,7 +195,7 @@ impl Line {
         let mut pending = super::delivery::Pending::default();
         for result in results {
             if let Some((_, binding)) = self.options.outputs.get(result.output) {
-                let confirm = binding.publish(&result.event);
+                let confirm = publish(binding.as_ref(), &result.event);
                 pending.add(&mut self.confirmations, key, result, confirm);
             }
         }

@@ -1,5 +1,7 @@
 //! Publishing a delivery's results, behind the workers' backs.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,7 +9,19 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Key;
 use super::delivery::Unconfirmed;
-use crate::port::{BoxFuture, PublishError};
+use crate::event::Event;
+use crate::invoke::panic_text;
+use crate::port::{BoxFuture, Confirm, Output, PublishError};
+
+/// Begins to publish. A binding that panics has failed this event and takes no other delivery down with it.
+pub(super) fn publish(binding: &dyn Output, event: &Event) -> Confirm {
+    let confirm = catch_unwind(AssertUnwindSafe(|| binding.publish(event)));
+    confirm.unwrap_or_else(|payload| Confirm::Now(Err(panicked(payload.as_ref()))))
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> PublishError {
+    PublishError::Retry { after: None, error: format!("it panicked: {}", panic_text(payload)) }
+}
 
 /// The confirmations that a line waits for.
 #[derive(Default)]
@@ -49,7 +63,9 @@ impl Future for Waiting {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Confirmed> {
         let this = self.get_mut();
-        match (this.confirm.as_mut().poll(context), this.result.take()) {
+        let polled = catch_unwind(AssertUnwindSafe(|| this.confirm.as_mut().poll(context)));
+        let polled = polled.unwrap_or_else(|payload| Poll::Ready(Err(panicked(payload.as_ref()))));
+        match (polled, this.result.take()) {
             (Poll::Ready(outcome), Some(result)) => Poll::Ready(Confirmed { key: this.key, result, outcome }),
             (_, result) => {
                 this.result = result;

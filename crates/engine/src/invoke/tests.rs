@@ -1,1 +1,247 @@
-//! Tests.
+//! Deadlines, contained panics, and turns.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use futures_util::FutureExt;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::fake::{Calls, done, event};
+use crate::port::Verdict;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One call of `function` with a second's time.
+async fn call<F>(function: F, turns: &Turns) -> Result<Verdicts, Failure>
+where
+    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
+{
+    let (events, rule, call) = ([Arc::new(event("1"))], Text::new_static("t/r"), OnceLock::new());
+    let request = Request { events: &events, rule: &rule, attempt: 3, timeout: SECOND, call: &call };
+    invoke(&Calls(function), request, turns, Instant::now()).await
+}
+
+/// Says when it is dropped.
+struct Canary(Arc<AtomicUsize>);
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_learns_its_rule_attempt_and_deadline() {
+    let begun = Instant::now();
+    let turns = Turns::new(1);
+    let answer = call(
+        move |event, call| {
+            assert_eq!((event.id().as_str(), call.rule.as_str(), call.attempt), ("1", "t/r", 3));
+            assert_eq!(call.deadline, begun + SECOND);
+            async { done() }.boxed()
+        },
+        &turns,
+    );
+    assert_eq!(answer.await, Ok(done()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_the_call_is_dropped() {
+    let (begun, drops) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+    let canary = Arc::clone(&drops);
+    let turns = Turns::new(1);
+    let answer = call(
+        move |_, _| {
+            let canary = Canary(Arc::clone(&canary));
+            async move {
+                std::future::pending::<()>().await;
+                drop(canary);
+                done()
+            }
+            .boxed()
+        },
+        &turns,
+    );
+    assert_eq!(answer.await, Err(Failure::Timeout));
+    assert_eq!(begun.elapsed(), SECOND);
+    assert_eq!(drops.load(Ordering::SeqCst), 1, "dropped with the answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_just_before_the_deadline_counts() {
+    let turns = Turns::new(1);
+    let answer = call(
+        |_, _| {
+            async {
+                sleep(SECOND - Duration::from_millis(1)).await;
+                done()
+            }
+            .boxed()
+        },
+        &turns,
+    );
+    assert_eq!(answer.await, Ok(done()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_are_contained_wherever_they_happen() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("while dropped");
+            }
+        }
+    }
+    let turns = Turns::new(1);
+    let before = call(|_, _| panic!("before its future"), &turns).await;
+    assert_eq!(before, Err(Failure::Panicked("before its future".into())));
+    let first = call(|event, _| async move { panic!("with {}", event.id()) }.boxed(), &turns).await;
+    assert_eq!(first, Err(Failure::Panicked("with 1".into())));
+    let later = |_, _| -> BoxFuture<'static, Verdicts> {
+        async {
+            sleep(Duration::from_millis(10)).await;
+            std::panic::panic_any(7)
+        }
+        .boxed()
+    };
+    assert_eq!(call(later, &turns).await, Err(Failure::Panicked("no message".into())));
+    let dropped = |_, _| -> BoxFuture<'static, Verdicts> {
+        async {
+            let _bomb = Bomb;
+            std::future::pending().await
+        }
+        .boxed()
+    };
+    assert_eq!(call(dropped, &turns).await, Err(Failure::Panicked("while dropped".into())));
+    assert_eq!(turns.taken(), 0, "a turn is given back however its call ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_turn_takes_nothing_from_the_deadline() {
+    let turns = Turns::new(1);
+    let mut free = false;
+    let mut woke = false;
+    // Somebody blocks in the only turn while another call waits for it, for longer than its timeout.
+    let mut calls = Box::pin(call(
+        |_, call| {
+            async move {
+                assert_eq!(call.deadline, Instant::now() + SECOND);
+                sleep(SECOND / 2).await;
+                done()
+            }
+            .boxed()
+        },
+        &turns,
+    ));
+    let mut nobody = Context::from_waker(Waker::noop());
+    let held = turns.take(&mut nobody, &mut woke, |context| {
+        assert_eq!(turns.taken(), 1);
+        free = calls.as_mut().poll(context).is_ready();
+    });
+    assert!(held.is_ready() && !free && woke, "the call waited and was woken");
+    advance(10 * SECOND).await;
+    assert_eq!(calls.await, Ok(done()));
+}
+
+#[test]
+fn a_call_that_is_polled_again_and_again_waits_once() {
+    let (turns, mut woke) = (Turns::new(1), false);
+    let counter = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&counter));
+    let (mut nobody, mut waiter) = (Context::from_waker(Waker::noop()), Context::from_waker(&waker));
+    let _ = turns.take(&mut nobody, &mut woke, |_| {
+        for _ in 0..10 {
+            let mut inner = false;
+            assert!(turns.take(&mut waiter, &mut inner, |_| ()).is_pending());
+        }
+    });
+    assert_eq!(counter.0.load(Ordering::SeqCst), 1);
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_more_calls_than_turns_run_at_once_and_every_one_gets_its_turn() {
+    let (turns, running, most) =
+        (Arc::new(Turns::new(2)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let tasks = (0..64).map(|_| {
+        let (turns, running, most) = (Arc::clone(&turns), Arc::clone(&running), Arc::clone(&most));
+        tokio::spawn(async move {
+            let function = move |_, _| -> BoxFuture<'static, Verdicts> {
+                let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                async move {
+                    for _ in 0..50 {
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::hint::spin_loop();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                    }
+                    done()
+                }
+                .boxed()
+            };
+            call(function, &turns).await
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        // A second is plenty; whoever is forgotten would not answer at all, for a forgotten call has no timer yet.
+        assert_eq!(task.await.unwrap(), Ok(done()));
+    }
+    assert!(most.load(Ordering::SeqCst) <= 2);
+    assert_eq!(turns.taken(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn functions_that_block_their_threads_leave_one_for_everybody_else() {
+    let turns = Arc::new(Turns::new(2));
+    let entered = Arc::new(Notify::new());
+    let (mut blocked, mut releases) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        releases.push(release);
+        let (turns, entered) = (Arc::clone(&turns), Arc::clone(&entered));
+        let released = parking_lot::Mutex::new(released);
+        blocked.push(tokio::spawn(async move {
+            let function = move |_, _| -> BoxFuture<'static, Verdicts> {
+                entered.notify_one();
+                // Blocks the thread itself, also in the part before the future.
+                let _ = released.lock().recv();
+                async { done() }.boxed()
+            };
+            call(function, &turns).await
+        }));
+    }
+    entered.notified().await;
+    // Sources and lines are ordinary tasks: they all run to their end while six functions want to block three threads.
+    for number in 0..100 {
+        assert_eq!(tokio::spawn(async move { number }).await.unwrap(), number);
+    }
+    assert!(turns.taken() <= 2);
+    drop(releases);
+    for task in blocked {
+        assert_eq!(task.await.unwrap(), Ok(done()));
+    }
+}
+
+#[test]
+fn failures_say_what_to_do() {
+    let none: Verdicts = SmallVec::<[Verdict; 1]>::new();
+    assert!(none.is_empty());
+    assert_eq!(
+        Failure::Timeout.to_string(),
+        "no answer within its timeout; make the function faster or raise `timeout`"
+    );
+    assert_eq!(Failure::Panicked("oh".into()).to_string(), "the function panicked: oh");
+}

@@ -36,19 +36,21 @@ impl Turns {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Runs `poll` if a turn is free; otherwise the task is woken when one is given back.
-    pub(super) fn take<T>(&self, context: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> T) -> Poll<T> {
+    /// Runs `poll` if a turn is free; otherwise the task is woken when one is given back. Sets `woke` if giving this turn
+    /// back has woken somebody.
+    pub(super) fn take<T>(
+        &self,
+        context: &mut Context<'_>,
+        woke: &mut bool,
+        poll: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> Poll<T> {
         if !self.acquire() {
-            let mut waiting = self.waiting.lock();
-            waiting.push(context.waker().clone());
-            // Sequentially consistent with `give_back`: either it sees this waiter, or we see its turn.
-            self.waiters.store(waiting.len(), Ordering::SeqCst);
-            drop(waiting);
+            self.wait(context);
             if !self.acquire() {
                 return Poll::Pending;
             }
         }
-        let turn = Turn(self);
+        let turn = Turn { turns: self, woke };
         let answer = poll(context);
         drop(turn);
         Poll::Ready(answer)
@@ -59,23 +61,40 @@ impl Turns {
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_ok()
     }
 
-    fn give_back(&self) {
-        self.taken.fetch_sub(1, Ordering::SeqCst);
-        if self.waiters.load(Ordering::SeqCst) > 0 {
-            let mut waiting = self.waiting.lock();
-            let woken = std::mem::take(&mut *waiting);
-            self.waiters.store(0, Ordering::SeqCst);
-            drop(waiting);
-            // All of them: one that has been dropped meanwhile would swallow a single wake-up.
-            woken.into_iter().for_each(Waker::wake);
+    fn wait(&self, context: &Context<'_>) {
+        let mut waiting = self.waiting.lock();
+        // A call that is polled again and again while it waits must not fill the list.
+        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
         }
+        // Sequentially consistent with `give_back`: either it sees this waiter, or we see its turn.
+        self.waiters.store(waiting.len(), Ordering::SeqCst);
+    }
+
+    /// Answers whether somebody waited for the turn.
+    fn give_back(&self) -> bool {
+        self.taken.fetch_sub(1, Ordering::SeqCst);
+        if self.waiters.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        let mut waiting = self.waiting.lock();
+        let woken = std::mem::take(&mut *waiting);
+        self.waiters.store(0, Ordering::SeqCst);
+        drop(waiting);
+        let any = !woken.is_empty();
+        // All of them: one that has been dropped meanwhile would swallow a single wake-up.
+        woken.into_iter().for_each(Waker::wake);
+        any
     }
 }
 
-struct Turn<'a>(&'a Turns);
+struct Turn<'a> {
+    turns: &'a Turns,
+    woke: &'a mut bool,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.give_back();
+        *self.woke |= self.turns.give_back();
     }
 }

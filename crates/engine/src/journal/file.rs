@@ -123,14 +123,23 @@ impl Rotating {
     fn recover(&mut self) -> Result<(), Error> {
         let at_path = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
         if !matches!(at_path, Ok(identity) if identity == self.current.identity) {
-            tracing::info!(file = %self.name, "the file was moved away; a new one is begun");
+            self.finish();
             self.current = Current::open(&self.path, &self.name, self.policy.sync, &self.counters)
                 .map_err(|cause| Error::io("open", &self.name, cause))?;
+            tracing::info!(file = %self.name, "the file was moved away; a new one is begun");
         }
         if self.current.soiled {
             self.current.clean().map_err(|cause| Error::io("cut off what failed in", &self.name, cause))?;
         }
         Ok(())
+    }
+
+    /// Forces to the disk what was confirmed and is not there yet, before the file is let go.
+    fn finish(&mut self) {
+        if self.current.since.is_some() && self.policy.sync != Sync::Never {
+            let result = self.sync();
+            self.report(&result);
+        }
     }
 
     /// How many bytes of whole lines still go into the current file; a line that is too long for any file goes into an

@@ -266,15 +266,15 @@ fn a_failed_batch_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_file_that_was_moved_away_is_begun_anew() {
-    let (_folder, path) = place();
-    let journal = open(&path, Policy::default());
-    journal.append(b"{\"n\":1}").await.unwrap();
-    fs::rename(&path, path.with_file_name("aside")).unwrap();
-    journal.append(b"{\"n\":2}").await.unwrap();
-    assert_eq!(
-        contents(&path),
-        [("aside".to_owned(), vec!["{\"n\":1}".to_owned()]), ("log.jsonl".to_owned(), vec!["{\"n\":2}".to_owned()])]
-    );
+    for sync in [Sync::Always, Sync::Interval(Duration::from_secs(60)), Sync::Never] {
+        let (_folder, path) = place();
+        let journal = open(&path, Policy { sync, ..Policy::default() });
+        journal.append(b"{\"n\":1}").await.unwrap();
+        fs::rename(&path, path.with_file_name("aside")).unwrap();
+        journal.append(b"{\"n\":2}").await.unwrap();
+        let lines = |n: u8| vec![format!("{{\"n\":{n}}}")];
+        assert_eq!(contents(&path), [("aside".to_owned(), lines(1)), ("log.jsonl".to_owned(), lines(2))], "{sync:?}");
+    }
 }
 
 proptest::proptest! {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::event::Text;
 
@@ -24,7 +25,13 @@ pub enum Connection {
 
 /// One adapter's report.
 #[derive(Clone, Debug, Default)]
-pub struct Link(Arc<Mutex<LinkReading>>);
+pub struct Link(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    reading: Mutex<LinkReading>,
+    connected: Notify,
+}
 
 /// One reading of a [`Link`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,36 +49,71 @@ pub struct LinkReading {
 impl Link {
     /// The connection is ready.
     pub fn connected(&self) {
-        let mut reading = self.0.lock();
+        let mut reading = self.0.reading.lock();
         reading.connection = Connection::Connected;
         reading.connects += 1;
+        drop(reading);
+        self.0.connected.notify_waiters();
+    }
+
+    /// Waits until the connection is ready; it may be lost again by then. Cancel safe.
+    pub async fn connects(&self) {
+        loop {
+            let connected = self.0.connected.notified();
+            // Asked for before looking, so that a connection made in between is not missed.
+            if self.read().connection == Connection::Connected {
+                return;
+            }
+            connected.await;
+        }
     }
 
     /// The connection is lost or refused and will be tried again.
     pub fn disconnected(&self, error: impl Into<String>) {
-        let mut reading = self.0.lock();
+        let mut reading = self.0.reading.lock();
         reading.connection = Connection::Disconnected;
         reading.last_error = Some(error.into());
     }
 
     /// Something failed without changing the connection.
     pub fn error(&self, error: impl Into<String>) {
-        self.0.lock().last_error = Some(error.into());
+        self.0.reading.lock().last_error = Some(error.into());
     }
 
     /// The connection was ended.
     pub fn stopped(&self) {
-        self.0.lock().connection = Connection::Stopped;
+        self.0.reading.lock().connection = Connection::Stopped;
     }
 
     /// `count` messages were dropped before they were received.
     pub fn dropped(&self, reason: &'static str, count: u64) {
-        *self.0.lock().dropped.entry(Text::new_static(reason)).or_default() += count;
+        *self.0.reading.lock().dropped.entry(Text::new_static(reason)).or_default() += count;
     }
 
     /// One reading.
     #[must_use]
     pub fn read(&self) -> LinkReading {
-        self.0.lock().clone()
+        self.0.reading.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_learns_of_the_connection() {
+        let link = Link::default();
+        let waiting = tokio::spawn({
+            let link = link.clone();
+            async move { link.connects().await }
+        });
+        tokio::task::yield_now().await;
+        link.disconnected("refused");
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        link.connected();
+        waiting.await.unwrap();
+        link.connects().await;
     }
 }

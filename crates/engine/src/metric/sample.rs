@@ -15,7 +15,8 @@ pub const EVENT_TYPE: &str = "io.tidemill.metrics.samples.v1";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Samples<'a> {
-    /// At least one sample; all of them are applied, or none.
+    /// At least one sample; all of them are applied, or none if one is wrong. A sample that would begin a series beyond
+    /// the output's `maxSeries` is not wrong: it alone is refused, and counted.
     #[serde(borrow)]
     pub samples: Vec<Sample<'a>>,
 }

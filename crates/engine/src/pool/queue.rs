@@ -1,11 +1,14 @@
 //! The jobs of one pool, and who is woken for them.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Limits;
+use super::worker::Member;
 use crate::dispatch::Job;
 
 /// Jobs that one worker takes at most.
@@ -45,9 +48,30 @@ impl Queue {
     pub(super) fn submit(&self, jobs: &mut Vec<Job>, workers: usize) {
         let mut state = self.state.lock();
         state.jobs.extend(jobs.drain(..));
-        let wanted = state.jobs.len().div_ceil(state.grab());
-        let wake = wanted.min(state.idle);
-        let short = wanted > state.idle && workers < state.limits.max;
+        self.wake(state, workers);
+    }
+
+    /// Takes jobs back that a slot cannot begin soon; they are next again, in the same order.
+    pub(super) fn give_back(&self, jobs: &mut VecDeque<Job>, workers: usize) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        while let Some(job) = jobs.pop_back() {
+            state.jobs.push_front(job);
+        }
+        self.wake(state, workers);
+    }
+
+    /// Wakes whoever is needed for the jobs that wait: a slot whose function blocks its thread, against all expectation,
+    /// leaves jobs behind without anybody awake to take them.
+    pub(super) fn rouse(&self, workers: usize) {
+        self.wake(self.state.lock(), workers);
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>, workers: usize) {
+        let wake = state.wanted().min(state.idle);
+        let short = state.short(workers);
         drop(state);
         for _ in 0..wake {
             self.work.notify_last();
@@ -57,33 +81,55 @@ impl Queue {
         }
     }
 
-    /// Takes what one slot should do next; waits for work unless `retired`. `None` when the slot should end.
-    pub(super) async fn take(&self, into: &mut Vec<Job>, slots: usize, retired: impl Fn() -> bool) -> bool {
+    /// Takes what one slot of `member` should do next and marks it busy; waits for work unless the member is retired.
+    /// Answers `false` when the slot should end.
+    ///
+    /// A task that this one has woken waits in this thread's own slot, where no other thread can take it away. So a slot
+    /// that woke somebody steps aside before it calls user code, which may block the thread for ever.
+    pub(super) async fn take(&self, into: &mut VecDeque<Job>, member: &Member, crew: Size, mut woke: bool) -> bool {
         loop {
             let notified = self.work.notified();
             tokio::pin!(notified);
-            {
+            let next = {
                 let mut state = self.state.lock();
-                if retired() {
+                if member.is_retired() {
                     return false;
                 }
-                if !state.jobs.is_empty() {
-                    let share = state.jobs.len().div_ceil(slots.max(1));
+                if state.jobs.is_empty() {
+                    state.idle += 1;
+                    // Registered under the lock, so that no submit can fall between.
+                    notified.as_mut().enable();
+                    Next::Wait(Idle(self))
+                } else if woke {
+                    Next::StepAside
+                } else {
+                    let share = state.jobs.len().div_ceil(crew.slots.max(1));
                     let count = state.grab().min(share);
                     into.extend(state.jobs.drain(..count));
+                    // Under the lock: the keeper must not see what is left beside a member that seems idle.
+                    member.begin();
+                    Next::Work { short: state.short(crew.workers) }
+                }
+            };
+            match next {
+                Next::Wait(_idle) => notified.await,
+                Next::StepAside => step_aside().await,
+                Next::Work { short } => {
+                    if short {
+                        self.keeper.notify_one();
+                        step_aside().await;
+                    }
                     return true;
                 }
-                state.idle += 1;
-                // Registered under the lock, so that no submit can fall between.
-                notified.as_mut().enable();
             }
-            let _idle = Idle(self);
-            notified.await;
+            woke = false;
         }
     }
 
-    /// Notes how long one call took on average over a batch; answers whether more jobs wait.
-    pub(super) fn served(&self, nanoseconds: f64) -> bool {
+    /// Notes how long one call took on average over a batch, at least [`super::GRAB`] if it had to wait for anything;
+    /// answers whether more jobs wait.
+    pub(super) fn served(&self, nanoseconds: f64, suspended: bool) -> bool {
+        let nanoseconds = if suspended { nanoseconds.max(super::GRAB.as_nanos() as f64) } else { nanoseconds };
         let mut state = self.state.lock();
         state.service = if state.service == 0.0 { nanoseconds } else { 0.8 * state.service + 0.2 * nanoseconds };
         !state.jobs.is_empty()
@@ -130,6 +176,16 @@ impl Queue {
 }
 
 impl State {
+    /// Slots that the waiting jobs keep busy.
+    fn wanted(&self) -> usize {
+        self.jobs.len().div_ceil(self.grab())
+    }
+
+    /// Whether one more worker would find work.
+    fn short(&self, workers: usize) -> bool {
+        self.wanted() > self.idle && workers < self.limits.max
+    }
+
     /// Jobs that take about [`super::GRAB`] together; one while that is unknown.
     fn grab(&self) -> usize {
         if self.service == 0.0 {
@@ -137,6 +193,35 @@ impl State {
         }
         ((super::GRAB.as_nanos() as f64 / self.service) as usize).clamp(1, BATCH)
     }
+}
+
+/// What a slot that asks for work does next.
+enum Next<'a> {
+    Wait(Idle<'a>),
+    StepAside,
+    Work { short: bool },
+}
+
+/// How many others there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) workers: usize,
+    /// Calls that they can run at once.
+    pub(super) slots: usize,
+}
+
+/// Lets every other task that is ready run first. Unlike `tokio::task::yield_now`, which keeps the task back until this
+/// thread has nothing else to do, it waits where another thread can take it.
+pub(super) async fn step_aside() {
+    let mut aside = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut aside, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Counts a waiting slot for as long as it waits, however the waiting ends.

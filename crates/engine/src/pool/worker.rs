@@ -1,23 +1,29 @@
 //! Running workers, and the loop of one of their slots.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use parking_lot::Mutex;
-use tokio::task::yield_now;
+use smallvec::SmallVec;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::dispatch::{Caller, Finished};
-use crate::invoke::{Failure, invoke};
-use crate::port::{Call, StartError, Worker};
+use super::queue::{Size, step_aside};
+use crate::dispatch::{Caller, Finished, Job};
+use crate::invoke::{Failure, Request, invoke, panic_text};
+use crate::port::{Function, StartError, Verdict, Worker};
 
 /// The workers of one pool.
 #[derive(Debug, Default)]
-pub(super) struct Crew(Mutex<State>);
+pub(super) struct Crew {
+    state: Mutex<State>,
+    slots: Mutex<JoinSet<()>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -40,27 +46,52 @@ impl Member {
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.busy.load(Ordering::Acquire) == 0).then(|| *self.since.lock())
     }
+
+    /// Whether it should end once its hands are empty.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// A slot has events in its hands from now on.
+    pub(super) fn begin(&self) {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn end(&self, now: Instant) {
+        *self.since.lock() = now;
+        self.busy.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Crew {
     pub(super) fn len(&self) -> usize {
-        self.0.lock().members.len()
+        self.state.lock().members.len()
+    }
+
+    /// Waits until every slot has ended, when nobody starts workers any more.
+    pub(super) async fn ended(&self) {
+        let mut slots = std::mem::take(&mut *self.slots.lock());
+        while slots.join_next().await.is_some() {}
+    }
+
+    fn forget(&self, member: &Arc<Member>) {
+        self.state.lock().members.retain(|other| !Arc::ptr_eq(other, member));
     }
 
     pub(super) fn all_busy(&self) -> bool {
-        self.0.lock().members.iter().all(|member| member.busy.load(Ordering::Acquire) > 0)
+        self.state.lock().members.iter().all(|member| member.busy.load(Ordering::Acquire) > 0)
     }
 
     /// Workers, busy workers, and workers started so far.
     pub(super) fn read(&self) -> (usize, usize, u64) {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let busy = state.members.iter().filter(|member| member.busy.load(Ordering::Acquire) > 0).count();
         (state.members.len(), busy, state.started)
     }
 
     /// Tells workers that `may` go to end once their hands are empty, idle ones first, until `keep` are left.
     pub(super) fn retire(&self, keep: usize, may: impl Fn(&Member) -> bool) -> usize {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let mut left = state.members.len().saturating_sub(keep);
         let before = left;
         state.members.sort_by_key(|member| member.busy.load(Ordering::Acquire) == 0);
@@ -77,100 +108,164 @@ impl Crew {
     }
 }
 
-/// Starts one worker and its slots.
+/// Starts one worker and its slots, each a task of its own: a call that blocks its thread holds up no other.
 pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
-    let worker = shared.options.function.start().await?;
+    let worker = contained(shared.options.function.as_ref()).await?;
     let member = Arc::new(Member {
         busy: AtomicUsize::new(0),
         retired: AtomicBool::new(false),
         since: Mutex::new(Instant::now()),
     });
-    let mut state = shared.crew.0.lock();
+    let mut state = shared.crew.state.lock();
     state.members.push(Arc::clone(&member));
     state.started += 1;
     drop(state);
-    tokio::spawn(serve(Arc::clone(shared), worker, member));
+    let place = Arc::new(Place { shared: Arc::clone(shared), member, worker });
+    for _ in 0..shared.options.concurrency.max(1) {
+        let mut slots = shared.crew.slots.lock();
+        // Those that have ended are of no interest any more.
+        while slots.try_join_next().is_some() {}
+        slots.spawn(slot(Arc::clone(&place)));
+    }
     Ok(())
 }
 
-async fn serve(shared: Arc<Shared>, worker: Box<dyn Worker>, member: Arc<Member>) {
-    let slots = (0..shared.options.concurrency.max(1)).map(|_| slot(&shared, worker.as_ref(), &member));
-    join_all(slots).await;
-    // Work that arrived while this worker was told to go may need another one.
-    shared.queue.nudge();
+/// A panic while starting is a failed start, not the end of the pool.
+async fn contained(function: &dyn Function) -> Result<Box<dyn Worker>, StartError> {
+    let started = AssertUnwindSafe(async { function.start().await }).catch_unwind().await;
+    started.unwrap_or_else(|payload| {
+        let message = format!("the function panicked while it started: {}", panic_text(payload.as_ref()));
+        Err(StartError { message, cause: None })
+    })
+}
+
+/// One worker, shared by its slots and dropped with the last of them.
+struct Place {
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+    worker: Box<dyn Worker>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // However it ended: a worker that is gone must not count as one.
+        self.shared.crew.forget(&self.member);
+        // Work that arrived while this worker was told to go may need another one.
+        self.shared.queue.nudge();
+    }
 }
 
 /// One of the calls that a worker can run at once.
 ///
-/// Nothing is woken between two calls of the same poll: a woken task waits in this thread's slot, where nobody can take
-/// it away, and the next call may block the thread for ever.
-async fn slot(shared: &Shared, worker: &dyn Worker, member: &Member) {
-    let mut jobs = Vec::new();
-    let mut answers = Answers::default();
+/// Nobody is woken between two calls of the same poll; see [`take`](super::queue::Queue::take) for the reason.
+async fn slot(place: Arc<Place>) {
+    let Place { shared, member, .. } = &*place;
+    let mut hands = Hands::default();
+    let mut woke = false;
     loop {
-        let slots = shared.crew.len() * shared.options.concurrency;
-        if !shared.queue.take(&mut jobs, slots, || member.retired.load(Ordering::Acquire)).await {
+        let workers = shared.crew.len();
+        let crew = Size { workers, slots: workers * shared.options.concurrency };
+        if !shared.queue.take(&mut hands.jobs, member, crew, woke).await {
             return;
         }
-        member.busy.fetch_add(1, Ordering::AcqRel);
+        let busy = Busy(member);
         let begun = Instant::now();
-        let (count, mut now) = (jobs.len(), begun);
-        for job in jobs.drain(..) {
-            let timeout = job.caller.timeout;
-            let deadline = now + timeout;
-            let call = Call { rule: job.caller.rule.clone(), attempt: job.attempt, deadline };
-            let verdict = match invoke(worker, std::slice::from_ref(&job.event), &call, timeout, &shared.options.turns)
-            {
-                Ok(mut invocation) => {
-                    let mut suspended = false;
-                    let verdicts = poll_fn(|context| {
-                        let polled = invocation.poll_unpin(context);
-                        if polled.is_pending() && !suspended {
-                            suspended = true;
-                            answers.flush();
-                        }
-                        polled
-                    });
-                    let verdicts = verdicts.await;
-                    if suspended {
-                        now = Instant::now();
-                    }
-                    verdicts.and_then(|mut verdicts| verdicts.pop().ok_or(Failure::Silent))
-                }
-                Err(failure) => Err(failure),
-            };
-            answers.push(job.finish(verdict));
-        }
+        let (count, suspended) = hands.work(&place, begun).await;
         let end = Instant::now();
-        *member.since.lock() = end;
-        member.busy.fetch_sub(1, Ordering::AcqRel);
-        let waits = shared.queue.served((end - begun).as_nanos() as f64 / count as f64);
-        answers.flush();
+        busy.end(end);
+        let waits = shared.queue.served((end - begun).as_nanos() as f64 / count.max(1) as f64, suspended);
+        hands.flush();
         if waits {
-            yield_now().await;
+            step_aside().await;
         }
+        woke = !waits;
     }
 }
 
-/// Answers of one slot, sent in batches per line.
-#[derive(Default)]
-struct Answers {
-    to: Option<Arc<Caller>>,
-    batch: Vec<Finished>,
+/// Marks a slot as busy until it is done, however that ends.
+struct Busy<'a>(&'a Member);
+
+impl Busy<'_> {
+    fn end(self, now: Instant) {
+        self.0.end(now);
+        std::mem::forget(self);
+    }
 }
 
-impl Answers {
-    fn push(&mut self, (caller, finished): (Arc<Caller>, Finished)) {
-        if self.to.as_ref().is_some_and(|to| !Arc::ptr_eq(to, &caller)) {
-            self.flush();
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.end(Instant::now());
+    }
+}
+
+/// How one call went.
+struct Answer {
+    verdict: Result<Verdict, Failure>,
+    suspended: bool,
+    woke: bool,
+}
+
+/// What a slot has taken and what it has to answer, in batches per line.
+#[derive(Default)]
+struct Hands {
+    jobs: VecDeque<Job>,
+    answers: SmallVec<[(Arc<Caller>, Vec<Finished>); 2]>,
+}
+
+impl Hands {
+    /// Works off what was taken; answers how many calls were made and whether one of them had to wait.
+    async fn work(&mut self, place: &Place, begun: Instant) -> (usize, bool) {
+        let (mut now, mut count, mut waited) = (begun, 0, false);
+        while let Some(job) = self.jobs.pop_front() {
+            count += 1;
+            let Answer { verdict, suspended, woke } = self.call(place, &job, now).await;
+            if suspended {
+                now = Instant::now();
+                waited = true;
+            }
+            self.answer(job.finish(verdict));
+            if woke && !self.jobs.is_empty() {
+                step_aside().await;
+            }
         }
-        self.to = Some(caller);
-        self.batch.push(finished);
+        (count, waited)
+    }
+
+    /// Makes one call. While it waits, what was taken behind it is for others.
+    async fn call(&mut self, place: &Place, job: &Job, now: Instant) -> Answer {
+        let call = OnceLock::new();
+        let request = Request {
+            events: std::slice::from_ref(&job.event),
+            rule: &job.caller.rule,
+            attempt: job.attempt,
+            timeout: job.caller.timeout,
+            call: &call,
+        };
+        let mut invocation = invoke(place.worker.as_ref(), request, &place.shared.options.turns, now);
+        let mut suspended = false;
+        let verdicts = poll_fn(|context| {
+            let polled = invocation.poll_unpin(context);
+            if polled.is_pending() && !suspended {
+                suspended = true;
+                self.flush();
+                place.shared.queue.give_back(&mut self.jobs, place.shared.crew.len());
+            }
+            polled
+        });
+        let verdict = verdicts.await.and_then(|mut verdicts| verdicts.pop().ok_or(Failure::Silent));
+        Answer { verdict, suspended, woke: invocation.woke() }
+    }
+
+    fn answer(&mut self, (caller, finished): (Arc<Caller>, Finished)) {
+        match self.answers.iter_mut().find(|(to, _)| Arc::ptr_eq(to, &caller)) {
+            Some((_, batch)) => batch.push(finished),
+            None => self.answers.push((caller, vec![finished])),
+        }
     }
 
     fn flush(&mut self) {
-        if let Some(to) = self.to.take() {
-            to.answer(std::mem::take(&mut self.batch));
+        for (to, batch) in self.answers.drain(..) {
+            to.answer(batch);
         }
     }
 }

@@ -43,14 +43,14 @@ impl Shutdown {
 }
 
 impl Trigger {
-    /// Asks the part to end; the first request stands.
-    pub fn stop(&self, stop: Stop) {
+    /// Asks the part to end; the first request stands. Answers which one that is.
+    pub fn stop(&self, stop: Stop) -> Stop {
+        let mut stands = stop;
         self.0.send_if_modified(|current| {
             let first = current.is_none();
-            if first {
-                *current = Some(stop);
-            }
+            stands = *current.get_or_insert(stop);
             first
         });
+        stands
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::end::{FLUSH, close};
 use super::runs::Runs;
 use super::{Engine, Host, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::plan::{self, Plan};
@@ -49,10 +51,22 @@ impl Engine {
             link: link.clone(),
             page: page.clone(),
         };
-        let mut tasks = Tasks { rejects: Some(rejects_task), ..Tasks::default() };
-        let outputs = open_outputs(plan.outputs, &setup)?;
-        let pools = open_pools(plan.functions, &host, &setup)?;
-        let sources = open_sources(plan.sources, &setup)?;
+        let mut outputs = Vec::new();
+        let opened = open_outputs(plan.outputs, &mut outputs, &setup).and_then(|()| {
+            let pools = open_pools(plan.functions, &host, &setup)?;
+            Ok((pools, open_sources(plan.sources, &setup)?))
+        });
+        let (pools, sources) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Nothing keeps running, nor holds a file that the next start needs.
+                drop(rejects);
+                close(&outputs, Instant::now() + FLUSH).await;
+                drop(rejects_task.await);
+                return Err(error);
+            }
+        };
+        let mut tasks = Tasks { rejects: Some((rejects_task, rejects.unsettled())), ..Tasks::default() };
 
         for (_, pool) in &pools {
             tasks.pools.spawn(pool.clone().run());
@@ -103,14 +117,15 @@ fn open_rejects(host: &Host, link: &Link) -> Result<(Rejects, tokio::task::JoinH
 
 fn open_outputs(
     outputs: Vec<plan::Output>,
+    opened: &mut Vec<RunningOutput>,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
-) -> Result<Vec<RunningOutput>, StartError> {
-    let open = |output: plan::Output| {
+) -> Result<(), StartError> {
+    for output in outputs {
         let link = Link::default();
         let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
-        Ok(RunningOutput { name: output.name, link, binding: Arc::from(binding) })
-    };
-    outputs.into_iter().map(open).collect()
+        opened.push(RunningOutput { name: output.name, link, binding: Arc::from(binding) });
+    }
+    Ok(())
 }
 
 fn open_pools(
@@ -213,12 +228,18 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         stop: shutdown,
         route: Box::new(route),
     };
+    let (ending, ended) = watch::channel(None);
+    let task = tokio::spawn(async move {
+        let result = runs.serve().await;
+        ending.send_replace(Some(result));
+    });
     RunningSource {
         name: opened.name,
         seats: opened.seats,
         ledger,
         link: opened.link,
         stop,
-        task: Mutex::new(Some(tokio::spawn(runs.serve()))),
+        ended,
+        abort: task.abort_handle(),
     }
 }

@@ -6,6 +6,9 @@ use std::fmt::Write;
 use super::status::Status;
 use crate::metric::Connection;
 
+/// A family's name, its help, and where its value stands.
+type Counter<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 /// Appends families; one row is the labels, already rendered, and the value.
 struct Families(String);
 
@@ -43,7 +46,7 @@ fn sources(families: &mut Families, status: &Status) {
         };
         status.sources.iter().map(row).collect::<Vec<_>>()
     };
-    let counters: [(&str, &str, fn(&super::SourceStatus) -> u64); 5] = [
+    let counters: [Counter<super::SourceStatus>; 5] = [
         ("tidemill_source_received_total", "Messages received.", |source| source.received),
         ("tidemill_source_settled_total", "Messages acknowledged.", |source| source.settled),
         ("tidemill_source_rejected_total", "Messages that could not be decoded.", |source| source.rejected),
@@ -79,7 +82,7 @@ fn rules(families: &mut Families, status: &Status) {
         };
         status.rules.iter().map(row).collect::<Vec<_>>()
     };
-    let counters: [(&str, &str, fn(&super::RuleStatus) -> u64); 5] = [
+    let counters: [Counter<super::RuleStatus>; 5] = [
         ("tidemill_rule_matched_total", "Deliveries taken over.", |rule| rule.matched),
         ("tidemill_rule_done_total", "Deliveries that ended well.", |rule| rule.done),
         ("tidemill_rule_handed_back_total", "Deliveries left with their source.", |rule| rule.handed_back),

@@ -10,8 +10,9 @@ use tracing::{error, warn};
 
 use crate::delivery::{Inbox, Ledger, Route};
 use crate::event::Text;
+use crate::invoke::panic_text;
 use crate::metric::Link;
-use crate::port::{Shutdown, Source, SourceError};
+use crate::port::{Shutdown, Source, SourceError, Stop};
 
 /// The longest pause between two runs.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -32,36 +33,54 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Runs the source until it is asked to stop or says that starting again cannot help.
-    pub(super) async fn serve(mut self) {
+    /// Runs the source until it is asked to stop or says that starting again cannot help. An error is the reason why it
+    /// did not end as asked: what it has not acknowledged is delivered again, and its session may remain at the broker.
+    pub(super) async fn serve(mut self) -> Result<(), String> {
         let mut failures = 0u32;
-        loop {
+        let ended = loop {
             let began = Instant::now();
-            let inbox = Inbox::new(self.seats, self.ledger.clone(), (self.route)());
-            let run = AssertUnwindSafe(self.source.run(inbox, self.stop.clone())).catch_unwind().await;
-            if self.stop.now().is_some() {
-                break;
-            }
+            let run = self.run().await;
             let sentence = match run {
+                Ok(Ok(())) if self.stop.now().is_some() => break Ok(()),
                 Ok(Ok(())) => "it ended without being asked to".to_owned(),
                 Ok(Err(SourceError::Restart(sentence, _))) => sentence,
                 Ok(Err(SourceError::Fatal(sentence, _))) => {
                     error!(source = %self.name, "given up: {sentence}");
-                    self.link.disconnected(sentence);
-                    break;
+                    break Err(sentence);
                 }
                 Err(payload) => format!("it panicked: {}", panic_text(payload.as_ref())),
             };
+            if self.stop.now().is_some() {
+                warn!(source = %self.name, "did not end as asked: {sentence}");
+                break Err(sentence);
+            }
             failures = if began.elapsed() >= STEADY { 1 } else { failures.saturating_add(1) };
             let pause = pause(failures);
             warn!(source = %self.name, ?pause, "starts again: {sentence}");
             self.link.disconnected(sentence);
             tokio::select! {
-                _ = self.stop.requested() => break,
+                stop = self.stop.requested() => match stop {
+                    // Nothing is in flight between two runs, and the session is to be kept.
+                    Stop::Keep => break Ok(()),
+                    // Only a run can end the session.
+                    Stop::Leave => {}
+                },
                 () = sleep(pause) => {}
             }
+        };
+        if let Err(sentence) = &ended {
+            self.link.disconnected(sentence.as_str());
         }
         self.link.stopped();
+        ended
+    }
+
+    async fn run(&mut self) -> Result<Result<(), SourceError>, Box<dyn Any + Send>> {
+        let inbox = Inbox::new(self.seats, self.ledger.clone(), (self.route)());
+        let stop = self.stop.clone();
+        let source = &mut self.source;
+        // The part of a run before its first suspension may panic, too.
+        AssertUnwindSafe(async { source.run(inbox, stop).await }).catch_unwind().await
     }
 }
 
@@ -69,9 +88,4 @@ impl Runs {
 fn pause(failures: u32) -> Duration {
     let longest = Duration::from_millis(200).saturating_mul(1 << failures.saturating_sub(1).min(10));
     longest.min(PAUSE_MAX).mul_f64(0.5 + 0.5 * fastrand::f64())
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

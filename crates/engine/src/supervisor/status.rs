@@ -143,12 +143,26 @@ impl Engine {
             && self.sources.iter().all(|source| source.link.read().connection == Connection::Connected)
     }
 
-    /// The page behind `/metrics`: the engine's own families unless `engine` is false, then the outputs'.
+    /// Waits until [`Engine::ready`]; for ever if a source never connects or the engine is ending. Cancel safe.
+    pub async fn becomes_ready(&self) {
+        while !self.ready() {
+            if self.draining.load(Ordering::Relaxed) {
+                return std::future::pending().await;
+            }
+            for source in &self.sources {
+                source.link.connects().await;
+            }
+            // A source may have been lost again while the next one was waited for.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The page behind `/metrics`: the engine's own families and its adapters' unless `engine` is false, then those that
+    /// users' functions made.
     #[must_use]
     pub fn metrics(&self, engine: bool) -> String {
-        let mut page = if engine { exposition::render(&self.status()) } else { String::new() };
-        page.push_str(&self.page.render());
-        page
+        let own = if engine { exposition::render(&self.status()) + &self.page.render_own() } else { String::new() };
+        own + &self.page.render()
     }
 }
 

@@ -52,6 +52,30 @@ fn the_largest_file_of_small_values_stays_in_the_budget() {
 }
 
 #[test]
+fn thousands_of_names_are_matched_in_time_that_grows_with_them() {
+    let outputs: String = (0..10_000).map(|at| format!("  o{at}: {{ log: }}\n")).collect();
+    let rules: String = (0..10_000).map(|at| format!("      r{at}: {{ output: p{at} }}\n")).collect();
+    let text = format!(
+        "sources:\n  s: {{ timer: {{ every: 1s }} }}\noutputs:\n{outputs}triggers:\n  t:\n    source: s\n    rules:\n{rules}"
+    );
+    let mut files = Files::default();
+    files.add("a.yaml", text);
+    let loaded = load_files(files, "a", &registry(), &Environment::default());
+    assert_eq!(loaded.diagnostics.len(), 201);
+    assert_eq!(loaded.diagnostics[200].message, "9800 more problems are not shown");
+}
+
+#[test]
+fn a_filter_has_a_size() {
+    let texts: String = (0..2000).map(|at| format!("a{at}: x, ")).collect();
+    let text = format!(
+        "sources: {{ s: {{ timer: {{ every: 1s }} }} }}\noutputs: {{ o: {{ log: }} }}\n\
+         triggers: {{ t: {{ source: s, rules: {{ r: {{ output: o, when: {{ exact: {{\n{texts} }} }} }} }} }} }}"
+    );
+    assert!(problem(&text).contains("more than 1000 comparisons"));
+}
+
+#[test]
 fn thousands_of_problems_are_bounded() {
     let many: String = (0..2000).map(|at| format!("      key{at}: 1\n")).collect();
     let text = format!("sources:\n  a:\n    queue:\n{many}");

@@ -27,10 +27,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Polls `events` and shows every incoming packet to `see`, in order.
-    pub(super) fn drive(
-        mut events: EventLoop,
-        mut see: impl FnMut(&Incoming) + Send + 'static,
-    ) -> Self {
+    pub(super) fn drive(mut events: EventLoop, mut see: impl FnMut(&Incoming) + Send + 'static) -> Self {
         let (told, state) = watch::channel(State::default());
         let driver = tokio::spawn(async move {
             loop {
@@ -64,15 +61,8 @@ impl Connection {
     /// Waits until the state is as wanted and returns it.
     pub(super) async fn reaches(&self, what: &str, wanted: impl Fn(&State) -> bool) -> State {
         let mut state = self.state.clone();
-        let waiting = async {
-            state
-                .wait_for(|state| wanted(state))
-                .await
-                .map(|s| s.clone())
-        };
-        within(what, waiting)
-            .await
-            .expect("the driver lives as long as its connection")
+        let waiting = async { state.wait_for(|state| wanted(state)).await.map(|s| s.clone()) };
+        within(what, waiting).await.expect("the driver lives as long as its connection")
     }
 
     /// The state as it is now.
@@ -82,9 +72,7 @@ impl Connection {
 
     /// Waits for the driver to end by itself after a disconnect was asked for.
     pub(super) async fn ended(mut self) {
-        within("a client to disconnect", &mut self.driver)
-            .await
-            .expect("the driver does not panic");
+        within("a client to disconnect", &mut self.driver).await.expect("the driver does not panic");
     }
 }
 

@@ -24,12 +24,8 @@ pub struct Message {
 impl Message {
     pub(super) fn read(publish: &Publish) -> Self {
         let properties = publish.properties.clone().unwrap_or_default();
-        let named = properties
-            .user_properties
-            .iter()
-            .find(|(key, _)| key == "id");
         Self {
-            id: named.map_or_else(|| id_in(&publish.payload), |(_, id)| id.clone()),
+            id: id_of(&properties.user_properties, &publish.payload),
             topic: String::from_utf8_lossy(&publish.topic).into_owned(),
             payload: publish.payload.clone(),
             user_properties: properties.user_properties,
@@ -39,14 +35,31 @@ impl Message {
     }
 }
 
-/// The id inside a payload; see [`Message::id`].
+/// The id that the test gave a message; see [`Message::id`].
 #[must_use]
-pub fn id_in(payload: &[u8]) -> String {
+pub fn id_of(user_properties: &[(String, String)], payload: &[u8]) -> String {
+    if let Some((_, id)) = user_properties.iter().find(|(key, _)| key == "id") {
+        return id.clone();
+    }
     let json: Option<serde_json::Value> = serde_json::from_slice(payload).ok();
-    let field = json.as_ref().and_then(|json| json.get("id"));
-    match field {
+    match json.as_ref().and_then(|json| json.get("id")) {
         Some(serde_json::Value::String(id)) => id.clone(),
         Some(other) => other.to_string(),
         None => String::from_utf8_lossy(payload).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_wherever_the_test_put_it() {
+        let properties = [("id".to_owned(), "p".to_owned())];
+        assert_eq!(id_of(&properties, br#"{"id":"j"}"#), "p");
+        assert_eq!(id_of(&[], br#"{"id":"j"}"#), "j");
+        assert_eq!(id_of(&[], br#"{"id":7}"#), "7");
+        assert_eq!(id_of(&[], b"17"), "17");
+        assert_eq!(id_of(&[], br#"{"other":1}"#), r#"{"other":1}"#);
     }
 }

@@ -36,40 +36,22 @@ const QUEUE: usize = 1024;
 impl Publisher {
     /// Connects, and returns once the broker has accepted the connection.
     pub async fn connect(settings: Settings) -> Self {
-        let (client, events) = AsyncClient::builder(settings.into_options())
-            .capacity(QUEUE)
-            .build();
+        let (client, events) = AsyncClient::builder(settings.into_options()).capacity(QUEUE).build();
         let connection = Connection::drive(events, |_| {});
-        connection
-            .reaches("the publisher to connect", |state| state.connected)
-            .await;
-        Self {
-            client,
-            connection,
-            fates: Arc::default(),
-            open: watch::Sender::new(0),
-        }
+        connection.reaches("the publisher to connect", |state| state.connected).await;
+        Self { client, connection, fates: Arc::default(), open: watch::Sender::new(0) }
     }
 
     /// Sends one message and returns as soon as the client has taken it.
     pub async fn send(&self, id: &str, topic: &str, payload: impl Into<Vec<u8>>) {
-        self.send_with(id, topic, payload, PublishProperties::default())
-            .await;
+        self.send_with(id, topic, payload, PublishProperties::default()).await;
     }
 
     /// [`Publisher::send`] with MQTT 5 properties.
-    pub async fn send_with(
-        &self,
-        id: &str,
-        topic: &str,
-        payload: impl Into<Vec<u8>>,
-        properties: PublishProperties,
-    ) {
+    pub async fn send_with(&self, id: &str, topic: &str, payload: impl Into<Vec<u8>>, properties: PublishProperties) {
         let options = PublishOptions::new(QoS::AtLeastOnce).properties(properties);
         let taken = self.client.publish_tracked(topic, payload.into(), options);
-        let notice = within("room in the publisher", taken)
-            .await
-            .expect("the driver lives");
+        let notice = within("room in the publisher", taken).await.expect("the driver lives");
         self.open.send_modify(|open| *open += 1);
         let (id, fates, open) = (id.to_owned(), Arc::clone(&self.fates), self.open.clone());
         tokio::spawn(async move {
@@ -84,12 +66,9 @@ impl Publisher {
     /// Waits until every message sent so far has met its fate, and tells it.
     pub async fn settle(&self) -> Fates {
         let mut open = self.open.subscribe();
-        within(
-            "every publish to be confirmed",
-            open.wait_for(|open| *open == 0),
-        )
-        .await
-        .expect("the publisher keeps the other end");
+        within("every publish to be confirmed", open.wait_for(|open| *open == 0))
+            .await
+            .expect("the publisher keeps the other end");
         self.fates.lock().clone()
     }
 
@@ -107,9 +86,7 @@ impl Publisher {
 
     /// Waits until the broker has accepted this client `times` times.
     pub async fn connected(&self, times: u64) {
-        self.connection
-            .reaches("a reconnect", |state| state.connects >= times)
-            .await;
+        self.connection.reaches("a reconnect", |state| state.connects >= times).await;
     }
 
     /// Ends the connection with a DISCONNECT, after everything sent has met its fate.

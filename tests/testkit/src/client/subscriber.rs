@@ -59,25 +59,14 @@ impl Subscriber {
                 told.send_modify(|count| *count += 1);
             }
         });
-        connection
-            .reaches("the subscriber to connect", |state| state.connected)
-            .await;
+        connection.reaches("the subscriber to connect", |state| state.connected).await;
         for filter in filters {
             let granted = client.subscribe_tracked(*filter, QoS::AtLeastOnce).await;
-            within(
-                "a subscription",
-                granted.expect("the driver lives").wait_completion_async(),
-            )
-            .await
-            .unwrap_or_else(|error| panic!("the broker refused `{filter}`: {error}"));
+            within("a subscription", granted.expect("the driver lives").wait_completion_async())
+                .await
+                .unwrap_or_else(|error| panic!("the broker refused `{filter}`: {error}"));
         }
-        Self {
-            client,
-            connection,
-            received,
-            count,
-            unacked,
-        }
+        Self { client, connection, received, count, unacked }
     }
 
     /// Every delivery so far, in order, redeliveries included.
@@ -89,28 +78,19 @@ impl Subscriber {
     /// The ids received so far.
     #[must_use]
     pub fn ids(&self) -> HashSet<String> {
-        self.received
-            .lock()
-            .iter()
-            .map(|message| message.id.clone())
-            .collect()
+        self.received.lock().iter().map(|message| message.id.clone()).collect()
     }
 
     /// Waits until `count` deliveries have arrived, redeliveries included.
     pub async fn deliveries(&self, count: usize) {
-        self.arrived(&format!("{count} deliveries"), |received| {
-            received.len() >= count
-        })
-        .await;
+        self.arrived(&format!("{count} deliveries"), |received| received.len() >= count).await;
     }
 
     /// Waits until what has been received satisfies `enough`.
     pub async fn arrived(&self, what: &str, enough: impl Fn(&[Message]) -> bool) {
         let mut count = self.count.clone();
         let waiting = count.wait_for(|_| enough(&self.received.lock()));
-        within(what, waiting)
-            .await
-            .expect("the driver lives as long as its connection");
+        within(what, waiting).await.expect("the driver lives as long as its connection");
     }
 
     /// Whether the broker still had this client's session when it last connected.
@@ -121,9 +101,7 @@ impl Subscriber {
 
     /// Waits until the broker has accepted this client `times` times.
     pub async fn connected(&self, times: u64) {
-        self.connection
-            .reaches("a reconnect", |state| state.connects >= times)
-            .await;
+        self.connection.reaches("a reconnect", |state| state.connects >= times).await;
     }
 
     /// Acknowledges everything withheld so far, in the order of arrival, and returns how many.

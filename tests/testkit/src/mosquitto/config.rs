@@ -34,10 +34,7 @@ impl Config {
     /// The documented profile: persistence, and no limit on what waits or is unacknowledged.
     #[must_use]
     pub fn profile() -> Self {
-        Self {
-            lines: PROFILE.to_owned(),
-            ..Self::default()
-        }
+        Self { lines: PROFILE.to_owned(), ..Self::default() }
     }
 
     /// One more line of its configuration file, for example `max_packet_size 1024`.
@@ -76,10 +73,7 @@ impl Config {
     /// What a client needs in order to be let in over TLS, or `None` without TLS.
     pub(super) fn tls_settings(&self, settings: Settings) -> Option<Settings> {
         let certificates = self.certificates.as_ref()?;
-        let identity = (
-            certificates.client.as_str(),
-            certificates.client_key.as_str(),
-        );
+        let identity = (certificates.client.as_str(), certificates.client_key.as_str());
         let mut settings = settings.tls(&certificates.authority, self.mutual.then_some(identity));
         if let Some((user, password)) = self.users.first() {
             settings = settings.credentials(user, password);
@@ -116,15 +110,7 @@ impl Config {
 
 async fn add_password(file: &Path, user: &str, password: &str) {
     let program = programs::find("mosquitto_passwd", "mosquitto");
-    let status = Command::new(program)
-        .arg("-b")
-        .arg(file)
-        .args([user, password])
-        .status()
-        .await;
+    let status = Command::new(program).arg("-b").arg(file).args([user, password]).status().await;
     let status = status.expect("mosquitto_passwd can be started");
-    assert!(
-        status.success(),
-        "mosquitto_passwd failed for user `{user}`"
-    );
+    assert!(status.success(), "mosquitto_passwd failed for user `{user}`");
 }

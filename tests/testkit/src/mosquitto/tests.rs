@@ -39,10 +39,7 @@ async fn under_the_profile_a_stop_loses_nothing() {
 async fn a_killed_broker_has_forgotten_its_sessions() {
     let mut broker = Mosquitto::start(Config::profile()).await;
     let settings = Settings::new(broker.address(), "engine");
-    Subscriber::connect(settings.clone(), &["#"], Acks::AtOnce)
-        .await
-        .close()
-        .await;
+    Subscriber::connect(settings.clone(), &["#"], Acks::AtOnce).await.close().await;
     broker.kill().await;
     broker.restart().await;
     let back = Subscriber::connect(settings, &[], Acks::AtOnce).await;
@@ -71,9 +68,7 @@ async fn a_withheld_window_is_no_larger_than_the_receive_maximum() {
 async fn a_wrong_password_is_refused() {
     let broker = Mosquitto::start(Config::new().user("fleet", "secret")).await;
     assert_eq!(connack_from(broker.address()).await, Some(5));
-    let settings = Settings::new(broker.address(), "a")
-        .credentials("fleet", "secret")
-        .clean();
+    let settings = Settings::new(broker.address(), "a").credentials("fleet", "secret").clean();
     Publisher::connect(settings).await.close().await;
 }
 
@@ -83,17 +78,11 @@ async fn tls_and_mutual_tls_let_the_right_clients_in() {
     assert!(broker.url().starts_with("mqtts://"));
     let certificates = broker.certificates().unwrap();
     let settings = Settings::new(broker.address(), "a").credentials("fleet", "secret");
-    Publisher::connect(settings.tls(&certificates.authority, None))
-        .await
-        .close()
-        .await;
+    Publisher::connect(settings.tls(&certificates.authority, None)).await.close().await;
 
     let mutual = Mosquitto::start(Config::new().mutual_tls()).await;
     let certificates = mutual.certificates().unwrap();
-    let identity = Some((
-        certificates.client.as_str(),
-        certificates.client_key.as_str(),
-    ));
+    let identity = Some((certificates.client.as_str(), certificates.client_key.as_str()));
     let settings = Settings::new(mutual.address(), "a").tls(&certificates.authority, identity);
     Publisher::connect(settings).await.close().await;
 }
@@ -102,24 +91,15 @@ async fn tls_and_mutual_tls_let_the_right_clients_in() {
 async fn a_line_of_its_configuration_is_obeyed() {
     let broker = Mosquitto::start(Config::new().line("max_packet_size 100")).await;
     let mut stream = TcpStream::connect(broker.address()).await.unwrap();
-    stream
-        .write_all(&connect(Version::V311, "large"))
-        .await
-        .unwrap();
+    stream.write_all(&connect(Version::V311, "large")).await.unwrap();
     let mut connack = [0; 4];
     stream.read_exact(&mut connack).await.unwrap();
     assert_eq!(connack, [0x20, 2, 0, 0]);
-    stream
-        .write_all(&publish_packet(Version::V311, "a", 1, &[b'x'; 200]))
-        .await
-        .unwrap();
+    stream.write_all(&publish_packet(Version::V311, "a", 1, &[b'x'; 200])).await.unwrap();
     let mut answer = Vec::new();
     // Hanging up on unread bytes shows as a reset, after them as an end; both are hanging up.
     let _ = within("the broker to hang up", stream.read_to_end(&mut answer)).await;
-    assert!(
-        answer.is_empty(),
-        "a PUBLISH over the limit was answered: {answer:?}"
-    );
+    assert!(answer.is_empty(), "a PUBLISH over the limit was answered: {answer:?}");
 }
 
 #[tokio::test]

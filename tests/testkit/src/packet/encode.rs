@@ -20,12 +20,7 @@ pub fn connect(version: Version, client_id: &str) -> Bytes {
 /// A CONNACK with this code; above zero the client is refused. For version 5 `receive_maximum` is
 /// told when it is given.
 #[must_use]
-pub fn connack(
-    version: Version,
-    session_present: bool,
-    code: u8,
-    receive_maximum: Option<u16>,
-) -> Bytes {
+pub fn connack(version: Version, session_present: bool, code: u8, receive_maximum: Option<u16>) -> Bytes {
     let mut body = BytesMut::new();
     body.put_u8(u8::from(session_present));
     body.put_u8(code);

@@ -64,6 +64,8 @@ pub struct Publish {
     pub topic: String,
     /// Zero at QoS 0.
     pub packet_id: u16,
+    /// MQTT 5 user properties, in order.
+    pub user_properties: Vec<(String, String)>,
     /// The payload.
     pub payload: Bytes,
 }
@@ -90,11 +92,7 @@ impl Frame {
         // The level follows the protocol name, whose length comes first.
         let body = self.body();
         let name = usize::from(u16::from_be_bytes([body[0], body[1]]));
-        if body[2 + name] == 5 {
-            Version::V5
-        } else {
-            Version::V311
-        }
+        if body[2 + name] == 5 { Version::V5 } else { Version::V311 }
     }
 
     /// The parts of a PUBLISH, or `None` for anything else and for one that is cut short.
@@ -104,26 +102,42 @@ impl Frame {
             return None;
         }
         let mut body = self.body();
-        let topic_length = usize::from(body.try_get_u16().ok()?);
-        if body.len() < topic_length {
-            return None;
-        }
-        let topic = String::from_utf8_lossy(&body.split_to(topic_length)).into_owned();
+        let topic = read_text(&mut body)?;
         let qos = self.raw[0] >> 1 & 3;
         let packet_id = if qos > 0 { body.try_get_u16().ok()? } else { 0 };
+        let mut user_properties = Vec::new();
         if version == Version::V5 {
-            let (properties, taken) = variable_integer(&body)?.ok()?;
-            if body.len() < taken + properties {
+            let (length, taken) = variable_integer(&body)?.ok()?;
+            if body.len() < taken + length {
                 return None;
             }
-            body.advance(taken + properties);
+            body.advance(taken);
+            user_properties = read_user_properties(body.split_to(length))?;
         }
-        Some(Publish {
-            topic,
-            packet_id,
-            payload: body,
-        })
+        Some(Publish { topic, packet_id, user_properties, payload: body })
     }
+}
+
+/// The user properties among the properties of a PUBLISH, or `None` when one is cut short.
+fn read_user_properties(mut properties: Bytes) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    while let Ok(kind) = properties.try_get_u8() {
+        match kind {
+            0x01 => drop(properties.try_get_u8().ok()?),
+            0x02 => drop(properties.try_get_u32().ok()?),
+            0x23 => drop(properties.try_get_u16().ok()?),
+            0x0b => properties.advance(variable_integer(&properties)?.ok()?.1),
+            0x26 => found.push((read_text(&mut properties)?, read_text(&mut properties)?)),
+            _ => drop(read_text(&mut properties)?),
+        }
+    }
+    Some(found)
+}
+
+/// Text behind its length, as far as it is UTF-8.
+fn read_text(from: &mut Bytes) -> Option<String> {
+    let length = usize::from(from.try_get_u16().ok()?);
+    (from.len() >= length).then(|| String::from_utf8_lossy(&from.split_to(length)).into_owned())
 }
 
 /// Cuts a stream of bytes into packets.
@@ -155,11 +169,7 @@ impl Framer {
             return Ok(None);
         }
         let raw = self.buffer.split_to(body_at + length).freeze();
-        Ok(Some(Frame {
-            kind: Kind::of(first),
-            raw,
-            body_at,
-        }))
+        Ok(Some(Frame { kind: Kind::of(first), raw, body_at }))
     }
 }
 

@@ -20,31 +20,20 @@ async fn both_streams_are_kept_and_the_end_is_awaited() {
 #[tokio::test]
 async fn a_line_is_awaited_and_found_again_later() {
     let mut process = shell("echo one; echo ready; read never < /dev/zero");
-    assert_eq!(
-        process.line("readiness", |line| line == "ready").await,
-        "ready"
-    );
-    assert_eq!(
-        process.line("the first line", |line| line == "one").await,
-        "one"
-    );
+    assert_eq!(process.line("readiness", |line| line == "ready").await, "ready");
+    assert_eq!(process.line("the first line", |line| line == "one").await, "one");
 }
 
 #[tokio::test]
 async fn a_line_printed_just_before_the_end_is_found() {
     let mut process = shell("echo ready");
-    assert_eq!(
-        process.line("readiness", |line| line == "ready").await,
-        "ready"
-    );
+    assert_eq!(process.line("readiness", |line| line == "ready").await, "ready");
 }
 
 #[tokio::test]
 #[should_panic(expected = "ended before readiness; it printed:\nno port")]
 async fn a_process_that_ends_before_its_line_fails_with_what_it_printed() {
-    shell("echo no port")
-        .line("readiness", |line| line == "ready")
-        .await;
+    shell("echo no port").line("readiness", |line| line == "ready").await;
 }
 
 #[tokio::test]
@@ -67,10 +56,7 @@ async fn a_dropped_process_is_gone() {
     let id = process.id().unwrap();
     drop(process);
     within("the child to be reaped", async {
-        while std::path::Path::new(&format!("/proc/{id}/exe"))
-            .canonicalize()
-            .is_ok()
-        {
+        while std::path::Path::new(&format!("/proc/{id}/exe")).canonicalize().is_ok() {
             tokio::task::yield_now().await;
         }
     })

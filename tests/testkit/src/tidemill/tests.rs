@@ -36,27 +36,18 @@ fn stand_in() -> (TempDir, Tidemill) {
 #[tokio::test]
 async fn it_is_started_asked_drained_and_started_again_in_its_folder() {
     let (_program, engine) = stand_in();
-    let mut engine = engine
-        .argument("--grace")
-        .argument("5s")
-        .variable("TIDE", "high");
+    let mut engine = engine.argument("--grace").argument("5s").variable("TIDE", "high");
     engine.start().await;
     let status = engine.status().await;
     let arguments = serde_json::json!(["run", FILE, "--admin", "127.0.0.1:0", "--grace", "5s"]);
     assert_eq!(status["arguments"], arguments);
     assert_eq!(status["tide"], "high");
-    assert_eq!(
-        engine.post("/v1/leave", "{}").await.json()["path"],
-        "/v1/leave"
-    );
+    assert_eq!(engine.post("/v1/leave", "{}").await.json()["path"], "/v1/leave");
     assert_eq!(engine.terminate().await.code(), Some(0));
     engine.start().await;
     engine.kill().await;
     let state = engine.find("state").unwrap();
-    assert_eq!(
-        std::fs::read_to_string(state).unwrap(),
-        "started\nstarted\n"
-    );
+    assert_eq!(std::fs::read_to_string(state).unwrap(), "started\nstarted\n");
     assert_eq!(engine.find("no such file"), None);
 }
 
@@ -72,12 +63,7 @@ fn the_admin_address_is_read_from_any_form_of_line() {
     ] {
         assert_eq!(address_in(line), Some(expected), "{line}");
     }
-    for line in [
-        "mqtt at 127.0.0.1:1883",
-        "admin soon",
-        "admin 127.0.0.1:0",
-        "admin 127.0.0.1:x",
-    ] {
+    for line in ["mqtt at 127.0.0.1:1883", "admin soon", "admin 127.0.0.1:0", "admin 127.0.0.1:x"] {
         assert_eq!(address_in(line), None, "{line}");
     }
 }

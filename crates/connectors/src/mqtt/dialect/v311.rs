@@ -1,4 +1,5 @@
-//! MQTT 3.1.1.
+//! MQTT 3.1.1: it has no properties, so a session lasts as long as the broker likes, nothing bounds what the broker
+//! sends, and the only way to end a session is to come back with a clean one.
 
 use bytes::BytesMut;
 use engine::event::Text;
@@ -53,6 +54,8 @@ impl Dialect for V311 {
     fn disconnect(&self, _end: bool, out: &mut BytesMut) -> Result<(), Fault> {
         write(&Packet::Disconnect, out)
     }
+
+    fn complain(&self, _reason: u8, _out: &mut BytesMut) {}
 
     fn read(&self, mut frame: BytesMut) -> Result<Control, Fault> {
         Ok(match Packet::read(&mut frame, usize::MAX).map_err(protocol)? {

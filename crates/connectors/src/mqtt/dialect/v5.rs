@@ -1,4 +1,5 @@
-//! MQTT 5.
+//! MQTT 5: sessions that expire, a receive maximum, and reasons for everything. What the client library announces by
+//! default is not announced here; each property says why where it is set.
 
 use bytes::BytesMut;
 use engine::event::Text;
@@ -79,6 +80,10 @@ impl Dialect for V5 {
             });
         }
         write(&Packet::Disconnect(disconnect), out)
+    }
+
+    fn complain(&self, reason: u8, out: &mut BytesMut) {
+        out.extend_from_slice(&[0xe0, 1, reason]);
     }
 
     fn read(&self, mut frame: BytesMut) -> Result<Control, Fault> {

@@ -1,0 +1,246 @@
+//! Fakes at the ports, for the tests of what stands between them: closures as functions and outputs, a desk that hands out
+//! receipts, a source in memory, and rejects in a temporary folder.
+
+mod source;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use smallvec::smallvec;
+use tokio::task::JoinHandle;
+
+pub(crate) use source::{Memory, Message, Pipe};
+
+use crate::delivery::{Inbox, Intake, Ledger, Outcome, Receipt, Route, Seat, Settlements, Undecodable};
+use crate::dispatch::Arrival;
+use crate::event::{Event, Text};
+use crate::invoke::Turns;
+use crate::journal::{Journal, Policy, Sync};
+use crate::metric::Link;
+use crate::pool::{Limits, Options, Pool};
+use crate::port::{BoxFuture, Call, Clock, Confirm, Function, Output, StartError, Verdict, Verdicts, Worker};
+use crate::reject::Rejects;
+
+/// An event with this id and nothing else of interest.
+pub(crate) fn event(id: &str) -> Event {
+    Event::new(id.into(), "/fake".into(), "fake".into()).unwrap()
+}
+
+/// A message that is no event.
+pub(crate) fn undecodable(raw: &'static str) -> Undecodable {
+    Undecodable { raw: raw.into(), reason: "it is no event".to_owned(), facts: vec![("topic".into(), "a/b".into())] }
+}
+
+/// One verdict.
+pub(crate) fn one(verdict: Verdict) -> Verdicts {
+    smallvec![verdict]
+}
+
+/// Done without results.
+pub(crate) fn done() -> Verdicts {
+    one(Verdict::Done(Vec::new()))
+}
+
+/// Failed for now.
+pub(crate) fn again() -> Verdicts {
+    one(Verdict::Retry { after: None, error: "not now".to_owned() })
+}
+
+/// A closure as a function whose workers share it.
+#[derive(Clone)]
+pub(crate) struct Calls<F>(pub(crate) F);
+
+impl<F> Function for Calls<F>
+where
+    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Clone + Send + std::marker::Sync + 'static,
+{
+    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Worker>, StartError>> {
+        let worker: Box<dyn Worker> = Box::new(self.clone());
+        Box::pin(std::future::ready(Ok(worker)))
+    }
+}
+
+impl<F> Worker for Calls<F>
+where
+    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Send + std::marker::Sync,
+{
+    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts> {
+        (self.0)(Arc::clone(&events[0]), call.clone())
+    }
+}
+
+/// A function that answers at once.
+pub(crate) fn judge(
+    answer: impl Fn(&Event, &Call) -> Verdicts + Clone + Send + std::marker::Sync + 'static,
+) -> Arc<dyn Function> {
+    Arc::new(Calls(move |event: Arc<Event>, call| -> BoxFuture<'static, Verdicts> {
+        let answer = answer.clone();
+        Box::pin(async move { answer(&event, &call) })
+    }))
+}
+
+/// A closure that starts workers, or does not.
+pub(crate) struct Starts<F>(pub(crate) F);
+
+impl<F> Function for Starts<F>
+where
+    F: Fn() -> BoxFuture<'static, Result<Box<dyn Worker>, StartError>> + Send + std::marker::Sync,
+{
+    fn start(&self) -> BoxFuture<'_, Result<Box<dyn Worker>, StartError>> {
+        (self.0)()
+    }
+}
+
+/// How the pool of a test differs from one worker.
+pub(crate) fn options(function: Arc<dyn Function>, min: usize, max: usize) -> Options {
+    Options {
+        name: "f".into(),
+        function,
+        limits: Limits { min, max },
+        concurrency: 1,
+        idle_after: Duration::from_secs(60),
+        turns: Arc::new(Turns::new(4)),
+    }
+}
+
+/// A pool that is alive for as long as the test's runtime.
+pub(crate) fn running(options: Options) -> Pool {
+    let pool = Pool::new(options);
+    tokio::spawn(pool.clone().run());
+    pool
+}
+
+/// An output that answers with a closure and remembers the ids of what it was given.
+pub(crate) struct Recorder<F> {
+    seen: Arc<Mutex<Vec<Text>>>,
+    answer: F,
+}
+
+/// The ids that an output was given, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(Arc<Mutex<Vec<Text>>>);
+
+impl Seen {
+    pub(crate) fn ids(&self) -> Vec<Text> {
+        self.0.lock().clone()
+    }
+}
+
+impl<F: Fn(&Event) -> Confirm + Send + std::marker::Sync> Output for Recorder<F> {
+    fn publish(&self, event: &Event) -> Confirm {
+        self.seen.lock().push(event.id().clone());
+        (self.answer)(event)
+    }
+}
+
+/// An output and what it saw.
+pub(crate) fn recorder(
+    answer: impl Fn(&Event) -> Confirm + Send + std::marker::Sync + 'static,
+) -> (Arc<dyn Output>, Seen) {
+    let seen = Seen::default();
+    (Arc::new(Recorder { seen: Arc::clone(&seen.0), answer }), seen)
+}
+
+/// Stands still.
+pub(crate) struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123)
+    }
+}
+
+/// Rejects in a temporary folder.
+pub(crate) struct Bin {
+    folder: tempfile::TempDir,
+    pub(crate) rejects: Rejects,
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl Bin {
+    pub(crate) fn open() -> Bin {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = Policy { sync: Sync::Never, ..Policy::default() };
+        let journal = Journal::open(&folder.path().join("rejects.jsonl"), policy, Link::default()).unwrap();
+        let (rejects, task) = Rejects::start(journal, Arc::new(Wall), Link::default());
+        Bin { folder, rejects, task }
+    }
+
+    /// What is in the file now.
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("rejects.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// A source's desk: hands out receipts and hears what became of them.
+pub(crate) struct Desk {
+    intake: Intake,
+    settlements: Settlements,
+    pub(crate) ledger: Ledger,
+    held: Arc<Mutex<Vec<Receipt>>>,
+}
+
+struct Hold(Arc<Mutex<Vec<Receipt>>>);
+
+impl Route for Hold {
+    fn route(&mut self, _event: Event, receipt: Receipt) {
+        self.0.lock().push(receipt);
+    }
+    fn undecodable(&mut self, _message: Undecodable, receipt: Receipt) {
+        self.0.lock().push(receipt);
+    }
+    fn flush(&mut self) {}
+}
+
+impl Desk {
+    pub(crate) fn new(capacity: usize) -> Desk {
+        let (held, ledger) = (Arc::<Mutex<Vec<Receipt>>>::default(), Ledger::default());
+        let inbox = Inbox::new(capacity, ledger.clone(), Box::new(Hold(Arc::clone(&held))));
+        let (intake, settlements) = inbox.split();
+        Desk { intake, settlements, ledger, held }
+    }
+
+    /// Receipts in as many seats.
+    pub(crate) async fn receipts(&mut self, count: usize) -> Vec<Receipt> {
+        let mut seats = self.intake.reserve(count).await.unwrap();
+        while seats.deliver(event("any")).is_ok() {}
+        drop(seats);
+        let receipts = std::mem::take(&mut *self.held.lock());
+        assert_eq!(receipts.len(), count, "the desk has too few seats");
+        receipts
+    }
+
+    /// One arrival for each event.
+    pub(crate) async fn arrivals(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Arrival> {
+        let events: Vec<_> = events.into_iter().collect();
+        let receipts = self.receipts(events.len()).await;
+        let arrival = |(event, receipt)| Arrival { event: Arc::new(event), receipt };
+        events.into_iter().zip(receipts).map(arrival).collect()
+    }
+
+    /// Waits until this many more have settled.
+    pub(crate) async fn settled(&mut self, count: usize) -> Vec<Outcome> {
+        let mut pairs: Vec<(Seat, Outcome)> = Vec::new();
+        while pairs.len() < count {
+            assert!(self.settlements.next(&mut pairs).await);
+        }
+        assert_eq!(pairs.len(), count);
+        pairs.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// What has settled already.
+    pub(crate) fn settled_now(&mut self) -> Vec<Outcome> {
+        let mut pairs = Vec::new();
+        let _ = futures_util::FutureExt::now_or_never(self.settlements.next(&mut pairs));
+        pairs.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+}
+
+/// Lets every task that is ready run until none is, without moving time.
+pub(crate) async fn settle_down() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,210 @@
+//! The end of one source or of the whole engine, in the order that keeps every promise and within bounded time.
+//!
+//! Whatever waits for something outside waits at most until the grace time is over: a full disk, an output that does not
+//! close or a source that does not listen must not keep the process from ending. What is not finished then was not
+//! acknowledged, so nothing is lost by leaving it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{error, info, warn};
+
+use super::{Engine, RunningOutput, RunningSource};
+use crate::invoke::panic_text;
+use crate::port::Stop;
+
+/// How long any part may take to end itself after the grace time is over.
+pub(super) const FLUSH: Duration = Duration::from_secs(2);
+
+/// How an engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Deliveries, and messages that could not be decoded, that did not fit the grace time and are left with their
+    /// sources.
+    pub handed_back: usize,
+    /// Outputs that could not be closed.
+    pub unclosed: usize,
+}
+
+/// A source did not leave its broker.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveError {
+    /// There is no such running source.
+    #[error("no source '{name}' is running; the running ones are: {known}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The running sources.
+        known: String,
+    },
+    /// It ended, but not as asked.
+    #[error("source '{name}' ended, but its session may remain at the broker: {reason}")]
+    Remains {
+        /// The source.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Engine {
+    /// Asks one source to end its session at the broker and waits until it has. The engine goes on without it. Cancel
+    /// safe: the request stands.
+    ///
+    /// # Errors
+    /// [`LeaveError::Unknown`] names the sources there are; [`LeaveError::Remains`] says why the session was not ended.
+    pub async fn leave(&self, name: &str) -> Result<(), LeaveError> {
+        let running = || self.sources.iter().filter(|source| !source.has_ended());
+        let Some(source) = running().find(|source| source.name == name) else {
+            let known: Vec<_> = running().map(|source| source.name.as_str()).collect();
+            return Err(LeaveError::Unknown { name: name.to_owned(), known: known.join(", ") });
+        };
+        let ended = match source.stop.stop(Stop::Leave) {
+            Stop::Leave => source.ended().await,
+            Stop::Keep => Err("the engine is ending and keeps its sessions; start it again, then leave".to_owned()),
+        };
+        ended.map_err(|reason| LeaveError::Remains { name: name.to_owned(), reason })?;
+        info!(source = %name, "left: its session at the broker is ended");
+        Ok(())
+    }
+
+    /// Ends the engine: stops reading, finishes within `grace`, and hands the rest back.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        self.drain_until(sleep(grace)).await
+    }
+
+    /// Like [`Engine::drain`], with a grace time that is over when `over` is, such as at a second signal.
+    pub async fn drain_until(&self, over: impl Future<Output = ()>) -> Drained {
+        self.draining.store(true, Ordering::Relaxed);
+        for source in &self.sources {
+            source.stop.stop(Stop::Keep);
+        }
+        let mut handed_back = 0;
+        tokio::pin!(over);
+        let in_time = tokio::select! {
+            biased;
+            () = self.every_source_ended() => true,
+            () = &mut over => false,
+        };
+        if !in_time {
+            handed_back += self.hand_back().await + self.abandon_rejects();
+            warn!(handed_back, "the grace time is over; unfinished deliveries stay with their sources");
+            if !self.sources_end(Instant::now() + FLUSH).await {
+                warn!("a source did not end; what it has not acknowledged is delivered again");
+                self.sources.iter().for_each(|source| source.abort.abort());
+                self.sources_end(Instant::now() + FLUSH).await;
+            }
+        }
+        handed_back += self.hand_back().await;
+        self.pools.iter().for_each(|(_, pool)| pool.close());
+        let last = Instant::now() + FLUSH;
+        self.end_workers(last).await;
+        let unclosed = close(&self.outputs, last).await;
+        handed_back += self.end_tasks(last).await;
+        Drained { handed_back, unclosed }
+    }
+
+    async fn every_source_ended(&self) {
+        for source in &self.sources {
+            // How it ended is in its log; here counts that it did.
+            drop(source.ended().await);
+        }
+    }
+
+    /// Waits until every source has ended; answers whether all did in time.
+    async fn sources_end(&self, deadline: Instant) -> bool {
+        timeout_at(deadline, self.every_source_ended()).await.is_ok()
+    }
+
+    /// Ends every line and answers how many deliveries were left.
+    async fn hand_back(&self) -> usize {
+        let deadline = Instant::now() + FLUSH;
+        let mut handed_back = 0;
+        for rule in &self.rules {
+            match timeout_at(deadline, rule.feed.hand_back()).await {
+                Ok(count) => handed_back += count,
+                Err(_) => error!(rule = %rule.name, "does not answer; a function may block every thread"),
+            }
+        }
+        handed_back
+    }
+
+    /// Gives up on records that cannot be written, so that their messages go back to the sources.
+    fn abandon_rejects(&self) -> usize {
+        match &self.tasks.lock().rejects {
+            Some((task, unsettled)) => {
+                task.abort();
+                unsettled.count()
+            }
+            None => 0,
+        }
+    }
+
+    async fn end_workers(&self, deadline: Instant) {
+        for (name, pool) in &self.pools {
+            if timeout_at(deadline, pool.ended()).await.is_err() {
+                warn!(function = %name, "its calls did not end in time and are dropped");
+            }
+        }
+    }
+
+    async fn end_tasks(&self, deadline: Instant) -> usize {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.pools.abort_all();
+        // Lines have ended with their hand-over; with them the last handles to the rejects are gone.
+        let lines = async { while tasks.lines.join_next().await.is_some() {} };
+        drop(timeout_at(deadline, lines).await);
+        tasks.lines.abort_all();
+        let Some((mut rejects, unsettled)) = tasks.rejects.take() else { return 0 };
+        if timeout_at(deadline, &mut rejects).await.is_ok() {
+            return 0;
+        }
+        warn!("rejects could not be written in time; their messages are delivered again");
+        rejects.abort();
+        unsettled.count()
+    }
+}
+
+impl RunningSource {
+    fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
+    /// Waits until the source has ended. Cancel safe.
+    async fn ended(&self) -> Result<(), String> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => (*result).clone().unwrap_or(Ok(())),
+            Err(_) => Err("it was aborted".to_owned()),
+        }
+    }
+}
+
+/// Closes outputs side by side; answers how many could not be closed by `deadline`.
+pub(super) async fn close(outputs: &[RunningOutput], deadline: Instant) -> usize {
+    let mut closing = JoinSet::new();
+    for output in outputs {
+        let (name, binding) = (output.name.clone(), Arc::clone(&output.binding));
+        closing.spawn(async move {
+            let close = AssertUnwindSafe(async { binding.close().await }).catch_unwind();
+            let sentence = match timeout_at(deadline, close).await {
+                Ok(Ok(Ok(()))) => return true,
+                Ok(Ok(Err(error))) => error.to_string(),
+                Ok(Err(payload)) => format!("it panicked: {}", panic_text(payload.as_ref())),
+                Err(_) => "it took too long".to_owned(),
+            };
+            warn!(output = %name, "not closed: {sentence}");
+            false
+        });
+    }
+    let mut unclosed = 0;
+    while let Some(closed) = closing.join_next().await {
+        unclosed += usize::from(!closed.unwrap_or(false));
+    }
+    unclosed
+}

@@ -1,0 +1,31 @@
+//! The admin API and the observe page, answered on a thread of their own.
+//!
+//! Decision: the thread has its own current-thread runtime and shares nothing with the engine but the figures that the
+//! engine publishes, so an engine whose every thread is busy still answers. Decision: what can change or show anything is
+//! reached over loopback or a unix socket; any other address is refused without a token, not warned about.
+//!
+//! | path | admin | observe | answer |
+//! |---|---|---|---|
+//! | `GET /healthz` | yes | yes | 200 while the process runs |
+//! | `GET /readyz` | yes | yes | 200 when every source is connected, else 503 and the names of those that are not |
+//! | `GET /metrics` | yes | yes | Prometheus' text format; `?engine=0` leaves the engine's own families out |
+//! | `GET /v1/status` | yes | no | [`engine::supervisor::Status`] as JSON |
+//! | `POST /v1/sources/{name}/leave` | yes | no | when the source's session at its broker is ended |
+//!
+//! Every refusal is JSON with one sentence: `{"error": "..."}`.
+
+mod address;
+pub mod client;
+mod guard;
+mod listener;
+mod routes;
+mod server;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use address::{Address, DEFAULT};
+pub use guard::{Guard, Refusal};
+pub use listener::{BindError, Bound};
+pub use server::Server;
+pub use token::{Token, TokenError, VARIABLE as TOKEN_VARIABLE};

@@ -1,0 +1,124 @@
+//! The client of the admin API behind `tidemill status` and `tidemill leave`: one request, one answer.
+//!
+//! It blocks, because a command that waits for one answer needs no runtime, and speaks HTTP/1.0, in which an answer ends
+//! with its connection.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Address, Token};
+
+/// An answer that is longer is not from this API.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// No answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answers.
+    #[error("no tidemill answers on {0}; start one with 'tidemill run', or name where it listens with --admin")]
+    Unreachable(Address, #[source] io::Error),
+    /// Somebody answers, but not in time or not to the end.
+    #[error("{0} did not answer in time; 'tidemill status' shows whether it is at work")]
+    Silent(Address, #[source] io::Error),
+    /// Somebody answers who is no admin API.
+    #[error("what answers on {0} is no tidemill; name where it listens with --admin")]
+    Foreign(Address),
+    /// The API refused, in its own words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Sends one request without a body and reads the JSON in its answer, each step of which may take `patience`.
+///
+/// # Errors
+/// [`Error`]; a refusal carries the API's sentence.
+pub fn ask(
+    address: &Address,
+    token: Option<&Token>,
+    method: &str,
+    path: &str,
+    patience: Duration,
+) -> Result<Value, Error> {
+    let unreachable = |cause| Error::Unreachable(address.clone(), cause);
+    let silent = |cause| Error::Silent(address.clone(), cause);
+    let (mut stream, host): (Box<dyn Stream>, String) = match address {
+        Address::Tcp(tcp) => {
+            let stream = TcpStream::connect_timeout(tcp, Duration::from_secs(5)).map_err(unreachable)?;
+            stream.set_read_timeout(Some(patience)).map_err(unreachable)?;
+            (Box::new(stream), tcp.to_string())
+        }
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).map_err(unreachable)?;
+            stream.set_read_timeout(Some(patience)).map_err(unreachable)?;
+            (Box::new(stream), "localhost".to_owned())
+        }
+    };
+    let authorization = token.map(|token| format!("Authorization: {}\r\n", token.authorization())).unwrap_or_default();
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n{authorization}\r\n");
+    stream.write_all(request.as_bytes()).map_err(silent)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(silent)?;
+    let (status, body) = parse(&answer).ok_or_else(|| Error::Foreign(address.clone()))?;
+    match (status, body.get("error").and_then(Value::as_str)) {
+        (200..=299, _) => Ok(body),
+        (_, Some(sentence)) => Err(Error::Refused(sentence.to_owned())),
+        (_, None) => Err(Error::Foreign(address.clone())),
+    }
+}
+
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+/// Status code and JSON body of an HTTP/1 answer.
+fn parse(answer: &[u8]) -> Option<(u16, Value)> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let (head, body) = (answer.get(..end)?, answer.get(end + 4..)?);
+    let line = std::str::from_utf8(head).ok()?.lines().next()?;
+    let status = line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_slice(body).ok()?))
+}
+
+/// A name as one segment of a path.
+#[must_use]
+pub fn segment(name: &str) -> String {
+    let mut path = String::new();
+    for byte in name.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            true => path.push(char::from(byte)),
+            false => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_anything_else_is_not() {
+        let answer = b"HTTP/1.0 404 Not Found\r\ncontent-type: application/json\r\n\r\n{\"error\":\"gone\"}";
+        assert_eq!(parse(answer), Some((404, serde_json::json!({ "error": "gone" }))));
+        for foreign in [&b""[..], b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 abc\r\n\r\n{}"] {
+            assert_eq!(parse(foreign), None);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_segment() {
+        assert_eq!(segment("fleet-1"), "fleet-1");
+        assert_eq!(segment("../a b?"), "..%2Fa%20b%3F");
+    }
+
+    #[test]
+    fn nobody_there_is_said_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::Unix(folder.path().join("admin.sock"));
+        let sentence = ask(&address, None, "GET", "/v1/status", Duration::from_secs(1)).unwrap_err().to_string();
+        assert!(sentence.contains("no tidemill answers on unix:") && sentence.contains("--admin"), "{sentence}");
+    }
+}

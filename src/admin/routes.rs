@@ -1,0 +1,118 @@
+//! What is answered under which path.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use engine::metric::Connection;
+use engine::supervisor::Engine;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Guard;
+
+/// Every path of the admin API.
+pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/leave";
+    let control = Router::new().route("/v1/status", get(status)).route("/v1/sources/{name}/leave", post(leave));
+    finish(common().merge(control), paths, engine, guard)
+}
+
+/// What anybody may read.
+pub(super) fn observe(engine: Arc<Engine>) -> Router {
+    finish(common(), "GET /healthz, GET /readyz, GET /metrics", engine, Guard::observe())
+}
+
+fn common() -> Router<Arc<Engine>> {
+    Router::new().route("/healthz", get(healthy)).route("/readyz", get(ready)).route("/metrics", get(metrics))
+}
+
+fn finish(router: Router<Arc<Engine>>, paths: &'static str, engine: Arc<Engine>, guard: Guard) -> Router {
+    let unknown =
+        move || async move { refused(StatusCode::NOT_FOUND, &format!("there is no such path; there is {paths}")) };
+    let wrong = move || async move {
+        refused(StatusCode::METHOD_NOT_ALLOWED, &format!("the path does not take this method; there is {paths}"))
+    };
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong)
+        .layer(from_fn_with_state(Arc::new(guard), guarded))
+        .with_state(engine)
+}
+
+/// Asks the guard first, whatever the path, so that a refused request learns nothing.
+async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let mut response = match guard.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => {
+            let mut response = refused(refusal.status(), &refusal.to_string());
+            if refusal.status() == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A browser must not guess that an error message is a page.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn refused(status: StatusCode, sentence: &str) -> Response {
+    (status, Json(json!({ "error": sentence }))).into_response()
+}
+
+async fn healthy() -> Response {
+    Json(json!({ "healthy": true })).into_response()
+}
+
+async fn ready(State(engine): State<Arc<Engine>>) -> Response {
+    if engine.ready() {
+        return Json(json!({ "ready": true })).into_response();
+    }
+    let status = engine.status();
+    let away = status.sources.iter().filter(|(_, source)| source.connection != Connection::Connected);
+    let waiting: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
+    let sentence = if status.draining { "the engine is ending" } else { "not every source is connected" };
+    let body = json!({ "ready": false, "error": sentence, "notConnected": waiting });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+}
+
+#[derive(Deserialize)]
+struct Families {
+    /// `0` leaves the engine's own out.
+    engine: Option<String>,
+}
+
+async fn metrics(State(engine): State<Arc<Engine>>, Query(families): Query<Families>) -> Response {
+    let own = match families.engine.as_deref() {
+        None | Some("1") => true,
+        Some("0") => false,
+        Some(_) => {
+            let sentence = "'engine' is 0, which leaves the engine's own families out, or 1";
+            return refused(StatusCode::BAD_REQUEST, sentence);
+        }
+    };
+    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, text)], engine.metrics(own)).into_response()
+}
+
+async fn status(State(engine): State<Arc<Engine>>) -> Response {
+    Json(engine.status()).into_response()
+}
+
+async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {
+    let source = name.clone();
+    // A task of its own: a client that goes away half-way must not leave the source without anybody waiting for it.
+    match tokio::spawn(async move { engine.leave(&source).await }).await {
+        Ok(Ok(())) => Json(json!({ "left": name })).into_response(),
+        Ok(Err(unknown)) => refused(StatusCode::NOT_FOUND, &unknown.to_string()),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "leaving failed; the log says why"),
+    }
+}

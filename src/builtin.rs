@@ -1,0 +1,20 @@
+//! The one list of built-in kinds. A new connector, binding or runtime is its folder and one line here; apart from the
+//! roots of crates, this is the only place where features are chosen.
+
+use crate::Tidemill;
+
+/// The kinds that this build has.
+pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
+    let binary =
+        binary.output(bindings::prometheus::Prometheus).output(bindings::log::Log).output(bindings::file::File);
+    #[cfg(feature = "mqtt")]
+    let binary = binary.source(connectors::mqtt::Mqtt);
+    binary
+}
+
+/// Chooses ring for every TLS connection of the process, before the first one is made.
+pub(crate) fn install_tls() {
+    // A binary around this library may have chosen before, which then counts.
+    #[cfg(any(feature = "mqtt", feature = "prometheus-push"))]
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

@@ -1,0 +1,33 @@
+//! The running engine that a command is about.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Failure;
+use crate::admin::{self, Address, Token, client};
+
+/// Where the admin API is and how to be let in.
+#[derive(Debug, clap::Args)]
+pub(super) struct Remote {
+    /// Where the running engine's admin API listens: IP:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR", default_value_t = admin::DEFAULT)]
+    admin: Address,
+    /// A file with the admin token; else TIDEMILL_ADMIN_TOKEN counts, where it is set
+    #[arg(long, value_name = "PATH")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Sends one request and reads the JSON in its answer.
+    pub(super) fn ask(&self, method: &str, path: &str, patience: Duration) -> Result<Value, Failure> {
+        let token = token(self.admin_token_file.as_deref())?;
+        client::ask(&self.admin, token.as_ref(), method, path, patience).map_err(Failure::failed)
+    }
+}
+
+/// The admin token of this process, if there is one.
+pub(super) fn token(file: Option<&std::path::Path>) -> Result<Option<Token>, Failure> {
+    Token::find(file, std::env::var(admin::TOKEN_VARIABLE).ok()).map_err(Failure::refused)
+}

@@ -1,0 +1,128 @@
+//! `tidemill status`: the figures of a running engine as small tables.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::remote::Remote;
+use super::table::Table;
+use super::{Exit, Failure, data};
+
+/// Show what the running engine does: sources, triggers, rules, pools and outputs
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidemill status
+  tidemill status --json --admin unix:/run/tidemill.sock")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    remote: Remote,
+    /// Print the answer of GET /v1/status
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(arguments: &Arguments) -> Result<Exit, Failure> {
+    let status = arguments.remote.ask("GET", "/v1/status", Duration::from_secs(10))?;
+    data(&if arguments.json { format!("{status:#}") } else { tables(&status) })?;
+    Ok(Exit::Well)
+}
+
+/// A table's title, where its rows are, and its columns with the keys that fill them.
+type Layout = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const LAYOUTS: [Layout; 5] = [
+    (
+        "SOURCE",
+        "sources",
+        &[
+            ("STATE", "connection"),
+            ("RECEIVED", "received"),
+            ("SETTLED", "settled"),
+            ("REJECTED", "rejected"),
+            ("HANDED BACK", "handedBack"),
+            ("IN FLIGHT", "inFlight"),
+            ("LAST ERROR", "lastError"),
+        ],
+    ),
+    ("TRIGGER", "triggers", &[("OFFERED", "offered"), ("UNMATCHED", "unmatched")]),
+    (
+        "RULE",
+        "rules",
+        &[
+            ("MATCHED", "matched"),
+            ("DONE", "done"),
+            ("DROPPED", "dropped"),
+            ("HANDED BACK", "handedBack"),
+            ("IN FLIGHT", "inFlight"),
+            ("FILTERED", "filtered"),
+            ("LAST ERROR", "lastError"),
+        ],
+    ),
+    ("POOL", "pools", &[("WORKERS", "workers"), ("BUSY", "busy"), ("QUEUED", "queued"), ("LAST ERROR", "startError")]),
+    ("OUTPUT", "outputs", &[("STATE", "connection"), ("DROPPED", "dropped"), ("LAST ERROR", "lastError")]),
+];
+
+fn tables(status: &Value) -> String {
+    let word = |key: &str| status.get(key).map(cell).unwrap_or_default();
+    let uptime = status.get("uptimeSeconds").and_then(Value::as_f64).unwrap_or_default();
+    let draining = if status.get("draining").and_then(Value::as_bool) == Some(true) { ", draining" } else { "" };
+    let mut parts = vec![format!("{}, instance {}, up {uptime:.0} s{draining}", word("name"), word("instance"))];
+    if let Some(error) = status.get("rejectsError").and_then(Value::as_str) {
+        parts.push(format!("rejects cannot be written: {}", cell(&error.into())));
+    }
+    for (title, key, columns) in LAYOUTS {
+        let Some(rows) = status.get(key).and_then(Value::as_object).filter(|rows| !rows.is_empty()) else { continue };
+        let mut table = Table::new([title].into_iter().chain(columns.iter().map(|(heading, _)| *heading)));
+        for (name, row) in rows {
+            let cells = columns.iter().map(|(_, key)| row.get(*key).map(cell).unwrap_or_default());
+            table.row([name.clone()].into_iter().chain(cells));
+        }
+        parts.push(table.render());
+    }
+    parts.join("\n\n")
+}
+
+/// A value in a cell: numbers by name are summed up in words, and nothing in it moves the terminal's cursor.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::Object(counts) => {
+            let named = counts.iter().filter(|(_, count)| count.as_u64() != Some(0));
+            let words: Vec<String> = named.map(|(name, count)| format!("{count} {name}")).collect();
+            if words.is_empty() { "0".to_owned() } else { words.join(", ") }
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn figures_stand_in_columns_and_nothing_moves_the_cursor() {
+        let status = json!({
+            "name": "fleet", "instance": "edge-1", "draining": true, "uptimeSeconds": 12.3, "rejectsError": null,
+            "sources": { "a": { "connection": "connected", "received": 12345, "settled": 12300, "rejected": 5,
+                "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
+            "rules": { "t/r": { "matched": 7, "done": 4, "dropped": { "exhausted": 2, "rejected": 0, "unhandled": 1 },
+                "handedBack": 0, "inFlight": 0, "filtered": 3, "lastError": null } },
+            "triggers": {}, "pools": {}, "outputs": {},
+        });
+        assert_eq!(
+            tables(&status),
+            "\
+fleet, instance edge-1, up 12 s, draining
+
+SOURCE  STATE      RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
+a       connected     12345    12300         5            0         40  refused  [2J
+
+RULE  MATCHED  DONE  DROPPED                   HANDED BACK  IN FLIGHT  FILTERED  LAST ERROR
+t/r         7     4  2 exhausted, 1 unhandled            0          0         3"
+        );
+    }
+}
