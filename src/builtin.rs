@@ -1,14 +1,16 @@
-//! The one list of built-in kinds. A new connector, binding or runtime is its folder and one line here; apart from the
+//! The one list of built-in kinds and commands. A new connector, binding or runtime is its folder and one line here; apart from the
 //! roots of crates, this is the only place where features are chosen.
 
 use crate::Tidemill;
 
-/// The kinds that this build has.
+/// The kinds and the further commands that this build has.
 pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
     let binary =
         binary.output(bindings::prometheus::Prometheus).output(bindings::log::Log).output(bindings::file::File);
     #[cfg(feature = "mqtt")]
     let binary = binary.source(connectors::mqtt::Mqtt);
+    #[cfg(feature = "demo")]
+    let binary = binary.command(crate::demo::command());
     binary
 }
 

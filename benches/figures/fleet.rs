@@ -71,7 +71,7 @@ pub(crate) fn sample(number: u64) -> (String, Vec<u8>) {
 /// The process under test.
 enum Receiver {
     Engine(Box<Tidemill>),
-    Raw(Process),
+    Raw(Box<Process>),
 }
 
 impl Receiver {
@@ -91,7 +91,7 @@ impl Receiver {
                 let program = std::env::current_exe().expect("this program has a path");
                 let mut command = tokio::process::Command::new(program);
                 command.args(["raw", &address, &events.to_string(), &WINDOW.to_string()]);
-                Receiver::Raw(Process::start("raw client", &mut command))
+                Receiver::Raw(Box::new(Process::start("raw client", &mut command)))
             }
         }
     }

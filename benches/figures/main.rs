@@ -3,6 +3,8 @@
 //! Prints a table and writes `figures.json` into the target folder. With `-- f1` only the instruction count is taken and
 //! compared with the committed one, which is what CI does: counts repeat exactly, times do not.
 
+#![allow(clippy::expect_used, reason = "a figure that cannot be taken ends the run with a sentence")]
+
 mod fleet;
 mod footprint;
 mod load;

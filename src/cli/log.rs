@@ -4,7 +4,7 @@ use std::io;
 
 use engine::config::Colour;
 use tracing::Subscriber;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,8 +35,12 @@ pub fn start(format: Format) -> Result<(), Failure> {
 }
 
 fn filter(level: Option<&str>) -> Result<Targets, String> {
-    level.unwrap_or("info").parse().map_err(|_| {
-        let level = level.unwrap_or_default().escape_debug();
+    let level = level.unwrap_or("info");
+    // A lone word that is no level would otherwise be taken for a target, and a slip would silence everything else.
+    let levels = level.split(',').map(|part| part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
+    let sound = levels.map(str::parse::<LevelFilter>).all(|level| level.is_ok());
+    level.parse().ok().filter(|_| sound).ok_or_else(|| {
+        let level = level.escape_debug();
         format!(
             "{VARIABLE} is '{level}'; write error, warn, info, debug, trace or off, or a list such as info,engine=debug"
         )
@@ -110,10 +114,10 @@ mod tests {
 
     #[test]
     fn what_is_no_level_is_told_what_to_write() {
-        let sentence = filter(Some("loud\u{1b}")).unwrap_err();
-        assert!(
-            sentence.contains("TIDEMILL_LOG") && sentence.contains("debug") && !sentence.contains('\u{1b}'),
-            "{sentence}"
-        );
+        for level in ["loud\u{1b}", "inof", "info,engine", "engine=loud", ","] {
+            let sentence = filter(Some(level)).unwrap_err();
+            assert!(sentence.contains("TIDEMILL_LOG") && sentence.contains("debug"), "{sentence}");
+            assert!(!sentence.contains('\u{1b}'), "{sentence}");
+        }
     }
 }

@@ -46,7 +46,7 @@ impl Signals {
         let mut count = self.0.clone();
         if count.wait_for(|count| *count >= nth).await.is_err() {
             // Nobody counts any more, so it never comes.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -8,19 +8,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::config::{Colour, Environment, Files, Loaded, load_files, schema};
-use engine::registry::Registry;
+use engine::registry::{Registry, Setup};
+use serde_json::Value;
 use tidemill::Tidemill;
+use tidemill::vehicle::TelemetryToMetrics;
 
 /// The kinds of the binary.
 fn registry() -> Registry {
     Tidemill::builtin().into_registry()
 }
 
-fn load(path: &Path) -> Loaded {
+/// The kinds of a binary that has the native functions which a configuration names: an example may bring its own.
+fn registry_for(configuration: &Value) -> Registry {
+    let functions = configuration["functions"].as_object().into_iter().flatten();
+    let names = functions.filter_map(|(_, function)| function["native"].as_str());
+    let any = |setup: Setup| Ok(TelemetryToMetrics::new(setup.clock));
+    names.fold(Tidemill::builtin(), |binary, name| binary.native(name, any)).into_registry()
+}
+
+fn load(path: &Path, registry: &Registry) -> Loaded {
     let mut files = Files::default();
     let name = path.file_name().expect("a file has a name").to_string_lossy();
     files.add(name, fs::read_to_string(path).expect("the file can be read"));
-    load_files(files, "golden", &registry(), &Environment::default())
+    load_files(files, "golden", registry, &Environment::default())
 }
 
 /// The YAML files below a folder of the project, folders in it included.
@@ -60,7 +70,7 @@ fn what_is_said_about_every_broken_option() {
     let differences: Vec<String> = cases
         .iter()
         .filter_map(|case| {
-            let loaded = load(case);
+            let loaded = load(case, &registry());
             assert!(loaded.plan.is_none(), "{} is sound", case.display());
             check(&case.with_extension("txt"), &loaded.render(Colour::Never)).err()
         })
@@ -76,10 +86,10 @@ fn every_example_is_sound_and_fits_the_schema() {
     assert!(!examples.is_empty());
     for example in examples {
         let text = fs::read_to_string(&example).expect("the file can be read");
-        let json: serde_json::Value = serde_saphyr::from_str(&text).expect("an example is YAML");
+        let json: Value = serde_saphyr::from_str(&text).expect("an example is YAML");
         let misfits: Vec<String> = validator.iter_errors(&json).map(|misfit| misfit.to_string()).collect();
         assert_eq!(misfits, [""; 0], "{}", example.display());
-        let loaded = load(&example);
+        let loaded = load(&example, &registry_for(&json));
         assert!(loaded.plan.is_some(), "{}", loaded.render(Colour::Never));
     }
 }
@@ -95,7 +105,7 @@ fn the_schema_refuses_what_the_reader_refuses() {
     {
         let text = text.replacen(sound, broken, 1);
         assert!(text.contains(broken), "{sound} is in the example");
-        let json: serde_json::Value = serde_saphyr::from_str(&text).expect("it is still YAML");
+        let json: Value = serde_saphyr::from_str(&text).expect("it is still YAML");
         assert!(!validator.is_valid(&json), "{broken}");
     }
 }

@@ -18,3 +18,6 @@ mod config;
 
 // The prometheus output before real judges: promtool and the Pushgateway.
 mod metrics_output;
+
+// The MQTT source in the built program, behind a real mosquitto that is stopped, killed and cut off.
+mod mqtt;

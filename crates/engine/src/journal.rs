@@ -146,6 +146,12 @@ impl Journal {
         Ok(Journal { lines, counters })
     }
 
+    /// A journal that writes to `sink`, for tests of whoever appends.
+    #[cfg(test)]
+    pub(crate) fn on(sink: Box<dyn Sink>) -> Journal {
+        Journal { lines: Lines::start("fake".into(), WAITING_MAX, sink).unwrap(), counters: Arc::default() }
+    }
+
     /// Appends one JSON text, without a line break at its end. Never waits. Line breaks inside, which JSON allows only
     /// between its tokens, become spaces. The line is written even if the answer is dropped.
     pub fn append(&self, line: &[u8]) -> Commit {

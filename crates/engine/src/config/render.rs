@@ -99,7 +99,9 @@ fn excerpt<'f>(marks: Vec<(Span, AnnotationKind, String)>, files: &'f Files, hid
     let line_of = |at: usize| {
         let start = text.get(..at)?.rfind('\n').map_or(0, |at| at + 1);
         let end = text.get(at..)?.find('\n').map_or(text.len(), |more| at + more);
-        Some(start..end)
+        // Files from Windows end their lines with two characters.
+        let end = start.max(end - usize::from(text.get(start..end)?.ends_with('\r')));
+        Some(start..end.max(at))
     };
     let mut lines = line_of(primary.start as usize)?;
     let mut longest = lines.len();

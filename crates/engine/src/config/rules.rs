@@ -75,7 +75,7 @@ impl<'a> Rules<'a> {
         if let Some(written) = &written {
             let used = &mut self.used[SOURCES];
             sources = resolve(("source", self.torn), &written.source.0, self.sources, used, check);
-            if written.source.0.is_empty() {
+            if written.source.0.is_empty() && whole == Whole::Yes {
                 check.error(entry.key.span, format!("trigger {} has no source", quoted(&name)), "name at least one");
             }
         }

@@ -42,6 +42,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// A worker that has just started.
+    pub(super) fn new() -> Member {
+        Member { busy: AtomicUsize::new(0), retired: AtomicBool::new(false), since: Mutex::new(Instant::now()) }
+    }
+
     /// Since when every slot is idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.busy.load(Ordering::Acquire) == 0).then(|| *self.since.lock())
@@ -111,11 +116,7 @@ impl Crew {
 /// Starts one worker and its slots, each a task of its own: a call that blocks its thread holds up no other.
 pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
     let worker = contained(shared.options.function.as_ref()).await?;
-    let member = Arc::new(Member {
-        busy: AtomicUsize::new(0),
-        retired: AtomicBool::new(false),
-        since: Mutex::new(Instant::now()),
-    });
+    let member = Arc::new(Member::new());
     let mut state = shared.crew.state.lock();
     state.members.push(Arc::clone(&member));
     state.started += 1;

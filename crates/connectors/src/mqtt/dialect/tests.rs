@@ -104,6 +104,15 @@ fn answers_are_read_in_both() {
 }
 
 #[test]
+fn a_reason_without_properties_is_a_reason() {
+    let Control::Goodbye(refusal) = V5.read(BytesMut::from(&b"\xe0\x01\x8e"[..])).unwrap() else { panic!() };
+    assert!(refusal.text.contains("same client id"), "{refusal:?}");
+    for release in [&b"\x62\x02\x00\x09"[..], b"\x62\x03\x00\x09\x92", b"\x62\x04\x00\x09\x92\x00"] {
+        assert_eq!(V5.read(BytesMut::from(release)).unwrap(), Control::Release(9));
+    }
+}
+
+#[test]
 fn what_a_broker_never_sends_is_no_mqtt() {
     let mut out = BytesMut::new();
     v5::Packet::PingReq.write(&mut out, None).unwrap();

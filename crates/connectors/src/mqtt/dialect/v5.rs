@@ -83,13 +83,20 @@ impl Dialect for V5 {
     }
 
     fn complain(&self, reason: u8, out: &mut BytesMut) {
-        out.extend_from_slice(&[0xe0, 1, reason]);
+        out.extend_from_slice(&[0xe0, 2, reason, 0]);
     }
 
     fn read(&self, mut frame: BytesMut) -> Result<Control, Fault> {
         if let [0x20, 2, _, 1] = frame[..] {
             // A broker that knows nothing newer answers in the words of 3.1.1.
             return Ok(Control::Refused(Refusal::lasting(WRONG_VERSION)));
+        }
+        if let [0xe0, 1, reason] = frame[..] {
+            // MQTT 5 lets the length of no properties out, which mosquitto does and the crate does not understand.
+            frame = BytesMut::from(&[0xe0, 2, reason, 0][..]);
+        }
+        if let [0x62, _, high, low, ..] = frame[..] {
+            return Ok(Control::Release(u16::from_be_bytes([high, low])));
         }
         Ok(match Packet::read(&mut frame, None).map_err(protocol)? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Control::Welcome {
@@ -102,7 +109,6 @@ impl Dialect for V5 {
             Packet::SubAck(ack) => Control::Subscribed(ack.return_codes.into_iter().map(granted).collect()),
             Packet::UnsubAck(ack) => Control::Unsubscribed(ack.pkid),
             Packet::PingResp => Control::Pong,
-            Packet::PubRel(release) => Control::Release(release.pkid),
             Packet::Disconnect(goodbye) => Control::Goodbye(farewell(
                 goodbye.reason_code,
                 goodbye.properties.and_then(|properties| properties.reason_string),

@@ -97,8 +97,10 @@ impl de::Error for Error {
         Error::new(Cause::Text(message.to_string()))
     }
 
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Error {
-        Error::new(Cause::Sort { expected: expected.to_string(), found: None })
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Error {
+        // A fraction is a number too, so what was wanted would sound like what was found.
+        let found = if let Unexpected::Float(number) = found { Some(format!("{number:?}")) } else { None };
+        Error::new(Cause::Sort { expected: expected.to_string(), found })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Error {
@@ -106,7 +108,7 @@ impl de::Error for Error {
         let found = match found {
             Unexpected::Unsigned(number) => Some(number.to_string()),
             Unexpected::Signed(number) => Some(number.to_string()),
-            Unexpected::Float(number) => Some(number.to_string()),
+            Unexpected::Float(number) => Some(format!("{number:?}")),
             _ => None,
         };
         Error::new(Cause::Sort { expected: expected.to_string(), found })

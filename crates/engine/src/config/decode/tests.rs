@@ -90,6 +90,7 @@ fn plain_text_becomes_whatever_is_wanted() {
     assert_eq!(read::<String>("~").1, ["'root' must be text, not nothing"]);
     assert_eq!(read::<String>("'~'").0.as_deref(), Some("~"));
     assert_eq!(read::<u8>("'5'").1, ["'root' must be a whole number from 0 to 255, not text"]);
+    assert_eq!(read::<u8>("1.0").1, ["'root' must be a whole number from 0 to 255, not 1.0"]);
     assert_eq!(read::<f64>("5").0, Some(5.0));
     assert_eq!(read::<Option<u8>>("~").0, Some(None));
     assert_eq!(read::<BTreeMap<String, u8>>("5: 1\ntrue: 2").0.unwrap().len(), 2);

@@ -66,6 +66,13 @@ fn a_mark_stays_on_its_line_and_has_a_width() {
 }
 
 #[test]
+fn lines_may_end_as_on_windows() {
+    let source = "a: 1\r\nb: 2\r\nc: 3\r\n";
+    let text = shown(&error(Some(at(source, "b: 2")), Some((at(source, "c"), "here".to_owned()))), source, &[]);
+    assert!(text.contains("2 | b: 2\n") && text.contains("3 | c: 3\n"), "{text}");
+}
+
+#[test]
 fn control_characters_do_not_reach_the_terminal() {
     let source = "a: \u{1b}[31mred";
     assert!(!shown(&error(Some(at(source, "a")), None), source, &[]).contains('\u{1b}'));

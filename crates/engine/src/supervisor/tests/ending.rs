@@ -1,0 +1,151 @@
+//! The end: in order, within the grace time, and in bounded time whatever does not cooperate.
+
+use tokio::time::Instant;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_fits_the_grace_time_is_finished_acknowledged_and_not_repeated() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let pipe = parts.source();
+    parts.outputs = vec![Some(Closing::Well)];
+    let engine = Arc::new(parts.start().await.unwrap());
+    pipe.send(&["a", "b", "c"]).await;
+    settle_down().await;
+    let draining = Arc::clone(&engine);
+    let drained = tokio::spawn(async move { draining.drain(10 * SECOND).await });
+    settle_down().await;
+    pipe.send(&["too late"]).await;
+    settle_down().await;
+    assert!(engine.status().draining && !engine.ready());
+    assert_eq!((engine.status().sources["s0"].in_flight, *pipe.ended.lock()), (3, None));
+    assert!(!parts.log.all().contains(&"close o0".to_owned()), "outputs are needed until the last delivery");
+    open.send_replace(true);
+    assert_eq!(drained.await.unwrap(), Drained { handed_back: 0, unclosed: 0 });
+    assert_eq!(pipe.told(), ["a", "b", "c"].map(|id| (id.to_owned(), Outcome::Ack)));
+    assert_eq!(*pipe.ended.lock(), Some(Stop::Keep));
+    assert_eq!(parts.log.all().last().unwrap(), "close o0");
+    let status = engine.status();
+    check(&status);
+    assert_eq!((status.sources["s0"].received, status.rules["t/r"].done, status.pools["f"].workers), (3, 3, 0));
+    assert_eq!(status.sources["s0"].connection, crate::metric::Connection::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_fit_is_handed_back_and_counted() {
+    let (function, _open) = gated();
+    let mut parts = Parts::new(function);
+    let pipe = parts.source();
+    let engine = parts.start().await.unwrap();
+    pipe.send(&["a", "b", "c"]).await;
+    settle_down().await;
+    let begun = Instant::now();
+    assert_eq!(engine.drain(5 * SECOND).await, Drained { handed_back: 3, unclosed: 0 });
+    assert!(begun.elapsed() >= 5 * SECOND && begun.elapsed() <= 8 * SECOND, "{:?}", begun.elapsed());
+    assert_eq!(pipe.told(), ["a", "b", "c"].map(|id| (id.to_owned(), RETRY)));
+    assert_eq!(*pipe.ended.lock(), Some(Stop::Keep), "the source heard of it before it ended");
+    let status = engine.status();
+    check(&status);
+    assert_eq!((status.sources["s0"].handed_back, status.rules["t/r"].handed_back), (3, 3));
+    assert_eq!(status.pools["f"].workers, 0, "calls that did not end are dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_listen_ends_too() {
+    let mut parts = Parts::new(judge(|_, _| done()));
+    let pipe = parts.source();
+    parts.sources[0].as_mut().unwrap().deaf = true;
+    let engine = parts.start().await.unwrap();
+    pipe.send(&["a"]).await;
+    settle_down().await;
+    let begun = Instant::now();
+    assert_eq!(engine.drain(SECOND).await.handed_back, 0);
+    assert!(begun.elapsed() <= 10 * SECOND);
+    assert!(pipe.messages.is_closed());
+    check(&engine.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_that_do_not_close_are_counted_and_hold_nobody_up() {
+    let mut parts = Parts::new(judge(|_, _| done()));
+    parts.outputs = [Closing::Never, Closing::Badly, Closing::Panic, Closing::Well].map(Some).to_vec();
+    let engine = parts.start().await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(engine.drain(SECOND).await, Drained { handed_back: 0, unclosed: 3 });
+    assert!(begun.elapsed() <= 10 * SECOND);
+    let closed = parts.log.all().iter().filter(|line| line.starts_with("close")).count();
+    assert_eq!(closed, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_drains_once_however_often_it_is_asked() {
+    let mut parts = Parts::new(judge(|_, _| done()));
+    let pipe = parts.source();
+    let engine = parts.start().await.unwrap();
+    pipe.send(&["a"]).await;
+    let (first, second) = tokio::join!(engine.drain(SECOND), engine.drain(SECOND));
+    assert_eq!((first.handed_back, second.handed_back), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_source_leaves_while_the_others_go_on() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let (leaving, staying) = (parts.source(), parts.source());
+    let engine = Arc::new(parts.start().await.unwrap());
+    leaving.send(&["a"]).await;
+    settle_down().await;
+    let leave = Arc::clone(&engine);
+    let left = tokio::spawn(async move { leave.leave("s0").await });
+    settle_down().await;
+    assert!(!left.is_finished(), "what is in flight is finished first");
+    staying.send(&["b"]).await;
+    open.send_replace(true);
+    left.await.unwrap().unwrap();
+    assert_eq!((*leaving.ended.lock(), *staying.ended.lock()), (Some(Stop::Leave), None));
+    assert_eq!(leaving.told(), [("a".to_owned(), Outcome::Ack)]);
+    staying.send(&["c"]).await;
+    settle_down().await;
+    assert_eq!(staying.told(), ["b", "c"].map(|id| (id.to_owned(), Outcome::Ack)));
+    let error = engine.leave("s0").await.unwrap_err();
+    assert_eq!(error.to_string(), "no source 's0' is running; the running ones are: s1");
+    check(&engine.status());
+    assert_eq!(engine.drain(SECOND).await.handed_back, 0);
+    assert_eq!(*staying.ended.lock(), Some(Stop::Keep));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_source_that_is_leaving() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let pipe = parts.source();
+    let engine = Arc::new(parts.start().await.unwrap());
+    pipe.send(&["a"]).await;
+    settle_down().await;
+    // Whoever asked does not wait any more; the request stands.
+    assert!(tokio::time::timeout(SECOND, engine.leave("s0")).await.is_err());
+    let draining = Arc::clone(&engine);
+    let drained = tokio::spawn(async move { draining.drain(10 * SECOND).await });
+    settle_down().await;
+    open.send_replace(true);
+    assert_eq!(drained.await.unwrap().handed_back, 0);
+    assert_eq!((pipe.told(), *pipe.ended.lock()), (vec![("a".to_owned(), Outcome::Ack)], Some(Stop::Leave)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaving_an_engine_that_ends_says_that_the_session_is_kept() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let pipe = parts.source();
+    let engine = Arc::new(parts.start().await.unwrap());
+    pipe.send(&["a"]).await;
+    settle_down().await;
+    let draining = Arc::clone(&engine);
+    let drained = tokio::spawn(async move { draining.drain(10 * SECOND).await });
+    settle_down().await;
+    let error = engine.leave("s0").await.unwrap_err();
+    assert!(error.to_string().ends_with("the engine is ending and keeps its sessions; start it again, then leave"));
+    open.send_replace(true);
+    drained.await.unwrap();
+}

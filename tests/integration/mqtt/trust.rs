@@ -1,0 +1,76 @@
+//! Who is let in: passwords, certificates, and a broker that comes later.
+
+use testkit::client::Settings;
+use testkit::mosquitto::{Config, Mosquitto};
+
+use super::*;
+
+/// Waits until the source's last error holds `part`.
+async fn error(engine: &Tidemill, part: &str) -> String {
+    let holds =
+        |status: &Value| status["sources"]["fleet"]["lastError"].as_str().is_some_and(|text| text.contains(part));
+    let status = engine.status_where(part, holds).await;
+    status["sources"]["fleet"]["lastError"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Sends one message and waits for it in the file.
+async fn passes(engine: &Tidemill, settings: Settings) {
+    let publisher = Publisher::connect(settings).await;
+    send(&publisher, 0..1).await;
+    let fates = publisher.close().await;
+    assert_eq!(file_has(engine, &fates.confirmed).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_password_opens_the_door_and_a_wrong_one_says_so_without_showing_it() {
+    let broker = Mosquitto::start(Config::profile().user("mill", "right")).await;
+    let options = ["user: mill", "password: \"${env:MILL_PASSWORD}\""];
+    for version in ["version: 5", "version: 3.1.1"] {
+        let options = [options[0], options[1], version];
+        let mut engine = engine(&broker.url(), &options).variable("MILL_PASSWORD", "s3cret");
+        engine.start_degraded().await;
+        let said = error(&engine, "refused the connection").await;
+        assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
+        engine.terminate().await;
+    }
+    let mut engine = engine(&broker.url(), &options).variable("MILL_PASSWORD", "right");
+    engine.start().await;
+    passes(&engine, Settings::new(broker.address(), "vehicles").credentials("mill", "right")).await;
+    assert!(engine.terminate().await.success());
+}
+
+#[tokio::test]
+async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
+    let broker = Mosquitto::start(Config::profile().mutual_tls()).await;
+    let certificates = broker.certificates().expect("the broker speaks TLS");
+    let folder = tempfile::tempdir().expect("a folder");
+    certificates.write(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, cert, key) = (file("authority.pem"), file("client.pem"), file("client.key"));
+
+    let mut stranger = engine(&broker.url(), &[]);
+    stranger.start_degraded().await;
+    assert!(error(&stranger, "TLS handshake").await.contains("tls.ca"));
+    stranger.terminate().await;
+
+    let tls = format!("tls: {{ ca: {ca}, cert: {cert}, key: {key} }}");
+    let mut engine = engine(&broker.url(), &[&tls]);
+    engine.start().await;
+    let identity = Some((certificates.client.as_str(), certificates.client_key.as_str()));
+    let settings = Settings::new(broker.address(), "vehicles").tls(&certificates.authority, identity);
+    passes(&engine, settings).await;
+    assert!(engine.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_engine_starts_before_its_broker() {
+    let mut broker = Mosquitto::start(Config::profile()).await;
+    broker.stop().await;
+    let mut engine = engine(&broker.url(), &[]);
+    engine.start_degraded().await;
+    assert!(error(&engine, "cannot be reached").await.contains(&broker.url()));
+    broker.restart().await;
+    engine.ready().await;
+    passes(&engine, Settings::new(broker.address(), "vehicles")).await;
+    assert!(engine.terminate().await.success());
+}
