@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::metric::Connection;
-use engine::supervisor::Engine;
+use engine::supervisor::{Engine, LeaveError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -112,7 +112,8 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
     // A task of its own: a client that goes away half-way must not leave the source without anybody waiting for it.
     match tokio::spawn(async move { engine.leave(&source).await }).await {
         Ok(Ok(())) => Json(json!({ "left": name })).into_response(),
-        Ok(Err(unknown)) => refused(StatusCode::NOT_FOUND, &unknown.to_string()),
+        Ok(Err(error @ LeaveError::Unknown { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Ok(Err(error @ LeaveError::Remains { .. })) => refused(StatusCode::BAD_GATEWAY, &error.to_string()),
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "leaving failed; the log says why"),
     }
 }

@@ -46,10 +46,14 @@ struct Mill {
 
 impl Mill {
     fn start(threads: usize, token: Option<&str>) -> Mill {
+        Mill::with(stateless(async |_, _| ()), threads, token)
+    }
+
+    fn with(drink: impl native::Entry, threads: usize, token: Option<&str>) -> Mill {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
         let (connect, connected) = watch::channel(false);
         let (stop, stopped) = watch::channel(None);
-        let drink = native::Registry::default().with("drink", stateless(async |_, _| ()));
+        let drink = native::Registry::default().with("drink", drink);
         let kind = Drip { connect: connected, stopped: Arc::new(stop) };
         let registry = Registry::default().with_source(kind).with_function(drink);
         let mut files = Files::default();
@@ -231,6 +235,19 @@ fn a_source_leaves_once() {
     assert_eq!(leave().unwrap()["left"], "spring");
     assert_eq!(*mill.stopped.borrow(), Some(Stop::Leave));
     assert!(leave().unwrap_err().to_string().contains("no source 'spring' is running"));
+    mill.end();
+}
+
+#[test]
+fn a_grace_time_can_be_over_at_once() {
+    let mill = Mill::with(stateless(async |_, _| std::future::pending::<()>().await), 2, None);
+    mill.connect();
+    while figure(&mill.get("/v1/status").unwrap(), &["rules", "water/drunk", "inFlight"]) == 0 {}
+    let drained = mill.runtime.block_on(mill.engine.drain_until(std::future::ready(())));
+    assert!(drained.handed_back > 0, "{drained:?}");
+    let status = mill.get("/v1/status").unwrap();
+    assert!(figure(&status, &["sources", "spring", "handedBack"]) > 0, "{status}");
+    assert_eq!(figure(&status, &["sources", "spring", "inFlight"]), 0, "{status}");
     mill.end();
 }
 

@@ -37,8 +37,8 @@ pub fn start(format: Format) -> Result<(), Failure> {
 fn filter(level: Option<&str>) -> Result<Targets, String> {
     let level = level.unwrap_or("info");
     // A lone word that is no level would otherwise be taken for a target, and a slip would silence everything else.
-    let levels = level.split(',').map(|part| part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
-    let sound = levels.map(str::parse::<LevelFilter>).all(|level| level.is_ok());
+    let mut levels = level.split(',').map(|part| part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
+    let sound = levels.all(|level| !level.is_empty() && level.parse::<LevelFilter>().is_ok());
     level.parse().ok().filter(|_| sound).ok_or_else(|| {
         let level = level.escape_debug();
         format!(

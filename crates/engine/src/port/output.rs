@@ -1,4 +1,4 @@
-//! Where results go.
+//! Where results go. An output answers only once the far side has confirmed, so that a delivery is never done too early.
 
 use std::fmt;
 use std::time::Duration;

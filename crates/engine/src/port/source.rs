@@ -19,7 +19,8 @@ use crate::delivery::Inbox;
 /// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. A broker that is away
 /// is no error: the source reports it through its [`Setup`](crate::registry::Setup) and reconnects with back-off.
 pub trait Source: Send {
-    /// Receives until `stop` is requested and everything in flight has settled.
+    /// Receives until `stop` is requested and everything in flight has settled. Both halves of `inbox` have to be dropped
+    /// when this returns, tasks that it spawned included: the next run counts its seats in the same books.
     ///
     /// # Errors
     /// [`SourceError`] when this run cannot go on; what is in flight stays with the broker.

@@ -66,7 +66,7 @@ fn a_message_that_is_no_event_is_kept_raw() {
 
 /// A disk that a test commands: it hands over what is written and waits for the answer.
 struct Disk {
-    writes: tokio::sync::mpsc::Sender<String>,
+    writes: mpsc::Sender<String>,
     answers: threads::Receiver<bool>,
 }
 
@@ -85,12 +85,12 @@ struct Commanded {
     rejects: Rejects,
     task: JoinHandle<()>,
     link: Link,
-    writes: tokio::sync::mpsc::Receiver<String>,
+    writes: mpsc::Receiver<String>,
     answers: threads::Sender<bool>,
 }
 
 fn commanded() -> Commanded {
-    let (sent, writes) = tokio::sync::mpsc::channel(64);
+    let (sent, writes) = mpsc::channel(64);
     let (answers, received) = threads::channel();
     let link = Link::default();
     let journal = Journal::on(Box::new(Disk { writes: sent, answers: received }));
@@ -136,7 +136,7 @@ async fn a_failing_disk_holds_its_messages_and_is_tried_again() {
 async fn records_that_arrive_meanwhile_are_written_as_one_batch_in_order() {
     let (mut disk, mut client, mut other) =
         (commanded(), Client::new(Duration::from_secs(1)), Client::new(Duration::from_secs(1)));
-    let mut keep = |client: &mut Client, id: &str| {
+    let keep = |client: &mut Client, id: &str| {
         let (caller, key) = client.owner();
         disk.rejects.delivery(&rejected(event(id)), caller, key);
     };

@@ -149,3 +149,33 @@ async fn leaving_an_engine_that_ends_says_that_the_session_is_kept() {
     open.send_replace(true);
     drained.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_function_that_blocks_for_ever_does_not_keep_the_engine_from_ending() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let entered = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&entered);
+    let mut parts = Parts::new(judge(move |_, _| {
+        told.notify_one();
+        let _ = released.lock().recv();
+        done()
+    }));
+    let pipe = parts.source();
+    let engine = parts.start().await.unwrap();
+    // Twice as many as there are seats: the rest waits at the broker.
+    let ids: Vec<_> = (0..16).map(|number| number.to_string()).collect();
+    pipe.send(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    entered.notified().await;
+    while engine.status().rules["t/r"].in_flight < 8 {
+        tokio::task::yield_now().await;
+    }
+    check(&engine.status());
+    assert_eq!(engine.drain(Duration::ZERO).await, Drained { handed_back: 8, unclosed: 0 });
+    assert_eq!(pipe.told().iter().filter(|(_, outcome)| *outcome == RETRY).count(), 8);
+    assert_eq!(*pipe.ended.lock(), Some(Stop::Keep));
+    let status = engine.status();
+    check(&status);
+    assert_eq!((status.sources["s0"].received, status.sources["s0"].handed_back), (8, 8));
+    drop(release);
+}

@@ -127,7 +127,7 @@ fn mixed() -> Arc<dyn Function> {
     Arc::new(Calls(|event: Arc<Event>, call: Call| -> BoxFuture<'static, Verdicts> {
         let number: u64 = event.id().parse().unwrap();
         Box::pin(async move {
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 tokio::task::yield_now().await;
             }
             match number % 50 {
@@ -155,7 +155,7 @@ async fn the_law_holds_in_every_answer_under_load() {
             let mut answers = 0_u64;
             while !over.load(Ordering::SeqCst) {
                 check(&engine.status());
-                if answers % 16 == 0 {
+                if answers.is_multiple_of(16) {
                     samples(&engine.metrics(true));
                 }
                 answers += 1;
@@ -167,7 +167,7 @@ async fn the_law_holds_in_every_answer_under_load() {
     let told: Vec<_> = pipes.iter().map(|pipe| Arc::clone(&pipe.told)).collect();
     for number in 0..EVENTS {
         pipes[(number % 2) as usize].send(&[&number.to_string()]).await;
-        if number % 100 == 0 {
+        if number.is_multiple_of(100) {
             pipes[0].messages.send(Message::Raw(undecodable("oh"))).await.unwrap();
         }
         if number == EVENTS / 2 {
