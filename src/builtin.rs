@@ -1,5 +1,5 @@
-//! The one list of built-in kinds and commands. A new connector, binding or runtime is its folder and one line here; apart from the
-//! roots of crates, this is the only place where features are chosen.
+//! The one list of built-in kinds and commands. A new connector, binding or runtime is its folder and one line here; apart
+//! from the roots of crates, this is the only place where features are chosen.
 
 use crate::Tidemill;
 

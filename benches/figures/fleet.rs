@@ -82,7 +82,7 @@ impl Receiver {
                     .replace("mqtt://localhost:1883", url)
                     .replace("      shareGroup: tidemill\n", "")
                     .replace("    event:\n", &format!("    seats: {WINDOW}\n    event:\n"));
-                let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+                let mut engine = Tidemill::new(crate::measure::program(), &yaml);
                 engine.start().await;
                 Receiver::Engine(Box::new(engine))
             }

@@ -28,7 +28,7 @@ pub(crate) async fn take() -> Footprint {
     let (mut memory, mut ready) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let yaml = YAML.replace("BROKER", &broker.address().to_string());
-        let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+        let mut engine = Tidemill::new(crate::measure::program(), &yaml);
         let began = Instant::now();
         engine.start().await;
         ready.push(began.elapsed().as_secs_f64() * 1e3);

@@ -1,4 +1,4 @@
-//! Every figure that the project quotes, by one command: `cargo bench --bench figures`. See benches/README.md.
+//! Every figure that the project quotes, by one command: `cargo figures`. See benches/README.md.
 //!
 //! Prints a table and writes `figures.json` into the target folder. With `-- f1` only the instruction count is taken and
 //! compared with the committed one, which is what CI does: counts repeat exactly, times do not.
@@ -24,7 +24,7 @@ const COMMITTED: &str = include_str!("../instructions.json");
 const SLACK: f64 = 0.02;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         // The two below are this program's own children.

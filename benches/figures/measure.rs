@@ -1,6 +1,7 @@
 //! What a figure is made of: CPU time from `/proc`, instructions from callgrind, memory, and the table of it all.
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -46,6 +47,21 @@ pub(crate) fn resident(process: u32) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
     let kib: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB");
     kib * 1024
+}
+
+/// The lean release binary, built at the first call.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let lean = ["build", "--release", "--bin", "tidemill", "--no-default-features", "--features", "mqtt"];
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let built = Command::new(cargo).args(lean).current_dir(root).status().expect("cargo runs");
+        assert!(built.success(), "the release binary was not built");
+        // It is built beside this one.
+        let here = std::env::current_exe().expect("this program has a path");
+        here.with_file_name("tidemill").to_str().expect("a path in UTF-8").to_owned()
+    })
 }
 
 /// Instructions that this program executes with these arguments, counted by callgrind in a fixed environment.

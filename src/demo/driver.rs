@@ -97,8 +97,8 @@ impl<P: Post> Driver<P> {
             let told = told(&mut self.open).await;
             self.judge(told).await;
         }
-        self.post.close().await;
         self.progress.lock().finished = true;
+        self.post.close().await;
     }
 
     /// Takes confirmations until `due` has come and there is room, or the first signal; answers whether it was that.

@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_the_help_can_be_typed() {
+        let help = definition().render_long_help().to_string();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("tidemill demo")).collect();
+        assert!(examples.len() >= 3, "{help}");
+        for example in examples {
+            typed(&example.split_whitespace().collect::<Vec<_>>()).unwrap();
+        }
+        definition().debug_assert();
+    }
+
+    #[test]
     fn without_a_word_it_is_a_day_of_the_tide_in_ten_minutes() {
         let options = simulation(&[]);
         assert_eq!((options.vehicles, options.cycle, options.faults), (100, Choice::Tide, Profile::Mild));

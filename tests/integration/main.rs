@@ -13,6 +13,9 @@ mod command;
 // An outside script judges what the simulator and the function make of a published driving cycle.
 mod oracle;
 
+// The demo as a newcomer types it: it ends by itself, and its totals are those of the published cycles.
+mod demo;
+
 // What is said about broken options of the built-in kinds, and whether the examples fit the schema.
 mod config;
 

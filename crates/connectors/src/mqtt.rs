@@ -1,4 +1,4 @@
-//! The MQTT source: MQTT 5 and 3.1.1, quality of service 0 and 1, over TCP and TLS.
+//! The MQTT source: MQTT 5 and 3.1.1, quality of service 0 and 1, over TCP, TLS and WebSocket.
 //!
 //! Two tasks per source. The *connection's* task ([`connection`], kept alive by [`client`]) always reads, pings and
 //! acknowledges; the *source's* task ([`source`]) turns messages into events, and outcomes into acknowledgements. Between
@@ -26,6 +26,7 @@ mod source;
 mod staging;
 mod topic;
 mod transport;
+mod websocket;
 mod wire;
 
 #[cfg(test)]

@@ -74,3 +74,14 @@ async fn an_engine_starts_before_its_broker() {
     passes(&engine, Settings::new(broker.address(), "vehicles")).await;
     assert!(engine.terminate().await.success());
 }
+
+#[tokio::test]
+async fn websockets_carry_the_same() {
+    let address = testkit::port::free();
+    let listener = format!("listener {} 127.0.0.1", address.port());
+    let broker = Mosquitto::start(Config::profile().line(&listener).line("protocol websockets")).await;
+    let mut engine = engine(&format!("ws://{address}"), &[]);
+    engine.start().await;
+    passes(&engine, Settings::new(broker.address(), "vehicles")).await;
+    assert!(engine.terminate().await.success());
+}

@@ -9,7 +9,36 @@ pub(super) enum Scheme {
     Plain,
     /// `mqtts://`
     Tls,
+    /// `ws://`
+    WebSocket,
+    /// `wss://`
+    WebSocketTls,
 }
+
+impl Scheme {
+    /// Whether the bytes are encrypted.
+    pub(super) fn is_tls(self) -> bool {
+        matches!(self, Scheme::Tls | Scheme::WebSocketTls)
+    }
+
+    /// Whether the bytes travel in WebSocket messages.
+    pub(super) fn is_websocket(self) -> bool {
+        matches!(self, Scheme::WebSocket | Scheme::WebSocketTls)
+    }
+
+    /// The name before `://`, and the port without which it is usually written.
+    fn name_and_port(self) -> (&'static str, u16) {
+        match self {
+            Scheme::Plain => ("mqtt", 1883),
+            Scheme::Tls => ("mqtts", 8883),
+            Scheme::WebSocket => ("ws", 80),
+            Scheme::WebSocketTls => ("wss", 443),
+        }
+    }
+}
+
+/// The path of a WebSocket URL that names none; the one that brokers have in common.
+const PATH: &str = "/mqtt";
 
 /// A broker's address. It never holds credentials, so that it can be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +47,8 @@ pub(super) struct Address {
     /// A name or an IP address, without brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// The path of a WebSocket, empty for anything else.
+    pub(super) path: String,
 }
 
 /// What is wrong with a URL, and what to write instead.
@@ -37,11 +68,21 @@ impl Address {
         let (scheme, rest) = match url.split_once("://") {
             Some(("mqtt" | "tcp", rest)) => (Scheme::Plain, rest),
             Some(("mqtts" | "ssl", rest)) => (Scheme::Tls, rest),
+            Some(("ws", rest)) => (Scheme::WebSocket, rest),
+            Some(("wss", rest)) => (Scheme::WebSocketTls, rest),
             Some((other, _)) => {
                 let message = format!("url has scheme '{other}', which this source does not speak");
-                return Err(Flaw { message, help: "write mqtt://host:1883, or mqtts://host:8883 for TLS" });
+                return Err(Flaw {
+                    message,
+                    help: "write mqtt://host:1883, or mqtts://host:8883 for TLS, or ws://host/path",
+                });
             }
-            None => return flaw("url has no scheme", "write mqtt://host:1883, or mqtts://host:8883 for TLS"),
+            None => {
+                return flaw(
+                    "url has no scheme",
+                    "write mqtt://host:1883, or mqtts://host:8883 for TLS, or ws://host/path",
+                );
+            }
         };
         if rest.contains('@') {
             return flaw(
@@ -49,8 +90,12 @@ impl Address {
                 "write user: and password: beside url:, such as password: ${env:NAME}",
             );
         }
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains(['/', '?', '#']) {
+        let (authority, path) = match rest.find('/') {
+            Some(slash) if rest.len() > slash + 1 => rest.split_at(slash),
+            Some(slash) => (&rest[..slash], ""),
+            None => (rest, ""),
+        };
+        if authority.contains(['?', '#']) || (!path.is_empty() && !scheme.is_websocket()) {
             return flaw("url goes on after the port", "an MQTT broker has no path; write mqtt://host:1883");
         }
         let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
@@ -71,26 +116,24 @@ impl Address {
             return flaw("url has no host", "write mqtt://host:1883");
         }
         let port = match (port, scheme) {
-            (None, Scheme::Plain) => 1883,
-            (None, Scheme::Tls) => 8883,
+            (None, scheme) => scheme.name_and_port().1,
             (Some(text), _) => match text.parse() {
                 Ok(port) if port > 0 => port,
                 _ => return flaw("url has a port that is no number from 1 to 65535", "write mqtt://host:1883"),
             },
         };
-        Ok(Address { scheme, host: host.to_owned(), port })
+        let path = if scheme.is_websocket() && path.is_empty() { PATH } else { path };
+        Ok(Address { scheme, host: host.to_owned(), port, path: path.to_owned() })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Plain => "mqtt",
-            Scheme::Tls => "mqtts",
-        };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        let Address { scheme, host, port, path } = self;
+        let (scheme, _) = scheme.name_and_port();
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]:{port}{path}"),
+            false => write!(f, "{scheme}://{host}:{port}{path}"),
         }
     }
 }
@@ -106,6 +149,8 @@ mod tests {
             ("mqtts://b.example/", "mqtts://b.example:8883"),
             ("mqtt://[::1]:18831", "mqtt://[::1]:18831"),
             ("tcp://10.0.0.1:99", "mqtt://10.0.0.1:99"),
+            ("ws://b", "ws://b:80/mqtt"),
+            ("wss://b:9001/socket", "wss://b:9001/socket"),
         ] {
             assert_eq!(Address::parse(url).unwrap().to_string(), shown);
         }

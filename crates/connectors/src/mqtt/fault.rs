@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Mute(Duration),
     #[error("failed the TLS handshake: {0}; see that url names a TLS port and that tls.ca signs its certificate")]
     Handshake(#[source] io::Error),
+    #[error("failed the WebSocket handshake: {0}; see that url names a WebSocket port and path of the broker")]
+    WebSocket(String),
     #[error("has no name that a certificate could carry: '{0}'; write a host name in url, or set tls.serverName")]
     ServerName(String),
     #[error("closed the connection before it answered; it may speak another version: try version: {0}")]
@@ -33,8 +35,6 @@ pub(super) enum Fault {
     Silent(Duration),
     #[error("sent what is not MQTT: {0}")]
     Protocol(String),
-    #[error("sent more than {0} unacknowledged messages, beyond the receive maximum that it agreed to")]
-    ReceiveMaximum(usize),
     #[error("still keeps messages that were handed back; reconnecting so that it sends them again")]
     HandedBack,
 }
@@ -64,7 +64,6 @@ impl Fault {
     /// The reason code of MQTT 5 with which a broker at fault is told so.
     pub(super) fn complaint(&self) -> Option<u8> {
         match self {
-            Fault::ReceiveMaximum(_) => Some(0x93),
             Fault::Protocol(_) => Some(0x82),
             _ => None,
         }
@@ -76,8 +75,8 @@ impl Fault {
             Fault::Refused(refusal) | Fault::Ended(refusal) => refusal.patience,
             Fault::Handshake(_)
             | Fault::ServerName(_)
+            | Fault::WebSocket(_)
             | Fault::Subscription(_)
-            | Fault::ReceiveMaximum(_)
             | Fault::Protocol(_) => Patience::Long,
             _ => Patience::Short,
         }
@@ -100,7 +99,6 @@ mod tests {
             Fault::Refused(Refusal::lasting("x")),
             Fault::Subscription("x".into()),
             Fault::Handshake(io::Error::other("x")),
-            Fault::ReceiveMaximum(1),
             Fault::Protocol("x".into()),
         ];
         assert!(rarely.iter().all(|fault| fault.patience() == Patience::Long));
@@ -115,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_a_broker_at_fault_is_told_so() {
-        assert_eq!(Fault::ReceiveMaximum(1).complaint(), Some(0x93));
+        assert_eq!(Fault::Protocol("x".into()).complaint(), Some(0x82));
         assert_eq!(Fault::Closed.complaint(), None);
     }
 }

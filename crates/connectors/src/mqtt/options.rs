@@ -19,7 +19,7 @@ pub struct Mqtt;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Options {
-    /// The broker: `mqtt://host:1883`, or `mqtts://host:8883` for TLS.
+    /// The broker: `mqtt://host:1883`, or `mqtts://host:8883` for TLS, or `ws://host/path` and `wss://host/path`.
     pub(super) url: Spanned<Secret>,
     /// Topic filters. `{name}` captures one level and gives it a name; `+` and `#` are MQTT's own wildcards.
     pub(super) topics: Spanned<Vec<Spanned<String>>>,

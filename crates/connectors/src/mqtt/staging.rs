@@ -3,7 +3,7 @@
 //! MQTT pushes: a broker sends what it likes, and whoever does not read cannot be told anything else. So the connection's
 //! task always reads into this ring, which holds twice as many messages as there are seats and a bounded number of bytes,
 //! and takes them out of nobody's way: quality of service 0 that finds no room is dropped and counted; quality of service
-//! 1 that finds no room is given back, and the connection stops reading until the ring is half empty. At most half of the
+//! 1 that finds no room is given back, and the connection stops reading until the ring is half empty, in both versions. At most half of the
 //! ring is quality of service 0, so that a flood of it takes no room from what must not be lost.
 
 use std::collections::VecDeque;

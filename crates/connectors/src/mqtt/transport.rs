@@ -1,4 +1,4 @@
-//! Opening the byte stream to a broker: TCP, and TLS over it.
+//! Opening the byte stream to a broker: TCP, TLS over it, and WebSocket over either.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::address::Address;
 use super::fault::Fault;
+use super::websocket;
 
 /// A byte stream, whatever carries it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -45,15 +46,20 @@ pub(super) struct TlsFiles {
 impl Transport {
     /// Connects. The caller bounds the time.
     pub(super) async fn open(&self) -> Result<Box<dyn Stream>, Fault> {
-        let Address { host, port, .. } = &self.address;
+        let Address { scheme, host, port, .. } = &self.address;
         let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(Fault::Unreachable)?;
         // An acknowledgement must not wait for the next one to share a segment.
         tcp.set_nodelay(true).map_err(Fault::Unreachable)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = tls.server_name.as_ref().unwrap_or(host);
-        let name = ServerName::try_from(name.clone()).map_err(|_| Fault::ServerName(name.clone()))?;
-        let stream = TlsConnector::from(Arc::clone(&tls.config)).connect(name, tcp).await.map_err(Fault::Handshake)?;
-        Ok(Box::new(stream))
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(tcp),
+            Some(tls) => {
+                let name = tls.server_name.as_ref().unwrap_or(host);
+                let name = ServerName::try_from(name.clone()).map_err(|_| Fault::ServerName(name.clone()))?;
+                let connector = TlsConnector::from(Arc::clone(&tls.config));
+                Box::new(connector.connect(name, tcp).await.map_err(Fault::Handshake)?)
+            }
+        };
+        if scheme.is_websocket() { websocket::open(stream, &self.address.to_string()).await } else { Ok(stream) }
     }
 }
 

@@ -7,7 +7,7 @@ use engine::registry::SourceCommon;
 
 use super::plan::Plan;
 use super::{AckOrder, Options, Tls, Version};
-use crate::mqtt::address::{Address, Scheme};
+use crate::mqtt::address::Address;
 use crate::mqtt::order;
 use crate::mqtt::topic::{Filter, LONGEST, Topics};
 use crate::mqtt::transport::TlsFiles;
@@ -95,8 +95,8 @@ fn address(options: &Options, check: &mut Check) {
     match Address::parse(literal) {
         Err(flaw) => check.error(url.span, flaw.message, flaw.help),
         Ok(address) => {
-            if let (Scheme::Plain, Some(tls)) = (address.scheme, &options.tls) {
-                check.error(tls.span, "tls is set, but url is mqtt:// without TLS", "write url: mqtts://host:8883");
+            if let (false, Some(tls)) = (address.scheme.is_tls(), &options.tls) {
+                check.error(tls.span, "tls is set, but url is one without TLS", "write url: mqtts://host:8883");
             }
         }
     }

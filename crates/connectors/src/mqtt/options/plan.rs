@@ -6,7 +6,7 @@ use engine::port::Source;
 use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
 
 use super::Version;
-use crate::mqtt::address::{Address, Scheme};
+use crate::mqtt::address::Address;
 use crate::mqtt::client::Session;
 use crate::mqtt::dialect::{Dialect, V5, V311};
 use crate::mqtt::order;
@@ -110,10 +110,7 @@ impl SourcePlan for Plan {
         };
         let address = Address::parse(&reveal("url", &self.url)?)
             .map_err(|flaw| OpenError { message: format!("mqtt.{}; {}", flaw.message, flaw.help), cause: None })?;
-        let tls = match address.scheme {
-            Scheme::Plain => None,
-            Scheme::Tls => Some(transport::Tls::load(&self.tls)?),
-        };
+        let tls = address.scheme.is_tls().then(|| transport::Tls::load(&self.tls)).transpose()?;
         let client_id = format!("{}-{}", self.client_id, setup.instance);
         let session = Session {
             name: setup.name.clone(),

@@ -114,6 +114,19 @@ async fn a_connection_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_broker_at_fault_is_told_so() {
+    let broker = Broker::start().await;
+    let engine = Engine::start(&broker, 8, &json!({}));
+    let mut peer = broker.welcome(false).await;
+    peer.send(b"\x32\x09\x00\x04v1/a\x00\x00\x00").await;
+    let Packet::Disconnect(complaint) = peer.read().await else { panic!() };
+    assert_eq!(complaint.reason_code, v5::DisconnectReasonCode::ProtocolError);
+    assert_eq!(peer.next().await, None);
+    drop(peer);
+    assert!(engine.error("packet identifier 0").await.contains("not MQTT"));
+}
+
+#[tokio::test]
 async fn goodbye_is_quoted() {
     let broker = Broker::start().await;
     let engine = Engine::start(&broker, 8, &json!({}));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::delivery::Outcome;
 use engine::port::Stop;
-use mqtt5::mqttbytes::v5::{DisconnectReasonCode, Packet};
+use mqtt5::mqttbytes::v5::Packet;
 use mqtt311::mqttbytes::v4;
 use serde_json::json;
 
@@ -33,18 +33,18 @@ async fn what_may_be_lost_is_dropped_and_counted_when_the_ring_is_full() {
 }
 
 #[tokio::test]
-async fn a_broker_beyond_the_receive_maximum_is_at_fault() {
+async fn a_broker_beyond_the_receive_maximum_is_held_back_and_nothing_is_lost() {
     let broker = Broker::start().await;
-    let engine = Engine::start(&broker, 2, &json!({}));
+    let mut engine = Engine::start(&broker, 2, &json!({}));
     let mut peer = broker.welcome(false).await;
-    for packet in 1..=3 {
-        peer.publish(packet, "v1/a", "x").await;
+    for packet in 1..=50 {
+        peer.publish(packet, "v1/a", &packet.to_string()).await;
     }
-    let Some(Packet::Disconnect(complaint)) = peer.next().await else { panic!() };
-    assert_eq!(complaint.reason_code, DisconnectReasonCode::ReceiveMaximumExceeded);
-    assert_eq!(peer.next().await, None);
-    let error = engine.error("receive maximum").await;
-    assert!(error.contains("more than 2 unacknowledged") && error.contains(&broker.url()), "{error}");
+    for packet in 1..=50 {
+        assert_eq!(engine.accept().await, packet.to_string());
+    }
+    assert_eq!(peer.acks(50).await, (1..=50).collect::<Vec<u16>>());
+    assert_eq!((engine.link.read().connects, engine.link.read().dropped.len()), (1, 0));
 }
 
 #[tokio::test]
