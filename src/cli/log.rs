@@ -24,18 +24,17 @@ pub enum Format {
     Json,
 }
 
-/// Logs from now on, from level `info` or what `TIDEMILL_LOG` says: a level, or a list such as `info,engine=debug`.
+/// Logs from now on, from the level `usual` or what `TIDEMILL_LOG` says: a level, or a list such as `info,engine=debug`.
 ///
 /// # Errors
 /// When `TIDEMILL_LOG` is no such thing, or a custom binary logs already.
-pub fn start(format: Format) -> Result<(), Failure> {
+pub fn start(format: Format, usual: &str) -> Result<(), Failure> {
     let level = std::env::var(VARIABLE).ok().filter(|level| !level.is_empty());
-    let filter = filter(level.as_deref()).map_err(Failure::refused)?;
+    let filter = filter(level.as_deref().unwrap_or(usual)).map_err(Failure::refused)?;
     subscriber(format, filter, colour(), io::stderr).try_init().map_err(Failure::failed)
 }
 
-fn filter(level: Option<&str>) -> Result<Targets, String> {
-    let level = level.unwrap_or("info");
+fn filter(level: &str) -> Result<Targets, String> {
     // A lone word that is no level would otherwise be taken for a target, and a slip would silence everything else.
     let mut levels = level.split(',').map(|part| part.rsplit_once('=').map_or(part, |(_, level)| level).trim());
     let sound = levels.all(|level| !level.is_empty() && level.parse::<LevelFilter>().is_ok());
@@ -84,7 +83,8 @@ mod tests {
     fn logged(format: Format, level: Option<&str>) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        let subscriber = subscriber(format, filter(level).unwrap(), Colour::Never, move || writer.clone());
+        let subscriber =
+            subscriber(format, filter(level.unwrap_or("info")).unwrap(), Colour::Never, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(source = "fleet", "connected");
             tracing::debug!("detail");
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_is_no_level_is_told_what_to_write() {
         for level in ["loud\u{1b}", "inof", "info,engine", "engine=loud", ","] {
-            let sentence = filter(Some(level)).unwrap_err();
+            let sentence = filter(level).unwrap_err();
             assert!(sentence.contains("TIDEMILL_LOG") && sentence.contains("debug"), "{sentence}");
             assert!(!sentence.contains('\u{1b}'), "{sentence}");
         }

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments, registry: &Registry) -> Result<Exit, Fa
     let began = Instant::now();
     let token = remote::token(arguments.admin_token_file.as_deref())?;
     let guard = Guard::admin(&arguments.admin, token).map_err(Failure::refused)?;
-    log::start(arguments.log_format)?;
+    log::start(arguments.log_format, "info")?;
     let environment = Environment::current();
     let loaded = load(&arguments.paths, registry, &environment);
     check::say(&loaded);

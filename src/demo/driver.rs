@@ -51,6 +51,9 @@ pub(super) struct Progress {
     pub(super) confirmed: u64,
     /// How often a message was sent again because it was not confirmed.
     pub(super) resent: u64,
+    /// How long after it was due the last message was sent. What the broker or the engine cannot keep up with shows here.
+    #[serde(skip)]
+    pub(super) behind: Duration,
     /// Whether nothing more will come and everything is confirmed.
     #[serde(skip)]
     pub(super) finished: bool,
@@ -85,10 +88,14 @@ impl<P: Post> Driver<P> {
     pub(super) async fn run(mut self, mut received: watch::Receiver<u64>, signals: Signals) {
         let began = Instant::now();
         while let Some(message) = self.fleet.next() {
-            let stopped = self.wait(began + message.due, &mut received, &signals).await;
+            let due = began + message.due;
+            let stopped = self.wait(due, &mut received, &signals).await;
             // Handed out is handed out: also the last message is sent when a signal comes before it is due.
             self.send(message, 0).await;
-            self.progress.lock().ledger = self.fleet.ledger();
+            let mut progress = self.progress.lock();
+            progress.ledger = self.fleet.ledger();
+            progress.behind = due.elapsed();
+            drop(progress);
             if stopped {
                 break;
             }

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, FromArgMatches};
 
 use super::simulator::{Choice, Options, Profile, tide};
@@ -77,10 +78,11 @@ pub(super) fn read(matches: &ArgMatches) -> Result<Arguments, clap::Error> {
         return Ok(arguments);
     }
     let behind = arguments.behind_dashes;
-    let typed = |id: &clap::Id| matches.value_source(id.as_str()) == Some(clap::parser::ValueSource::CommandLine);
-    let before = matches.ids().filter(|id| matches.try_get_raw(id.as_str()).is_ok_and(|raw| raw.is_some()));
     let mut command = definition().bin_name("tidemill demo").no_binary_name(true);
-    if before.filter(|id| typed(id)).any(|id| id.as_str() != "behind_dashes") {
+    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let before = command.get_arguments().map(|argument| argument.get_id().as_str()).filter(|id| typed(id));
+    // The dashes themselves are one.
+    if before.count() > 1 {
         let sentence = "options stand before and behind '--'; leave out the '--'\n";
         return Err(command.error(clap::error::ErrorKind::ArgumentConflict, sentence));
     }

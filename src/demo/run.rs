@@ -93,7 +93,8 @@ fn stage(places: &Places) -> Result<Stage, Failure> {
     if let Some(screen) = Screen::take() {
         return Ok(Stage::Screen(screen));
     }
-    start_log(LogFormat::Text)?;
+    // Everything usual is in the lines.
+    start_log(LogFormat::Text, "warn")?;
     note(&format!("broker mqtt://{}", places.broker));
     note(&format!("admin {}", places.admin));
     Ok(Stage::Lines)

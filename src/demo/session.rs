@@ -123,7 +123,7 @@ impl Session {
                 let (width, height) = screen.size();
                 screen.show(&draw(&scene, width, height));
             }
-            Stage::Lines if tick % LINE == 0 => note(&line(&scene)),
+            Stage::Lines if tick.is_multiple_of(LINE) => note(&line(&scene)),
             Stage::Lines => {}
         }
     }
@@ -167,17 +167,15 @@ impl Memory {
         owed && self.moved.1.elapsed() > PATIENCE
     }
 
-    fn ends(&self) -> Option<(&(Instant, Reading), &(Instant, Reading))> {
-        self.lately.front().zip(self.lately.back())
-    }
-
     fn rate(&self) -> f64 {
-        let Some(((then, before), (now, after))) = self.ends() else { return 0.0 };
+        let (Some((then, before)), Some((now, after))) = (self.lately.front(), self.lately.back()) else { return 0.0 };
         after.handled().saturating_sub(before.handled()) as f64 / (*now - *then).as_secs_f64().max(0.001)
     }
 
     fn delay(&self) -> [Option<f64>; 2] {
-        let Some(((_, before), (_, after))) = self.ends() else { return [None, None] };
+        let (Some((_, before)), Some((_, after))) = (self.lately.front(), self.lately.back()) else {
+            return [None, None];
+        };
         [0.5, 0.99].map(|share| quantile(share, &before.fleet.delays, &after.fleet.delays))
     }
 }

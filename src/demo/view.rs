@@ -10,6 +10,9 @@ use super::driver::Progress;
 use super::figures::Reading;
 use super::history::Point;
 
+/// A fleet that is as far behind its timetable is worth a word.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Everything that is shown at one moment.
 pub(super) struct Scene<'a> {
     /// What was asked for, in one line.
@@ -96,8 +99,9 @@ fn figures(scene: &Scene<'_>) -> impl Iterator<Item = String> {
     let [median, tail] = scene.delay.map(seconds);
     [
         format!(
-            "{}, {}: {} online, {} moving, {} km driven",
+            "{}{}, {}: {} online, {} moving, {} km driven",
             scene.phase.words(),
+            behind(scene.progress.behind),
             scene.clock,
             count(fleet.online),
             count(fleet.moving),
@@ -116,6 +120,11 @@ fn figures(scene: &Scene<'_>) -> impl Iterator<Item = String> {
         faults(scene.progress),
     ]
     .into_iter()
+}
+
+/// Says so when messages are sent later than they should be.
+fn behind(late: Duration) -> String {
+    if late < LATE { String::new() } else { format!(" {} behind", span(late)) }
 }
 
 fn faults(progress: &Progress) -> String {
@@ -137,9 +146,10 @@ pub(super) fn line(scene: &Scene<'_>) -> String {
     let [median, tail] = scene.delay.map(seconds);
     let (rate, clock) = (scene.rate.round(), scene.clock);
     format!(
-        "{} {clock} online {} events/s {rate} done {done} given-up {given_up} workers {workers} in-flight {in_flight} \
+        "{}{} {clock} online {} events/s {rate} done {done} given-up {given_up} workers {workers} in-flight {in_flight} \
          delay-p50 {median} delay-p99 {tail} distance-m {:.0}",
         span(scene.elapsed),
+        behind(scene.progress.behind),
         fleet.online,
         fleet.distance_m
     )

@@ -59,6 +59,14 @@ fn a_small_terminal_shows_what_fits() {
 }
 
 #[test]
+fn a_fleet_that_is_late_says_so() {
+    assert_eq!(
+        [0, 999, 1_000, 90_000].map(|ms| behind(Duration::from_millis(ms))),
+        ["", "", " 00:01 behind", " 01:30 behind"]
+    );
+}
+
+#[test]
 fn numbers_are_written_for_people() {
     assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
     assert_eq!([0.0, 49.0, 12_345.0, 1_234_567.0].map(kilometres), ["0.0", "0.0", "12.3", "1,234.6"]);
