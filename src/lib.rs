@@ -14,8 +14,8 @@
 //! use tidemill::native::{Error, stateless};
 //! use tidemill::port::Call;
 //!
-//! async fn pass(event: Arc<Event>, _: Call) -> Result<Event, Error> {
-//!     Ok(Event::clone(&event))
+//! async fn pass(event: Event, _: Call) -> Result<Event, Error> {
+//!     Ok(event)
 //! }
 //!
 //! fn main() -> ExitCode {

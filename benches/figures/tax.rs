@@ -196,8 +196,8 @@ impl Function for Echo {
 }
 
 impl Worker for Echo {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], _: &'a Call) -> BoxFuture<'a, Verdicts> {
-        let verdicts = events.iter().map(|event| Verdict::Done(vec![Event::clone(event)])).collect();
+    fn call<'a>(&'a self, events: &'a [Event], _: &'a Call) -> BoxFuture<'a, Verdicts> {
+        let verdicts = events.iter().map(|event| Verdict::Done(vec![event.clone()])).collect();
         Box::pin(std::future::ready(verdicts))
     }
 }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 /// Keeps nothing: each event is answered with itself in capitals. What is not text can never be shouted.
-async fn shout(event: Arc<Event>, _call: Call) -> Result<Event, Error> {
+async fn shout(event: Event, _call: Call) -> Result<Event, Error> {
     let data = event.data().ok_or_else(|| Error::reject("the event has no data"))?;
     let text = std::str::from_utf8(data).map_err(Error::reject)?.to_uppercase();
     let shouted = Event::new(event.id().clone(), event.source().clone(), "com.example.shouted".into())?;
@@ -40,19 +40,19 @@ async fn shout(event: Arc<Event>, _call: Call) -> Result<Event, Error> {
 /// Keeps state of its own: passes on what differs from the word before it.
 #[derive(Default)]
 struct Changes {
-    last: Option<Arc<Event>>,
+    last: Option<Event>,
 }
 
 impl Worker for Changes {
-    async fn call(&mut self, event: Arc<Event>, _call: &Call) -> Result<Vec<Event>, Error> {
-        let before = self.last.replace(Arc::clone(&event));
+    async fn call(&mut self, event: Event, _call: &Call) -> Result<Vec<Event>, Error> {
+        let before = self.last.replace(event.clone());
         let changed = before.is_none_or(|before| before.data() != event.data());
-        Ok(if changed { vec![Event::clone(&event)] } else { vec![] })
+        Ok(if changed { vec![event] } else { vec![] })
     }
 }
 
 /// Shares state with the other workers: numbers the words across all of them.
-async fn count(event: Arc<Event>, total: Arc<AtomicU64>) -> Result<Event, Error> {
+async fn count(event: Event, total: Arc<AtomicU64>) -> Result<Event, Error> {
     let number = i64::try_from(total.fetch_add(1, Ordering::Relaxed) + 1).map_err(Error::reject)?;
     let counted = Event::new(event.id().clone(), event.source().clone(), "com.example.counted".into())?;
     Ok(counted.with_extension(Name::new("number").map_err(Error::reject)?, Value::Integer(number)))

@@ -3,7 +3,6 @@
 //! Decision: the plan is changed, not the example. Every function of the plan is wrapped in one that first waits for as
 //! long, holding its worker, as a call to a database would, and then does what it always does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::config::{Plan, plan};
@@ -47,7 +46,7 @@ impl Function for Slowed<Box<dyn Function>> {
 }
 
 impl Worker for Slowed<Box<dyn Worker>> {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts> {
+    fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts> {
         Box::pin(async move {
             sleep(self.work).await;
             self.quick.call(events, call).await
@@ -65,7 +64,7 @@ mod tests {
     struct Agreeing;
 
     impl Worker for Agreeing {
-        fn call<'a>(&'a self, events: &'a [Arc<Event>], _: &'a Call) -> BoxFuture<'a, Verdicts> {
+        fn call<'a>(&'a self, events: &'a [Event], _: &'a Call) -> BoxFuture<'a, Verdicts> {
             Box::pin(std::future::ready(events.iter().map(|_| Verdict::Drop).collect()))
         }
     }
@@ -74,7 +73,7 @@ mod tests {
     async fn a_call_takes_as_long_as_asked_and_says_what_it_always_says() {
         let quick: Box<dyn Worker> = Box::new(Agreeing);
         let slow = Slowed { quick, work: Duration::from_millis(5) };
-        let event = Arc::new(Event::new("1".into(), "/veh-1".into(), "t".into()).unwrap());
+        let event = Event::new("1".into(), "/veh-1".into(), "t".into()).unwrap();
         let began = Instant::now();
         let call = Call { rule: "a/b".into(), attempt: 1, deadline: began + Duration::from_secs(1) };
         assert_eq!(slow.call(&[event], &call).await.as_slice(), [Verdict::Drop]);

@@ -63,7 +63,7 @@ impl Function for TelemetryToMetrics {
 }
 
 impl Worker for Counter {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], _: &'a Call) -> BoxFuture<'a, Verdicts> {
+    fn call<'a>(&'a self, events: &'a [Event], _: &'a Call) -> BoxFuture<'a, Verdicts> {
         // Nothing here waits, so there is nothing to poll for.
         Box::pin(std::future::ready(events.iter().map(|event| self.0.judge(event)).collect()))
     }
@@ -133,10 +133,10 @@ mod tests {
         }
     }
 
-    fn event(payload: &str) -> Arc<Event> {
+    fn event(payload: &str) -> Event {
         let event = Event::new("veh-1-1-0".into(), "/fleet/demo/veh-1".into(), "org.covesa.vss.telemetry.v1".into());
         let event = event.unwrap().with_subject("veh-1".into()).with_extension(Name::new("fleet").unwrap(), "demo");
-        Arc::new(event.with_data(payload.to_owned().into(), None))
+        event.with_data(payload.to_owned().into(), None)
     }
 
     async fn call(worker: &dyn Worker, payload: &str) -> Verdict {
@@ -227,7 +227,7 @@ mod tests {
         let worker = function.start().await.unwrap();
         let nameless = Event::new("1".into(), "/cars/1".into(), "t".into()).unwrap().with_data(FIRST.into(), None);
         let call = Call { rule: "telemetry/metrics".into(), attempt: 1, deadline: Instant::now() };
-        let verdicts = worker.call(&[Arc::new(nameless)], &call).await;
+        let verdicts = worker.call(&[nameless], &call).await;
         let Verdict::Done(results) = &verdicts[0] else { panic!("{verdicts:?}") };
         let text = String::from_utf8(results[0].data().unwrap().to_vec()).unwrap();
         assert!(text.contains(r#""labels":{"fleet":"unknown"}"#), "{text}");

@@ -106,9 +106,9 @@ async fn it_answers_while_it_runs_and_a_signal_ends_it_with_everything_accounted
 
 #[test]
 fn help_and_mistakes_of_usage_start_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let demo = |words: &[&str]| Command::new(PROGRAM).arg("demo").args(words).output().unwrap();
     for words in [&["--help"][..], &["--", "--help"]] {
-        let output = Command::new(PROGRAM).arg("demo").args(words).output().unwrap();
+        let output = demo(words);
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains("tidemill demo --cycle udds"));
     }
@@ -117,7 +117,7 @@ fn help_and_mistakes_of_usage_start_nothing() {
         (&["--cycle", "nedc"], "write one of udds, hwfet, tide"),
         (&["--admin", "0.0.0.0:0"], "token"),
     ] {
-        let output = demo(folder.path(), words).output().unwrap();
+        let output = demo(words);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(sentence) && output.stdout.is_empty(), "{said}");

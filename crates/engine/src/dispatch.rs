@@ -35,7 +35,7 @@ use crate::port::Verdict;
 #[derive(Debug)]
 pub struct Arrival {
     /// The event, shared with the message's other deliveries.
-    pub event: Arc<Event>,
+    pub event: Event,
     /// This delivery's fork.
     pub receipt: Receipt,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Finished {
 #[derive(Debug)]
 pub(crate) struct Job {
     /// The event to judge.
-    pub(crate) event: Arc<Event>,
+    pub(crate) event: Event,
     /// 1 for the first attempt.
     pub(crate) attempt: u32,
     /// On whose behalf.

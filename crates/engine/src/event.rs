@@ -13,6 +13,8 @@ pub mod sdk;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -23,9 +25,14 @@ pub type Text = smol_str::SmolStr;
 
 /// One CloudEvents 1.0 event.
 ///
-/// `id`, `source` and `type` are never empty and `time` is RFC 3339; everything else is as the sender wrote it.
+/// `id`, `source` and `type` are never empty and `time` is RFC 3339; everything else is as the sender wrote it. It is a
+/// handle: a clone shares everything, moving it moves one pointer, and changing a shared one copies its attributes first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event(Arc<Parts>);
+
+/// What an event is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+struct Parts {
     id: Text,
     source: Text,
     r#type: Text,
@@ -113,7 +120,7 @@ impl Event {
                 return Err(Invalid::Missing(name));
             }
         }
-        Ok(Event {
+        Ok(Event(Arc::new(Parts {
             id,
             source,
             r#type,
@@ -123,13 +130,18 @@ impl Event {
             dataschema: None,
             extensions: Vec::new(),
             data: None,
-        })
+        })))
+    }
+
+    /// The parts, for changing them; those of a shared event are copied first.
+    fn parts(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
     }
 
     /// The event with this `subject`.
     #[must_use]
     pub fn with_subject(mut self, subject: Text) -> Event {
-        self.subject = Some(subject);
+        self.parts().subject = Some(subject);
         self
     }
 
@@ -141,47 +153,44 @@ impl Event {
         if chrono::DateTime::parse_from_rfc3339(&time).is_err() {
             return Err(Invalid::Time(excerpt(&time)));
         }
-        self.time = Some(time);
+        self.parts().time = Some(time);
         Ok(self)
     }
 
     /// The event with this payload and, where known, its media type.
     #[must_use]
     pub fn with_data(mut self, data: Bytes, datacontenttype: Option<Text>) -> Event {
-        self.data = Some(data);
-        self.datacontenttype = datacontenttype;
+        let parts = self.parts();
+        parts.data = Some(data);
+        parts.datacontenttype = datacontenttype;
         self
     }
 
     /// The event with this `datacontenttype`, whether or not it has data.
     #[must_use]
     pub fn with_datacontenttype(mut self, datacontenttype: Text) -> Event {
-        self.datacontenttype = Some(datacontenttype);
+        self.parts().datacontenttype = Some(datacontenttype);
         self
     }
 
     /// The event with this `dataschema`.
     #[must_use]
     pub fn with_dataschema(mut self, dataschema: Text) -> Event {
-        self.dataschema = Some(dataschema);
+        self.parts().dataschema = Some(dataschema);
         self
     }
 
     /// The event with this extension attribute, which replaces one of the same name.
     #[must_use]
     pub fn with_extension(mut self, name: Name, value: impl Into<Value>) -> Event {
-        let value = value.into();
-        match self.extensions.iter_mut().find(|(known, _)| *known == name) {
-            Some(entry) => entry.1 = value,
-            None => self.extensions.push((name, value)),
-        }
+        self.parts().extend(name, value.into());
         self
     }
 
     /// The event with room for `count` extension attributes, so that adding them allocates once.
     #[must_use]
     pub fn with_extension_capacity(mut self, count: usize) -> Event {
-        self.extensions.reserve_exact(count);
+        self.parts().extensions.reserve_exact(count);
         self
     }
 
@@ -190,29 +199,24 @@ impl Event {
     /// # Errors
     /// What the attribute refuses; an unknown `specversion` too.
     pub fn set(&mut self, name: &str, value: Text) -> Result<(), Invalid> {
+        let parts = self.parts();
         match name {
             "specversion" if value == "1.0" => {}
             "specversion" => return Err(Invalid::SpecVersion(excerpt(&value))),
             "id" if value.is_empty() => return Err(Invalid::Missing("id")),
             "source" if value.is_empty() => return Err(Invalid::Missing("source")),
             "type" if value.is_empty() => return Err(Invalid::Missing("type")),
-            "id" => self.id = value,
-            "source" => self.source = value,
-            "type" => self.r#type = value,
-            "subject" => self.subject = Some(value),
+            "id" => parts.id = value,
+            "source" => parts.source = value,
+            "type" => parts.r#type = value,
+            "subject" => parts.subject = Some(value),
             "time" if chrono::DateTime::parse_from_rfc3339(&value).is_err() => {
                 return Err(Invalid::Time(excerpt(&value)));
             }
-            "time" => self.time = Some(value),
-            "datacontenttype" => self.datacontenttype = Some(value),
-            "dataschema" => self.dataschema = Some(value),
-            extension => {
-                let name = Name::new(extension)?;
-                match self.extensions.iter_mut().find(|(known, _)| *known == name) {
-                    Some(entry) => entry.1 = Value::String(value),
-                    None => self.extensions.push((name, Value::String(value))),
-                }
-            }
+            "time" => parts.time = Some(value),
+            "datacontenttype" => parts.datacontenttype = Some(value),
+            "dataschema" => parts.dataschema = Some(value),
+            extension => parts.extend(Name::new(extension)?, Value::String(value)),
         }
         Ok(())
     }
@@ -220,61 +224,61 @@ impl Event {
     /// Identifies the event within its source.
     #[must_use]
     pub fn id(&self) -> &Text {
-        &self.id
+        &self.0.id
     }
 
     /// The context in which the event happened, a URI reference.
     #[must_use]
     pub fn source(&self) -> &Text {
-        &self.source
+        &self.0.source
     }
 
     /// The kind of occurrence, in reverse-DNS style.
     #[must_use]
     pub fn r#type(&self) -> &Text {
-        &self.r#type
+        &self.0.r#type
     }
 
     /// What within the source the event is about.
     #[must_use]
     pub fn subject(&self) -> Option<&Text> {
-        self.subject.as_ref()
+        self.0.subject.as_ref()
     }
 
     /// When it happened, RFC 3339 in the sender's spelling.
     #[must_use]
     pub fn time(&self) -> Option<&Text> {
-        self.time.as_ref()
+        self.0.time.as_ref()
     }
 
     /// The media type of [`Event::data`].
     #[must_use]
     pub fn datacontenttype(&self) -> Option<&Text> {
-        self.datacontenttype.as_ref()
+        self.0.datacontenttype.as_ref()
     }
 
     /// The schema that the data follows, a URI.
     #[must_use]
     pub fn dataschema(&self) -> Option<&Text> {
-        self.dataschema.as_ref()
+        self.0.dataschema.as_ref()
     }
 
     /// The extension attributes in the order in which they were received.
     #[must_use]
     pub fn extensions(&self) -> &[(Name, Value)] {
-        &self.extensions
+        &self.0.extensions
     }
 
     /// One extension attribute.
     #[must_use]
     pub fn extension(&self, name: &str) -> Option<&Value> {
-        self.extensions.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
+        self.0.extensions.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
     }
 
     /// The payload, exactly the bytes that were received.
     #[must_use]
     pub fn data(&self) -> Option<&Bytes> {
-        self.data.as_ref()
+        self.0.data.as_ref()
     }
 
     /// Any context attribute in its canonical text form, as filters and templates read it.
@@ -282,13 +286,13 @@ impl Event {
     pub fn attribute(&self, attribute: &Attribute) -> Option<Cow<'_, str>> {
         let text = match attribute {
             Attribute::SpecVersion => return Some(Cow::Borrowed("1.0")),
-            Attribute::Id => Some(&self.id),
-            Attribute::Source => Some(&self.source),
-            Attribute::Type => Some(&self.r#type),
-            Attribute::Subject => self.subject.as_ref(),
-            Attribute::Time => self.time.as_ref(),
-            Attribute::DataContentType => self.datacontenttype.as_ref(),
-            Attribute::DataSchema => self.dataschema.as_ref(),
+            Attribute::Id => Some(&self.0.id),
+            Attribute::Source => Some(&self.0.source),
+            Attribute::Type => Some(&self.0.r#type),
+            Attribute::Subject => self.0.subject.as_ref(),
+            Attribute::Time => self.0.time.as_ref(),
+            Attribute::DataContentType => self.0.datacontenttype.as_ref(),
+            Attribute::DataSchema => self.0.dataschema.as_ref(),
             Attribute::Extension(name) => return self.extension(name.as_str()).map(Value::text),
         };
         text.map(|text| Cow::Borrowed(text.as_str()))
@@ -298,5 +302,21 @@ impl Event {
     #[must_use]
     pub fn key(&self) -> Option<Cow<'_, str>> {
         self.extension("partitionkey").map(Value::text).filter(|key| !key.is_empty())
+    }
+}
+
+impl Parts {
+    /// Adds an extension attribute, or replaces the one of that name.
+    fn extend(&mut self, name: Name, value: Value) {
+        match self.extensions.iter_mut().find(|(known, _)| *known == name) {
+            Some(entry) => entry.1 = value,
+            None => self.extensions.push((name, value)),
+        }
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Calls<F>(pub(crate) F);
 
 impl<F> Function for Calls<F>
 where
-    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Clone + Send + std::marker::Sync + 'static,
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Clone + Send + std::marker::Sync + 'static,
 {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn Worker>, StartError>> {
         let worker: Box<dyn Worker> = Box::new(self.clone());
@@ -63,10 +63,10 @@ where
 
 impl<F> Worker for Calls<F>
 where
-    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Send + std::marker::Sync,
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + std::marker::Sync,
 {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts> {
-        (self.0)(Arc::clone(&events[0]), call.clone())
+    fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts> {
+        (self.0)(events[0].clone(), call.clone())
     }
 }
 
@@ -74,7 +74,7 @@ where
 pub(crate) fn judge(
     answer: impl Fn(&Event, &Call) -> Verdicts + Clone + Send + std::marker::Sync + 'static,
 ) -> Arc<dyn Function> {
-    Arc::new(Calls(move |event: Arc<Event>, call| -> BoxFuture<'static, Verdicts> {
+    Arc::new(Calls(move |event: Event, call| -> BoxFuture<'static, Verdicts> {
         let answer = answer.clone();
         Box::pin(async move { answer(&event, &call) })
     }))
@@ -216,7 +216,7 @@ impl Desk {
     pub(crate) async fn arrivals(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Arrival> {
         let events: Vec<_> = events.into_iter().collect();
         let receipts = self.receipts(events.len()).await;
-        let arrival = |(event, receipt)| Arrival { event: Arc::new(event), receipt };
+        let arrival = |(event, receipt)| Arrival { event, receipt };
         events.into_iter().zip(receipts).map(arrival).collect()
     }
 

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     /// The events to judge.
-    pub(crate) events: &'a [Arc<Event>],
+    pub(crate) events: &'a [Event],
     /// `trigger/rule` on whose behalf.
     pub(crate) rule: &'a Text,
     /// 1 for the first attempt.

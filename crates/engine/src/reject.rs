@@ -39,7 +39,7 @@ pub struct Rejected {
     /// What the function or the output said last.
     pub message: String,
     /// The event.
-    pub event: Arc<Event>,
+    pub event: Event,
 }
 
 /// A handle to the rejects of one engine.

@@ -136,7 +136,6 @@ impl Route for Router {
         }
         self.candidates.clear();
         self.index.candidates(&event, &mut self.candidates);
-        let event = Arc::new(event);
         let mut owner = Some(receipt);
         let mut last: Option<(usize, usize)> = None;
         for &(at, rule) in &self.candidates {
@@ -145,7 +144,7 @@ impl Route for Router {
                 trigger.matched = true;
                 // The last match gets the receipt itself, each one before it a fork.
                 if let (Some((at, rule)), Some(receipt)) = (last.replace((at, rule)), &owner) {
-                    let arrival = Arrival { event: Arc::clone(&event), receipt: receipt.fork() };
+                    let arrival = Arrival { event: event.clone(), receipt: receipt.fork() };
                     self.triggers[at].rules[rule].batch.push(arrival);
                 }
             }

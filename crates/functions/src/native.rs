@@ -18,7 +18,7 @@
 //! use engine::port::Call;
 //! use functions::native::{Error, Registry, Worker, stateful, stateless};
 //!
-//! async fn shout(event: Arc<Event>, _call: Call) -> Result<Event, Error> {
+//! async fn shout(event: Event, _call: Call) -> Result<Event, Error> {
 //!     let data = event.data().ok_or_else(|| Error::reject("the event has no data"))?;
 //!     let text = std::str::from_utf8(data).map_err(Error::reject)?.to_uppercase();
 //!     let loud = Event::new(event.id().clone(), "/shout".into(), "com.example.shouted".into())?;
@@ -30,9 +30,9 @@
 //! struct Tenth(u64);
 //!
 //! impl Worker for Tenth {
-//!     async fn call(&mut self, event: Arc<Event>, _call: &Call) -> Result<Vec<Event>, Error> {
+//!     async fn call(&mut self, event: Event, _call: &Call) -> Result<Vec<Event>, Error> {
 //!         self.0 += 1;
-//!         Ok(if self.0.is_multiple_of(10) { vec![Event::clone(&event)] } else { vec![] })
+//!         Ok(if self.0.is_multiple_of(10) { vec![event] } else { vec![] })
 //!     }
 //! }
 //!

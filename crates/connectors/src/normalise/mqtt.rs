@@ -5,12 +5,17 @@
 //! on to MQTT 5; so without a content type a JSON object with a `specversion` is a structured event too. Everything else
 //! is a plain payload.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use engine::event::{Event, Name, Text, json};
 use memchr::memmem;
 
 use super::pattern::Filling;
 use super::{Ids, NoEvent, Template, field};
+
+/// What every structured event holds; building the searcher costs more than a search.
+static MARK: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"specversion\""));
 
 /// How every media type of CloudEvents begins.
 const MEDIA_TYPE: &str = "application/cloudevents";
@@ -78,7 +83,7 @@ fn format(content_type: &str) -> Result<bool, NoEvent> {
 /// A structured event that nothing but its payload marks; nothing when it is a payload like any other.
 fn unmarked(payload: &Bytes) -> Result<Option<Event>, NoEvent> {
     let object = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    if !object || memmem::find(payload, b"\"specversion\"").is_none() {
+    if !object || MARK.find(payload).is_none() {
         return Ok(None);
     }
     match json::decode(payload) {

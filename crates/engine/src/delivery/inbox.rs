@@ -150,7 +150,6 @@ impl Seats<'_> {
     ///
     /// # Errors
     /// Gives the event back when no reserved seat is left.
-    #[expect(clippy::result_large_err, reason = "the event goes back to its owner, who still has to deliver it")]
     pub fn deliver(&mut self, event: Event) -> Result<Seat, Event> {
         let Some(seat) = self.intake.taken.pop() else { return Err(event) };
         let receipt = self.occupy(seat);

@@ -1,7 +1,5 @@
 //! One delivery and the table that owns a line's deliveries.
 
-use std::sync::Arc;
-
 use slab::Slab;
 
 use super::publish::Confirmations;
@@ -13,7 +11,7 @@ use crate::port::{Confirm, PublishError};
 /// An event on its way through one rule: the unit that is retried and settled.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    pub(super) event: Arc<Event>,
+    pub(super) event: Event,
     receipt: Receipt,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
@@ -43,6 +41,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Whether every result was confirmed at once.
+    pub(super) fn is_over(&self) -> bool {
+        self.awaited == 0 && self.error.is_none()
+    }
+
     /// Takes one result's confirmation, known or awaited.
     pub(super) fn add(&mut self, awaited: &mut Confirmations, key: Key, result: Unconfirmed, confirm: Confirm) {
         match confirm {
@@ -72,7 +75,7 @@ impl Pending {
 /// One result that one output has not confirmed.
 #[derive(Clone, Debug)]
 pub(super) struct Unconfirmed {
-    pub(super) event: Arc<Event>,
+    pub(super) event: Event,
     /// The output's place in the rule's list.
     pub(super) output: usize,
 }

@@ -127,7 +127,7 @@ impl Line {
     fn attempt(&mut self, key: Key) {
         let Some(delivery) = self.table.get(key) else { return };
         delivery.attempts += 1;
-        let event = Arc::clone(&delivery.event);
+        let event = delivery.event.clone();
         match &mut delivery.stage {
             Stage::Call if self.options.function.is_some() => {
                 let attempt = delivery.attempts;
@@ -136,7 +136,7 @@ impl Line {
             }
             Stage::Call => {
                 let results = (0..self.options.outputs.len())
-                    .map(|output| Unconfirmed { event: Arc::clone(&event), output })
+                    .map(|output| Unconfirmed { event: event.clone(), output })
                     .collect();
                 self.publish(key, results);
             }
@@ -175,15 +175,17 @@ impl Line {
         delivery.attempts = 1;
         let mut pending = super::delivery::Pending::default();
         for event in results {
-            let mut shared = None;
             for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
                 let confirm = publish(binding.as_ref(), &event);
                 if let Confirm::Now(Ok(())) = confirm {
                     continue;
                 }
-                let event = Arc::clone(shared.get_or_insert_with(|| Arc::new(event.clone())));
-                pending.add(&mut self.confirmations, key, Unconfirmed { event, output }, confirm);
+                let result = Unconfirmed { event: event.clone(), output };
+                pending.add(&mut self.confirmations, key, result, confirm);
             }
+        }
+        if pending.is_over() {
+            return self.done(key);
         }
         delivery.stage = Stage::Publish(pending);
         self.review(key);
@@ -259,7 +261,7 @@ impl Line {
             function: self.options.function.as_ref().map(|(name, _)| name.clone()),
             attempts: delivery.attempts,
             message: message.clone(),
-            event: Arc::clone(&delivery.event),
+            event: delivery.event.clone(),
         };
         delivery.stage = Stage::Keep(reason);
         self.last_error = Some(message);

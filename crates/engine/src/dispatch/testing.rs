@@ -58,7 +58,7 @@ impl Client {
         let job = |id: String| {
             self.serial += 1;
             let key = Key { slot: 0, serial: self.serial };
-            let event = Arc::new(crate::fake::event(&id));
+            let event = crate::fake::event(&id);
             Job { event, attempt: 1, caller: Arc::clone(&self.caller), key, answered: false }
         };
         ids.into_iter().map(|id| id.as_ref().to_owned()).map(job).collect()

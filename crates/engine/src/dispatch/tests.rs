@@ -230,7 +230,7 @@ async fn a_job_that_is_dropped_is_a_failed_attempt() {
     let (answers, mut answered) = mpsc::unbounded_channel();
     let caller = Arc::new(Caller { rule: "t/r".into(), timeout: SECOND, answers });
     let key = Key { slot: 0, serial: 7 };
-    drop(Job { event: Arc::new(event("1")), attempt: 1, caller, key, answered: false });
+    drop(Job { event: event("1"), attempt: 1, caller, key, answered: false });
     let Some(Message::Finished(batch)) = answered.recv().await else { panic!("nothing came") };
     assert_eq!((batch.len(), batch[0].key, &batch[0].verdict), (1, key, &Err(Failure::Lost)));
 }

@@ -15,16 +15,16 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
     (required, optional, extensions(), payload).prop_map(
         |((id, source, kind), (subject, time, schema), extensions, (data, media_type))| {
             let mut event = Event::new(id, source, kind).unwrap();
-            event.subject = subject;
-            event.dataschema = schema;
+            event.parts().subject = subject;
+            event.parts().dataschema = schema;
             if let Some(time) = time {
                 event = event.with_time(time).unwrap();
             }
             for (name, value) in extensions {
                 event = event.with_extension(name, value);
             }
-            event.datacontenttype = media_type;
-            event.data = data;
+            event.parts().datacontenttype = media_type;
+            event.parts().data = data;
             event
         },
     )

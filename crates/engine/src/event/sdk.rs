@@ -48,7 +48,7 @@ impl TryFrom<cloudevents::Event> for Event {
         if let Some(time) = sdk.time() {
             event = event.with_time(time.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())?;
         }
-        event.subject = sdk.subject().map(Text::from);
+        event.parts().subject = sdk.subject().map(Text::from);
         let mut extensions = Vec::new();
         for (name, value) in sdk.iter_extensions() {
             let value = match value {
@@ -59,11 +59,11 @@ impl TryFrom<cloudevents::Event> for Event {
             extensions.push((Name::new(name)?, value));
         }
         extensions.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        event.extensions = extensions;
+        event.parts().extensions = extensions;
         let (datacontenttype, dataschema, data) = sdk.take_data();
-        event.datacontenttype = datacontenttype.map(Text::from);
-        event.dataschema = dataschema.map(|url| url.as_str().into());
-        event.data = match data {
+        event.parts().datacontenttype = datacontenttype.map(Text::from);
+        event.parts().dataschema = dataschema.map(|url| url.as_str().into());
+        event.parts().data = match data {
             None => None,
             Some(Data::Binary(bytes)) => Some(bytes.into()),
             Some(Data::String(text)) => Some(text.into()),

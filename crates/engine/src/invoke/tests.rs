@@ -18,9 +18,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// One call of `function` with a second's time.
 async fn call<F>(function: F, turns: &Turns) -> Result<Verdicts, Failure>
 where
-    F: Fn(Arc<Event>, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
 {
-    let (events, rule, call) = ([Arc::new(event("1"))], Text::new_static("t/r"), OnceLock::new());
+    let (events, rule, call) = ([event("1")], Text::new_static("t/r"), OnceLock::new());
     let request = Request { events: &events, rule: &rule, attempt: 3, timeout: SECOND, call: &call };
     invoke(&Calls(function), request, turns, Instant::now()).await
 }

@@ -24,7 +24,7 @@ fn gated() -> (Arc<dyn Function>, watch::Sender<bool>, Arc<AtomicUsize>) {
     let (open, opened) = watch::channel(false);
     let running = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&running);
-    let function = Calls(move |_: Arc<Event>, _: Call| -> BoxFuture<'static, Verdicts> {
+    let function = Calls(move |_: Event, _: Call| -> BoxFuture<'static, Verdicts> {
         let (mut opened, counted) = (opened.clone(), Arc::clone(&counted));
         Box::pin(async move {
             counted.fetch_add(1, Ordering::SeqCst);
@@ -213,7 +213,7 @@ fn the_pause_between_starts_is_capped() {
 async fn a_worker_that_panics_when_it_is_dropped_does_not_count_any_more() {
     struct Rude;
     impl Worker for Rude {
-        fn call<'a>(&'a self, _: &'a [Arc<Event>], _: &'a Call) -> BoxFuture<'a, Verdicts> {
+        fn call<'a>(&'a self, _: &'a [Event], _: &'a Call) -> BoxFuture<'a, Verdicts> {
             Box::pin(async { done() })
         }
     }
@@ -240,7 +240,7 @@ async fn a_worker_that_panics_when_it_is_dropped_does_not_count_any_more() {
 #[tokio::test(start_paused = true)]
 async fn what_was_taken_behind_a_call_that_waits_is_served_by_others_and_first() {
     let (open, opened) = watch::channel(false);
-    let function = Calls(move |event: Arc<Event>, _: Call| -> BoxFuture<'static, Verdicts> {
+    let function = Calls(move |event: Event, _: Call| -> BoxFuture<'static, Verdicts> {
         let mut opened = opened.clone();
         Box::pin(async move {
             if event.id() == "slow" {

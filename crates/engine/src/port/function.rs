@@ -1,6 +1,5 @@
 //! User code, whatever runs it, and the one verdict protocol.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -22,7 +21,7 @@ pub trait Function: Send + Sync {
 pub trait Worker: Send + Sync {
     /// Judges `events`, at least one, and answers one verdict for each in the same order. The engine stops waiting at
     /// `call.deadline` and counts missing verdicts as failures; a panic is contained and counts as one too.
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts>;
+    fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts>;
 }
 
 /// One verdict per event of a call.

@@ -17,7 +17,7 @@ fn rejected(event: Event) -> Rejected {
         function: Some("f".into()),
         attempts: 5,
         message: "it said \"no\"".to_owned(),
-        event: Arc::new(event),
+        event,
     }
 }
 

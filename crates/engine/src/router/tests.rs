@@ -221,7 +221,7 @@ proptest! {
             for (rule, line) in rules.iter().zip(lines) {
                 let wanted: Vec<_> = offered.iter().copied().filter(|event| takes(rule, event)).collect();
                 let got = line.all();
-                prop_assert_eq!(got.iter().map(|arrival| &*arrival.event).collect::<Vec<_>>(), wanted.clone());
+                prop_assert_eq!(got.iter().map(|arrival| &arrival.event).collect::<Vec<_>>(), wanted.clone());
                 expected.filtered.push((offered.len() - wanted.len()) as u64);
                 got.into_iter().for_each(|arrival| arrival.receipt.settle(Outcome::Ack));
             }

@@ -221,7 +221,7 @@ impl Pipe {
 /// A function whose calls end when the gate opens.
 fn gated() -> (Arc<dyn Function>, watch::Sender<bool>) {
     let (open, opened) = watch::channel(false);
-    let function = Calls(move |_: Arc<Event>, _: Call| -> BoxFuture<'static, Verdicts> {
+    let function = Calls(move |_: Event, _: Call| -> BoxFuture<'static, Verdicts> {
         let mut opened = opened.clone();
         Box::pin(async move {
             let _ = opened.wait_for(|open| *open).await;

@@ -19,7 +19,7 @@ pub trait Worker: Send + 'static {
     ///
     /// # Errors
     /// [`Error`] says whether to try the event again, to put it aside or to drop it; `?` on any error tries again.
-    fn call(&mut self, event: Arc<Event>, call: &Call) -> impl Future<Output = Result<Vec<Event>, Error>> + Send;
+    fn call(&mut self, event: Event, call: &Call) -> impl Future<Output = Result<Vec<Event>, Error>> + Send;
 }
 
 /// A function whose workers are made by a factory, see [`stateful`].
@@ -41,7 +41,7 @@ pub struct Stateful<F>(Arc<F>);
 /// struct Count(Arc<AtomicU64>);
 ///
 /// impl Worker for Count {
-///     async fn call(&mut self, _event: Arc<Event>, _call: &Call) -> Result<Vec<Event>, Error> {
+///     async fn call(&mut self, _event: Event, _call: &Call) -> Result<Vec<Event>, Error> {
 ///         self.0.fetch_add(1, Ordering::Relaxed);
 ///         Ok(vec![])
 ///     }
@@ -91,12 +91,12 @@ where
 struct Serial<W>(Mutex<W>);
 
 impl<W: Worker> port::Worker for Serial<W> {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts> {
+    fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts> {
         Box::pin(async move {
             let mut worker = self.0.lock().await;
             let mut verdicts = Verdicts::new();
             for event in events {
-                let answer = worker.call(Arc::clone(event), call).await;
+                let answer = worker.call(event.clone(), call).await;
                 verdicts.push(answer.map_or_else(Verdict::from, Verdict::Done));
             }
             verdicts

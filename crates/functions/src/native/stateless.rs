@@ -17,7 +17,7 @@ pub struct Stateless<F>(Arc<F>);
 /// `concurrency` says; the events of a batch run one after the other.
 pub fn stateless<F, R>(function: F) -> Stateless<F>
 where
-    F: Fn(Arc<Event>, Call) -> R + Send + Sync + 'static,
+    F: Fn(Event, Call) -> R + Send + Sync + 'static,
     R: Future<Output: Answer> + Send + 'static,
 {
     Stateless(Arc::new(function))
@@ -25,7 +25,7 @@ where
 
 impl<F, R> Entry for Stateless<F>
 where
-    F: Fn(Arc<Event>, Call) -> R + Send + Sync + 'static,
+    F: Fn(Event, Call) -> R + Send + Sync + 'static,
     R: Future<Output: Answer> + Send + 'static,
 {
     fn open(&self, _: Setup) -> Result<Box<dyn Function>, OpenError> {
@@ -35,7 +35,7 @@ where
 
 impl<F, R> Function for Stateless<F>
 where
-    F: Fn(Arc<Event>, Call) -> R + Send + Sync + 'static,
+    F: Fn(Event, Call) -> R + Send + Sync + 'static,
     R: Future<Output: Answer> + Send + 'static,
 {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn port::Worker>, StartError>> {
@@ -46,14 +46,14 @@ where
 
 impl<F, R> port::Worker for Stateless<F>
 where
-    F: Fn(Arc<Event>, Call) -> R + Send + Sync + 'static,
+    F: Fn(Event, Call) -> R + Send + Sync + 'static,
     R: Future<Output: Answer> + Send + 'static,
 {
-    fn call<'a>(&'a self, events: &'a [Arc<Event>], call: &'a Call) -> BoxFuture<'a, Verdicts> {
+    fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts> {
         Box::pin(async move {
             let mut verdicts = Verdicts::new();
             for event in events {
-                verdicts.push((self.0)(Arc::clone(event), call.clone()).await.verdict());
+                verdicts.push((self.0)(event.clone(), call.clone()).await.verdict());
             }
             verdicts
         })

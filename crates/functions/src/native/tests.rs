@@ -20,8 +20,8 @@ use tokio::time::Instant;
 
 use super::{Answer, Error, Registry, Worker, stateful, stateless};
 
-fn event(id: &str) -> Arc<Event> {
-    Arc::new(Event::new(id.into(), "/s".into(), "t".into()).unwrap())
+fn event(id: &str) -> Event {
+    Event::new(id.into(), "/s".into(), "t".into()).unwrap()
 }
 
 fn call() -> Call {
@@ -66,7 +66,7 @@ async fn verdicts(worker: &dyn port::Worker, ids: &[&str]) -> Vec<Verdict> {
 struct Count(u64);
 
 impl Worker for Count {
-    async fn call(&mut self, event: Arc<Event>, _call: &Call) -> Result<Vec<Event>, Error> {
+    async fn call(&mut self, event: Event, _call: &Call) -> Result<Vec<Event>, Error> {
         let seen = self.0;
         // Somebody else's turn, if calls could overlap.
         yield_now().await;
@@ -86,13 +86,13 @@ fn counted(count: u64) -> Verdict {
 
 #[tokio::test]
 async fn an_async_fn_is_a_function() {
-    async fn twice(event: Arc<Event>, call: Call) -> Result<Vec<Event>, Error> {
+    async fn twice(event: Event, call: Call) -> Result<Vec<Event>, Error> {
         assert_eq!((call.rule.as_str(), call.attempt), ("trigger/rule", 3));
-        Ok(vec![Event::clone(&event), Event::clone(&event)])
+        Ok(vec![event.clone(), event])
     }
     let registry = Registry::default().with("twice", stateless(twice));
     let worker = start(&registry, "twice").await;
-    let [one, two] = ["1", "2"].map(|id| Verdict::Done(vec![Event::clone(&event(id)); 2]));
+    let [one, two] = ["1", "2"].map(|id| Verdict::Done(vec![event(id); 2]));
     assert_eq!(verdicts(worker.as_ref(), &["1", "2"]).await, [one, two]);
 }
 
@@ -184,7 +184,7 @@ async fn calls_of_a_stateful_worker_run_one_after_the_other() {
 struct Share(Arc<AtomicU64>);
 
 impl Worker for Share {
-    async fn call(&mut self, _event: Arc<Event>, _call: &Call) -> Result<Vec<Event>, Error> {
+    async fn call(&mut self, _event: Event, _call: &Call) -> Result<Vec<Event>, Error> {
         let total = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         Ok(vec![Event::clone(&event(&total.to_string()))])
     }

@@ -127,7 +127,7 @@ impl Law {
 }
 
 fn function(scripts: Vec<Script>, law: Law, calls: Arc<Mutex<Vec<u32>>>) -> Arc<dyn Function> {
-    Arc::new(Calls(move |event: Arc<Event>, call: Call| -> BoxFuture<'static, Verdicts> {
+    Arc::new(Calls(move |event: Event, call: Call| -> BoxFuture<'static, Verdicts> {
         law.check();
         let number: usize = event.id().parse().unwrap();
         calls.lock()[number] += 1;

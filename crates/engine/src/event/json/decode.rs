@@ -154,11 +154,12 @@ impl<'a> Envelope<'a> {
         if let Some(time) = self.time {
             event = event.with_time(time)?;
         }
-        event.subject = self.subject;
-        event.datacontenttype = self.datacontenttype;
-        event.dataschema = self.dataschema;
-        event.extensions = self.extensions;
-        event.data = data;
+        let parts = event.parts();
+        parts.subject = self.subject;
+        parts.datacontenttype = self.datacontenttype;
+        parts.dataschema = self.dataschema;
+        parts.extensions = self.extensions;
+        parts.data = data;
         Ok(event)
     }
 }

@@ -124,7 +124,7 @@ async fn the_status_has_the_documented_names() {
 
 /// A function that judges by a number in the event's id: most are done, some fail once, some are dropped or rejected.
 fn mixed() -> Arc<dyn Function> {
-    Arc::new(Calls(|event: Arc<Event>, call: Call| -> BoxFuture<'static, Verdicts> {
+    Arc::new(Calls(|event: Event, call: Call| -> BoxFuture<'static, Verdicts> {
         let number: u64 = event.id().parse().unwrap();
         Box::pin(async move {
             if number.is_multiple_of(3) {
@@ -135,7 +135,7 @@ fn mixed() -> Arc<dyn Function> {
                 2 => one(Verdict::Drop),
                 3 => one(Verdict::Reject { reason: "it ends with 3".to_owned() }),
                 4 if call.attempt == 1 => panic!("it ends with 4"),
-                _ => one(Verdict::Done(vec![(*event).clone()])),
+                _ => one(Verdict::Done(vec![event.clone()])),
             }
         })
     }))

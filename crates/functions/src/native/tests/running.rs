@@ -22,7 +22,7 @@ use super::super::{Error, Registry, Worker, stateful};
 struct Obedient(u64);
 
 impl Worker for Obedient {
-    async fn call(&mut self, event: Arc<Event>, call: &Call) -> Result<Vec<Event>, Error> {
+    async fn call(&mut self, event: Event, call: &Call) -> Result<Vec<Event>, Error> {
         self.0 += 1;
         match event.id().as_str() {
             "reject" => Err(Error::reject("told to")),
