@@ -71,7 +71,7 @@ pub fn runtime() -> io::Result<Runtime> {
 }
 
 impl Running {
-    /// Starts the engine and then answers for it. To be called on a [`runtime`].
+    /// Starts the engine and then answers for it. To be called on a [`runtime()`].
     ///
     /// # Errors
     /// [`StartError`]; nothing keeps running then.

@@ -24,3 +24,6 @@ mod metrics_output;
 
 // The MQTT source in the built program, behind a real mosquitto that is stopped, killed and cut off.
 mod mqtt;
+
+// A function that blocks its threads for ever, and the connections beside it.
+mod blocked;

@@ -3,7 +3,7 @@
 //! What was typed and what it means are two types. Checking is pure and reports every problem at once.
 //!
 //! The way goes from [`Files`] (text, within a budget) through a tree with places (`parse`, `node`) and structs (`decode`,
-//! `file`) to a [`Plan`] (`build`, `rules`); [`load`] goes all of it. Errors never stop it early: what is wrong is noted,
+//! `file`) to a [`Plan`] (`build`, `rules`); [`load()`] goes all of it. Errors never stop it early: what is wrong is noted,
 //! masked, and the rest is read, so that one run of `check` shows every problem with its line, a caret and what to write.
 
 mod build;

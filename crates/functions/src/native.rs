@@ -3,13 +3,13 @@
 //! There is no dynamic loading and no registration by magic. A binary hands its functions to the composition root, so
 //! that what a configuration can name is what `main` says. There are three ways to write one:
 //!
-//! * [`stateless`]: a closure or an `async fn` that takes an event. A worker runs as many at once as the pool's
+//! * [`stateless()`]: a closure or an `async fn` that takes an event. A worker runs as many at once as the pool's
 //!   `concurrency` allows.
-//! * [`stateful`]: a type that implements [`Worker`], made anew for every worker, with `&mut self`. Its calls run one
+//! * [`stateful()`]: a type that implements [`Worker`], made anew for every worker, with `&mut self`. Its calls run one
 //!   after the other, so the state needs no lock, and `concurrency` above 1 gains nothing; more workers do.
 //! * a closure over [`Setup`](engine::registry::Setup) that makes a whole [`Function`](engine::port::Function): for state that the workers of one function share, for the
-//!   clock, for metrics of one's own, for a start that must wait, or for whole batches. It may return what [`stateful`] or
-//!   [`stateless`] make, or an implementation of the port.
+//!   clock, for metrics of one's own, for a start that must wait, or for whole batches. It may return what [`stateful()`] or
+//!   [`stateless()`] make, or an implementation of the port.
 //!
 //! ```
 //! use std::sync::Arc;

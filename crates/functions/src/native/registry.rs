@@ -11,7 +11,7 @@ use engine::registry::{FunctionKind, FunctionPlan, OpenError, Setup};
 
 /// What a name stands for. It is opened once for each function of a configuration that is given the name.
 ///
-/// [`stateless`](super::stateless) and [`stateful`](super::stateful) make one, and so is any closure from [`Setup`] to a
+/// [`stateless()`](super::stateless()) and [`stateful()`](super::stateful()) make one, and so is any closure from [`Setup`] to a
 /// [`Function`] or an [`OpenError`].
 pub trait Entry: Send + Sync + 'static {
     /// Makes the function; its workers are started later.

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{Entry, Error};
 
 /// One worker with a state of its own. It lives as long as the pool keeps the worker: a worker that has been idle is
-/// stopped and its state dropped, so what must outlive it belongs to the factory (see [`stateful`]) or to a store.
+/// stopped and its state dropped, so what must outlive it belongs to the factory (see [`stateful()`]) or to a store.
 pub trait Worker: Send + 'static {
     /// Handles one event. Calls of one worker never overlap. A call that passes its deadline is dropped where it awaits:
     /// change the state after the last `await` and it is never half changed.
@@ -22,7 +22,7 @@ pub trait Worker: Send + 'static {
     fn call(&mut self, event: Event, call: &Call) -> impl Future<Output = Result<Vec<Event>, Error>> + Send;
 }
 
-/// A function whose workers are made by a factory, see [`stateful`].
+/// A function whose workers are made by a factory, see [`stateful()`].
 pub struct Stateful<F>(Arc<F>);
 
 /// A function that calls `factory` once for every worker it starts. What the closure captures is shared by all workers,

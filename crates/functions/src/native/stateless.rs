@@ -9,7 +9,7 @@ use engine::registry::{OpenError, Setup};
 
 use super::{Answer, Entry};
 
-/// A function made of one closure, see [`stateless`].
+/// A function made of one closure, see [`stateless()`].
 #[derive(Debug)]
 pub struct Stateless<F>(Arc<F>);
 
