@@ -64,5 +64,7 @@ pub(crate) async fn receive(broker: SocketAddr, events: u64, window: u16) {
 fn connect(name: &str, broker: SocketAddr, window: u16) -> (AsyncClient, EventLoop) {
     let mut options = MqttOptions::new(name, (broker.ip().to_string(), broker.port()));
     options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(window)).set_clean_start(true);
+    // Without a limit the client looks through 65,535 slots at every flush.
+    options.set_outgoing_inflight_upper_limit(1000);
     AsyncClient::builder(options).capacity(usize::from(window) * 2).build()
 }

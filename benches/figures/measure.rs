@@ -56,7 +56,13 @@ pub(crate) fn program() -> &'static str {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let lean = ["build", "--release", "--bin", "tidemill", "--no-default-features", "--features", "mqtt"];
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let built = Command::new(cargo).args(lean).current_dir(root).status().expect("cargo runs");
+        let mut build = Command::new(cargo);
+        build.args(lean).current_dir(root);
+        // What cargo tells the program that it runs would make build scripts think that something has changed.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_TARGET_DIR") {
+            build.env_remove(name);
+        }
+        let built = build.status().expect("cargo runs");
         assert!(built.success(), "the release binary was not built");
         // It is built beside this one.
         let here = std::env::current_exe().expect("this program has a path");
