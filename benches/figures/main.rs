@@ -1,7 +1,7 @@
 //! Every figure that the project quotes, by one command: `cargo figures`. See benches/README.md.
 //!
 //! Prints a table and writes `figures.json` into the target folder. With `-- f1` only the instruction count is taken and
-//! compared with the committed one, which is what CI does: counts repeat exactly, times do not.
+//! compared with the committed one, which is what CI does: counts repeat to about 1 %, times do not.
 
 #![allow(clippy::expect_used, reason = "a figure that cannot be taken ends the run with a sentence")]
 
