@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod log;
+pub mod message;
 pub mod prometheus;
 
 #[cfg(feature = "prometheus-push")]

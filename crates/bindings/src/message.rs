@@ -1,0 +1,78 @@
+//! From an event to a message: what the bindings of all brokers have in common.
+//!
+//! Each protocol binding of CloudEvents has two modes ([`Mode`]). In *binary* mode the protocol carries the attributes
+//! ([`attributes`], under the protocol's own names) and the payload is the data, byte for byte; in *structured* mode the
+//! payload is the whole event in JSON. Where a message goes, and under which key, is a [`Template`] over the event's
+//! attributes.
+//!
+//! Decided here: data without a media type is JSON by the specification, so a binary message says so ([`content_type`]);
+//! and header values are encoded strictly, whatever lenient peers send ([`percent`]).
+
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use engine::event::{Event, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use template::{Missing, Piece, Template};
+
+/// The media type of a structured message.
+pub const STRUCTURED: &str = "application/cloudevents+json";
+
+/// How an event travels in a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// Attributes beside the payload, which is the data as it is.
+    #[default]
+    Binary,
+    /// The payload is the whole event in JSON.
+    Structured,
+}
+
+/// Every context attribute that a binary message carries by name, in canonical text form: `specversion`, `id`, `source`
+/// and `type`, then what else is set. `datacontenttype` is not among them, see [`content_type`].
+pub fn attributes(event: &Event) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let required = [
+        ("specversion", Cow::Borrowed("1.0")),
+        ("id", Cow::Borrowed(event.id().as_str())),
+        ("source", Cow::Borrowed(event.source().as_str())),
+        ("type", Cow::Borrowed(event.r#type().as_str())),
+    ];
+    let optional = [("subject", event.subject()), ("time", event.time()), ("dataschema", event.dataschema())];
+    let optional = optional.into_iter().filter_map(|(name, text)| Some((name, Cow::Borrowed(text?.as_str()))));
+    let extensions = event.extensions().iter().map(|(name, value): &(_, Value)| (name.as_str(), value.text()));
+    required.into_iter().chain(optional).chain(extensions)
+}
+
+/// The media type that a binary message says its payload has. Nothing without data and without a media type.
+#[must_use]
+pub fn content_type(event: &Event) -> Option<&str> {
+    let absent = event.data().map(|_| "application/json");
+    event.datacontenttype().map(|text| text.as_str()).or(absent)
+}
+
+/// A value as headers of HTTP and NATS carry it: everything but the visible characters of ASCII is percent-encoded as
+/// UTF-8, and so are the double quote and the percent sign.
+#[must_use]
+pub fn percent(value: &str) -> Cow<'_, str> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%');
+    if value.as_bytes().iter().all(plain) {
+        return Cow::Borrowed(value);
+    }
+    let mut encoded = String::with_capacity(value.len() + 16);
+    for byte in value.bytes() {
+        if plain(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+            encoded.extend(['%', char::from(digits[0]), char::from(digits[1])]);
+        }
+    }
+    Cow::Owned(encoded)
+}
