@@ -1,8 +1,15 @@
 //! Source connectors: one folder per broker, and the normalising of messages into CloudEvents.
 //!
 //! A connector is three things: its *options* (what was typed, checked without any I/O), its *client* (what talks to the
-//! broker), and its *source* (what the engine runs). [`normalise`] stands between all of them and the engine.
+//! broker), and its *source* (what the engine runs). [`normalise`] stands between all of them and the engine. What more
+//! than one broker needs stands beside them, and outputs use it too: [`tls`], [`credentials`], [`backoff`], [`capture`].
 
+pub mod backoff;
+pub mod capture;
+pub mod credentials;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod normalise;
+pub mod tls;
+#[cfg(feature = "rustls")]
+pub mod trust;

@@ -3,7 +3,7 @@
 //! Two tasks per source. The *connection's* task ([`connection`], kept alive by [`client`]) always reads, pings and
 //! acknowledges; the *source's* task ([`source`]) turns messages into events, and outcomes into acknowledgements. Between
 //! them stands the [`desk`] with its bounded ring. Everything that can be decided without a broker is decided in values:
-//! [`topic`] filters, acknowledgement [`order`], the [`staging`] ring, the [`backoff`], frames ([`wire`]) and the
+//! [`topic`] filters, acknowledgement [`order`], the [`staging`] ring, frames ([`wire`]) and the
 //! differences between the two versions of the protocol ([`dialect`]).
 //!
 //! What the engine promises is kept here by three decisions. A message is acknowledged only when its outcome is known,
@@ -12,7 +12,6 @@
 //! word, while here it is refused with its first bytes, counted and acknowledged.
 
 mod address;
-mod backoff;
 mod client;
 mod connection;
 mod desk;

@@ -14,7 +14,6 @@ use engine::port::Stop;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::backoff::Backoff;
 use super::connection::{ANSWER, Connection, Happening, LEAVE_PACKET, Terms};
 use super::desk::{Desk, Intent};
 use super::dialect::{Control, Dialect, Greeting};
@@ -22,6 +21,7 @@ use super::fault::Fault;
 use super::record::Record;
 use super::transport::{Stream, Transport};
 use super::wire::{Decoder, Frame};
+use crate::backoff::Backoff;
 
 /// Packet identifiers of our own; there is at most one of each on its way.
 const SUBSCRIBE_PACKET: u16 = 1;

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::backoff::Patience;
 use super::wire::Broken;
+use crate::backoff::Patience;
 
 /// What went wrong. Every text goes on after "broker ADDRESS " and holds no credentials.
 #[derive(Debug, thiserror::Error)]

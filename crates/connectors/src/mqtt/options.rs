@@ -11,6 +11,8 @@ use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::tls::Tls;
+
 /// The kind of source behind the key `mqtt`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mqtt;
@@ -46,20 +48,6 @@ pub struct Options {
     pub(super) password: Option<Spanned<Secret>>,
     /// How to trust the broker and to be trusted by it, for `mqtts://`.
     pub(super) tls: Option<Spanned<Tls>>,
-}
-
-/// What stands under `tls:`. Each is a PEM file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Tls {
-    /// The certificates that sign the broker's; what this machine trusts by default.
-    pub(super) ca: Option<Spanned<String>>,
-    /// This client's certificate and what signs it.
-    pub(super) cert: Option<Spanned<String>>,
-    /// The private key of `cert`.
-    pub(super) key: Option<Spanned<String>>,
-    /// The name in the broker's certificate, where it is not the host of `url`.
-    pub(super) server_name: Option<Spanned<String>>,
 }
 
 /// The order of acknowledgements.

@@ -21,8 +21,8 @@ use super::order::{AckOrder, Order, Ticket};
 use super::property::Properties;
 use super::record::Record;
 use super::staging::{Arrival, Ring};
-use super::topic::Topics;
 use super::wire::{Ack, Publish};
+use crate::capture::Filters;
 use crate::normalise::{Ids, Message, Template};
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
@@ -35,7 +35,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What a subscriber is made of.
 pub(super) struct Ingredients {
     pub(super) session: Session,
-    pub(super) topics: Topics,
+    pub(super) topics: Filters,
     pub(super) template: Template,
     pub(super) ids: Ids,
     pub(super) ack: AckPoint,

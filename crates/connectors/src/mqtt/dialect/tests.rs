@@ -5,7 +5,7 @@ use mqtt5::mqttbytes::v5;
 use mqtt311::mqttbytes::v4;
 
 use super::*;
-use crate::mqtt::backoff::Patience;
+use crate::backoff::Patience;
 
 fn greeting() -> Greeting<'static> {
     Greeting {

@@ -6,12 +6,14 @@ use engine::config::{AckPoint, Check, Spanned};
 use engine::registry::SourceCommon;
 
 use super::plan::Plan;
-use super::{AckOrder, Options, Tls, Version};
+use super::{AckOrder, Options, Version};
+use crate::capture::{self, Filters};
+use crate::credentials::Login;
 use crate::mqtt::address::Address;
 use crate::mqtt::order;
-use crate::mqtt::topic::{Filter, LONGEST, Topics};
-use crate::mqtt::transport::TlsFiles;
+use crate::mqtt::topic::{self, LONGEST};
 use crate::normalise::{Origin, Template};
+use crate::tls;
 
 /// What events of a message without a template look like.
 const ORIGIN: Origin = Origin { whole: "topic", r#type: "org.tidemill.mqtt.message", source: "/{topic}" };
@@ -34,11 +36,11 @@ pub(super) fn plan(options: &Options, common: &SourceCommon, check: &mut Check) 
 fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
     let quality = quality(options, check);
     address(options, check);
-    credentials(options, check);
-    let tls = tls(options.tls.as_ref(), check);
+    let login = Login::check(options.user.as_ref(), options.password.as_ref(), "${env:MQTT_PASSWORD}", check);
+    let tls = tls::check(options.tls.as_ref(), check);
     let topics = topics(&options.topics, check);
     let template = Template::compile(&common.event, topics.names(), &ORIGIN, check);
-    captures(&options.topics, &topics, &template, check);
+    capture::lacking(&options.topics, topic::parse, topics.names(), &template, check);
     let client_id = client_id(options.client_id.as_ref(), &common.name, check);
     let share = options.share_group.as_ref().map(|group| share(group, check));
     let expiry = seconds(options.session_expiry.as_ref().map_or(DAY, |typed| typed.value.0));
@@ -48,8 +50,7 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
     Plan {
         url: options.url.value.clone(),
         client_id,
-        user: options.user.as_ref().map(|typed| typed.value.clone()),
-        password: options.password.as_ref().map(|typed| typed.value.clone()),
+        login,
         tls,
         version: options.version.as_ref().map_or(Version::Five, |typed| typed.value),
         quality,
@@ -102,66 +103,12 @@ fn address(options: &Options, check: &mut Check) {
     }
 }
 
-fn credentials(options: &Options, check: &mut Check) {
-    for typed in [&options.user, &options.password].into_iter().flatten() {
-        if let Err(cause) = typed.value.check() {
-            check.error(typed.span, cause.to_string(), "such as ${env:MQTT_PASSWORD}");
-        }
-        if typed.value.literal().is_some_and(|text| text.contains('\0')) {
-            check.error(typed.span, "a user name or password cannot hold a null character", "remove it");
-        }
-    }
-    if let (Some(password), None) = (&options.password, &options.user) {
-        check.error(password.span, "there is a password, but no user", "write user: beside it");
-    }
-}
-
-fn tls(typed: Option<&Spanned<Tls>>, check: &mut Check) -> TlsFiles {
-    let Some(typed) = typed else { return TlsFiles::default() };
-    match (&typed.cert, &typed.key) {
-        (Some(cert), None) => check.error(cert.span, "cert has no key", "write key: with its private key"),
-        (None, Some(key)) => check.error(key.span, "key has no cert", "write cert: with its certificate"),
-        _ => {}
-    }
-    let path = |typed: &Option<Spanned<String>>| typed.as_ref().map(|path| path.value.clone().into());
-    TlsFiles {
-        ca: path(&typed.ca),
-        cert: path(&typed.cert),
-        key: path(&typed.key),
-        server_name: typed.server_name.as_ref().map(|name| name.value.clone()),
-    }
-}
-
-fn topics(typed: &Spanned<Vec<Spanned<String>>>, check: &mut Check) -> Topics {
+fn topics(typed: &Spanned<Vec<Spanned<String>>>, check: &mut Check) -> Filters {
     if typed.is_empty() {
         let help = "write at least one, such as v1/{fleet}/{vehicle}/telemetry";
         check.error(typed.span, "there are no topics to subscribe to", help);
     }
-    let mut filters: Vec<Filter> = Vec::new();
-    for topic in typed.iter() {
-        match Filter::parse(topic) {
-            Ok(filter) if filters.iter().any(|known| known.wire() == filter.wire()) => {
-                check.error(topic.span, "this filter matches the same topics as one before it", "leave it out");
-            }
-            Ok(filter) => filters.push(filter),
-            Err(flaw) => check.error(topic.span.part(flaw.at, flaw.len), flaw.message, flaw.help),
-        }
-    }
-    Topics::new(filters)
-}
-
-/// Every topic must capture what every event needs.
-fn captures(typed: &[Spanned<String>], topics: &Topics, template: &Template, check: &mut Check) {
-    let used = topics.names().iter().enumerate().filter(|(index, _)| template.uses(*index));
-    for (_, name) in used {
-        for topic in typed {
-            let lacks = Filter::parse(topic).is_ok_and(|filter| filter.captures().all(|capture| capture != name));
-            if lacks {
-                let message = format!("this topic does not capture '{{{name}}}', which event: uses");
-                check.error(topic.span, message, format!("write {{{name}}} for the level that holds it"));
-            }
-        }
-    }
+    capture::checked(typed, topic::parse, check)
 }
 
 fn client_id(typed: Option<&Spanned<String>>, source: &str, check: &mut Check) -> String {

@@ -6,15 +6,19 @@ use engine::port::Source;
 use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
 
 use super::Version;
+use crate::capture::Filters;
+use crate::credentials::{Login, reveal};
 use crate::mqtt::address::Address;
 use crate::mqtt::client::Session;
 use crate::mqtt::dialect::{Dialect, V5, V311};
 use crate::mqtt::order;
 use crate::mqtt::record::Record;
 use crate::mqtt::source::{Ingredients, Subscriber};
-use crate::mqtt::topic::Topics;
-use crate::mqtt::transport::{self, TlsFiles, Transport};
+use crate::mqtt::topic;
+use crate::mqtt::transport::Transport;
 use crate::normalise::{Ids, Template};
+use crate::tls::Files;
+use crate::trust::Trust;
 
 /// The least room for staged messages; it grows with the packet size.
 const STAGED: usize = 16 << 20;
@@ -23,9 +27,8 @@ const STAGED: usize = 16 << 20;
 pub(super) struct Plan {
     pub(super) url: Secret,
     pub(super) client_id: String,
-    pub(super) user: Option<Secret>,
-    pub(super) password: Option<Secret>,
-    pub(super) tls: TlsFiles,
+    pub(super) login: Login,
+    pub(super) tls: Files,
     pub(super) version: Version,
     pub(super) quality: u8,
     pub(super) share: Option<String>,
@@ -34,7 +37,7 @@ pub(super) struct Plan {
     pub(super) limit: usize,
     pub(super) ack: AckPoint,
     pub(super) ack_order: order::AckOrder,
-    pub(super) topics: Topics,
+    pub(super) topics: Filters,
     pub(super) template: Template,
 }
 
@@ -105,27 +108,20 @@ impl SourcePlan for Plan {
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {
-        let reveal = |key: &str, secret: &Secret| {
-            secret.reveal().map_err(|cause| OpenError { message: format!("mqtt.{key}: {cause}"), cause: None })
-        };
-        let address = Address::parse(&reveal("url", &self.url)?)
+        let address = Address::parse(&reveal("mqtt.url", &self.url)?)
             .map_err(|flaw| OpenError { message: format!("mqtt.{}; {}", flaw.message, flaw.help), cause: None })?;
-        let tls = address.scheme.is_tls().then(|| transport::Tls::load(&self.tls)).transpose()?;
+        let tls = address.scheme.is_tls().then(|| Trust::load(&self.tls)).transpose()?;
+        let login = self.login.reveal("mqtt")?;
         let client_id = format!("{}-{}", self.client_id, setup.instance);
         let session = Session {
             name: setup.name.clone(),
             transport: Transport { address, tls },
             dialect: self.dialect(),
-            user: self.user.as_ref().map(|secret| reveal("user", secret)).transpose()?,
-            password: self
-                .password
-                .as_ref()
-                .map(|secret| reveal("password", secret))
-                .transpose()?
-                .map(String::into_bytes),
+            user: login.user,
+            password: login.password.map(String::into_bytes),
             keep_alive: self.keep_alive,
             expiry: self.expiry,
-            filters: self.topics.wire(self.share.as_deref()),
+            filters: topic::wire(&self.topics, self.share.as_deref()),
             quality: self.quality,
             limit: self.limit,
             window: setup.seats.min(usize::from(u16::MAX)),

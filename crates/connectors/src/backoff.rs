@@ -11,44 +11,51 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest delay.
 const LONGEST: Duration = Duration::from_secs(30);
 /// A connection that lived this long was a good one.
-pub(super) const GOOD: Duration = Duration::from_secs(10);
+pub const GOOD: Duration = Duration::from_secs(10);
 
 /// What the last failure says about the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub enum Patience {
     /// It may pass by itself, such as a broker that restarts.
     Short,
     /// Somebody has to change something, such as a password.
     Long,
 }
 
-/// The delays of one source.
+/// The delays of one connection.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
 impl Backoff {
     /// Starts with the shortest delay.
-    pub(super) fn new() -> Backoff {
+    #[must_use]
+    pub fn new() -> Backoff {
         Backoff { next: FIRST }
     }
 
     /// The last connection was a good one that lasted `lived`.
-    pub(super) fn connected_for(&mut self, lived: Duration) {
+    pub fn connected_for(&mut self, lived: Duration) {
         if lived >= GOOD {
             self.next = FIRST;
         }
     }
 
     /// The delay before the next attempt; `draw` is a random number in `0.0..1.0`.
-    pub(super) fn delay(&mut self, patience: Patience, draw: f64) -> Duration {
+    pub fn delay(&mut self, patience: Patience, draw: f64) -> Duration {
         if patience == Patience::Long {
             self.next = LONGEST;
         }
         let full = self.next;
         self.next = (full * 2).min(LONGEST);
         full.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff::new()
     }
 }
 
