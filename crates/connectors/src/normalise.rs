@@ -5,19 +5,23 @@
 //! message goes through the source's `event:` template. In no case is a payload rewritten: an event's data is a slice of
 //! what was received.
 //!
-//! Decided here: an event without an id gets a new one at each arrival, unless the template names a field that holds it;
-//! and what the captures of a topic say is added to every event that does not say it itself.
+//! Decided here: an event without an id gets one derived from its position, where its broker gives it one, and a new one
+//! at each arrival otherwise, unless the template names a field that holds it; and what the captures of a topic say is
+//! added to every event that does not say it itself.
 
 mod field;
 mod id;
 mod mqtt;
 mod pattern;
+pub mod percent;
+mod received;
 mod template;
 
-use engine::event::Invalid;
+use engine::event::{Invalid, Text};
 
-pub use id::Ids;
+pub use id::{Ids, prefix};
 pub use mqtt::Message;
+pub use received::Received;
 pub use template::{Origin, Template};
 
 /// Why a message is no event: it is kept raw, with this reason.
@@ -32,4 +36,12 @@ pub enum NoEvent {
     /// The template's `id` names a field that the payload does not have.
     #[error("the payload is no JSON object with a text or number in field '{0}', which event.id names")]
     Field(String),
+    /// A header that holds an attribute cannot be read.
+    #[error("header '{name}' cannot be read: {problem}")]
+    Header {
+        /// The header's name.
+        name: Text,
+        /// What is wrong with it.
+        problem: String,
+    },
 }

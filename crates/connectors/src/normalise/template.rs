@@ -5,7 +5,7 @@ use engine::config::{Check, EventTemplate, Spanned};
 use engine::event::{Attribute, Event, Name, Text};
 
 use super::pattern::{Filling, Pattern, Slot};
-use super::{Ids, NoEvent, field};
+use super::{NoEvent, field};
 
 /// What a kind of source brings to its templates.
 #[derive(Clone, Copy, Debug)]
@@ -87,16 +87,16 @@ impl Template {
         [&self.r#type, &self.source].into_iter().chain(&self.subject).chain(named).any(|pattern| pattern.uses(index))
     }
 
-    /// Makes an event of a message that is none.
+    /// Makes an event of a message that is none; `id` is its id, unless a field holds it.
     pub(super) fn event(
         &self,
-        ids: &mut Ids,
+        id: impl FnOnce() -> Text,
         filling: Filling<'_>,
         payload: Bytes,
         content_type: Option<&str>,
     ) -> Result<Event, NoEvent> {
         let id = match &self.id {
-            None => ids.draw(),
+            None => id(),
             Some(name) => field::read(&payload, name).ok_or_else(|| NoEvent::Field(name.clone()))?,
         };
         let mut event = Event::new(id, self.source.fill(filling), self.r#type.fill(filling))?

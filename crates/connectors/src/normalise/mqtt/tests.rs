@@ -1,7 +1,7 @@
 //! Every way in which an MQTT message is an event, claims to be one, or becomes one.
 
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::event::Invalid;
+use engine::event::{Invalid, Name};
 use proptest::prelude::*;
 
 use super::*;

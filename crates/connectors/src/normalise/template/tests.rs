@@ -3,6 +3,7 @@
 use engine::config::{Diagnostic, Span};
 
 use super::*;
+use crate::normalise::Ids;
 
 const ORIGIN: Origin = Origin { whole: "topic", r#type: "org.example.message", source: "/{topic}" };
 
@@ -29,7 +30,7 @@ fn event(template: &EventTemplate, captured: [Option<&str>; 2], payload: &'stati
     let filling = Filling { captured: &captured, whole: "v1/demo/veh-1" };
     let (template, problems) = compile(template);
     assert_eq!(problems, []);
-    template.event(&mut Ids::new(0), filling, Bytes::from_static(payload.as_bytes()), None)
+    template.event(|| Ids::new(0).draw(), filling, Bytes::from_static(payload.as_bytes()), None)
 }
 
 #[test]

@@ -1,0 +1,195 @@
+//! What the protocol bindings have in common: how a message is told to be an event, and what is made of it.
+//!
+//! A binding's own page says where its protocol keeps the attributes, what prefix their names have and how their values
+//! are spelled. Decided here, for all of them: a media type of CloudEvents marks a structured event, a `specversion` among
+//! the attributes marks a binary one, and what has no media type at all is a structured event when it is a JSON object
+//! with a `specversion`, because older protocols and publishers can mark it in no other way. The rest is a plain payload.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use engine::event::{Event, Invalid, Name, Text, json};
+use memchr::memmem;
+
+use super::pattern::Filling;
+use super::{NoEvent, Template, field};
+
+/// What every structured event holds; building the searcher costs more than a search.
+static MARK: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"specversion\""));
+
+/// How every media type of CloudEvents begins.
+const MEDIA_TYPE: &str = "application/cloudevents";
+
+/// A message as some protocol delivers it. `A` gives every attribute that the protocol carries beside the payload, its
+/// name without a prefix and its value decoded, in the order in which they were sent.
+#[derive(Clone, Debug)]
+pub struct Received<'m, A> {
+    /// What it was published to: a topic, a subject, a routing key.
+    pub whole: &'m str,
+    /// What the captures of the whole are, in the order of the template.
+    pub captured: &'m [Option<&'m str>],
+    /// The media type that the protocol says.
+    pub content_type: Option<&'m str>,
+    /// Whether one of the attributes is `specversion`.
+    pub binary: bool,
+    /// The attributes; read only when `binary` says so.
+    pub attributes: A,
+    /// Extension attributes that its source adds later, so that there is room for them.
+    pub facts: usize,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+impl Template {
+    /// The event that a message is, or that this template makes of it; then `id` is its id, unless a field holds it.
+    ///
+    /// # Errors
+    /// [`NoEvent`] when it claims to be an event and is none, or the template cannot make one.
+    pub fn receive<'m, A>(&self, message: Received<'m, A>, id: impl FnOnce() -> Text) -> Result<Event, NoEvent>
+    where
+        A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
+    {
+        let filling = Filling { captured: message.captured, whole: message.whole };
+        let structured = message.content_type.map_or(Ok(false), is_structured)?;
+        let event = if structured {
+            json::decode(&message.payload)?
+        } else if message.binary {
+            binary(message)?
+        } else {
+            if message.content_type.is_none()
+                && let Some(event) = unmarked(&message.payload)?
+            {
+                return Ok(self.with_captures(event, filling));
+            }
+            return self.event(id, filling, message.payload, message.content_type);
+        };
+        Ok(self.with_captures(event, filling))
+    }
+}
+
+/// Whether a content type says that the payload is a whole event.
+fn is_structured(content_type: &str) -> Result<bool, NoEvent> {
+    let Some((start, rest)) = content_type.split_at_checked(MEDIA_TYPE.len()) else { return Ok(false) };
+    if !start.eq_ignore_ascii_case(MEDIA_TYPE) {
+        return Ok(false);
+    }
+    let format = rest.split(';').next().unwrap_or_default().trim_end();
+    match format.eq_ignore_ascii_case("+json") {
+        true => Ok(true),
+        false => Err(NoEvent::Format(content_type.chars().take(120).collect())),
+    }
+}
+
+/// A structured event that nothing but its payload marks; nothing when it is a payload like any other.
+fn unmarked(payload: &Bytes) -> Result<Option<Event>, NoEvent> {
+    let object = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    if !object || MARK.find(payload).is_none() {
+        return Ok(None);
+    }
+    match json::decode(payload) {
+        Ok(event) => Ok(Some(event)),
+        // Only a member of the envelope itself makes it an event that somebody got wrong.
+        Err(invalid) if field::read(payload, "specversion").is_some() => Err(invalid.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// An event whose attributes stand beside its payload.
+fn binary<'m, A>(message: Received<'m, A>) -> Result<Event, NoEvent>
+where
+    A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
+{
+    // The required attributes may stand anywhere, and every other one has its place behind them.
+    let mut required: [(&'static str, Option<Text>); 3] = [("id", None), ("source", None), ("type", None)];
+    let mut rest = smallvec::SmallVec::<[(&str, Cow<'_, str>); 8]>::new();
+    for attribute in message.attributes {
+        let (name, value) = attribute?;
+        let twice = match required.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, place)) => place.replace(Text::new(value)).is_some(),
+            None => {
+                let twice = rest.iter().any(|(known, _)| *known == name);
+                rest.push((name, value));
+                twice
+            }
+        };
+        if twice && (Name::new(name).is_ok() || is_core(name)) {
+            return Err(Invalid::Duplicate(name.into()).into());
+        }
+    }
+    let [id, source, kind] = required.map(|(_, value)| value.unwrap_or_default());
+    let room = rest.len() + message.captured.len() + message.facts;
+    let mut event = Event::new(id, source, kind)?.with_extension_capacity(room);
+    for (name, value) in rest {
+        // Publishers repeat the content type here, as specifications' own examples do; the protocol's counts.
+        let repeated = name == "datacontenttype" && message.content_type.is_some();
+        if !repeated && (Name::new(name).is_ok() || is_core(name)) {
+            event.set(name, Text::new(value))?;
+        }
+    }
+    if let Some(content_type) = message.content_type {
+        event = event.with_datacontenttype(content_type.into());
+    }
+    if !message.payload.is_empty() {
+        let media_type = event.datacontenttype().cloned();
+        event = event.with_data(message.payload, media_type);
+    }
+    Ok(event)
+}
+
+/// Whether a name that is no extension's is an attribute's all the same. Any other name, such as one in capitals, belongs
+/// to the message and not to the event.
+fn is_core(name: &str) -> bool {
+    matches!(name, "id" | "source" | "type" | "specversion" | "subject" | "time" | "datacontenttype" | "dataschema")
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::config::{Check, EventTemplate};
+
+    use super::*;
+    use crate::normalise::Origin;
+
+    type Attribute = Result<(&'static str, Cow<'static, str>), NoEvent>;
+
+    fn event(attributes: &[Attribute]) -> Result<Event, NoEvent> {
+        let origin = Origin { whole: "topic", r#type: "plain", source: "/{topic}" };
+        let template = Template::compile(&EventTemplate::default(), &[], &origin, &mut Check::default());
+        let message = Received {
+            whole: "t",
+            captured: &[],
+            content_type: None,
+            binary: attributes.iter().flatten().any(|(name, _)| *name == "specversion"),
+            attributes: attributes.iter().cloned(),
+            facts: 0,
+            payload: Bytes::from_static(b"x"),
+        };
+        template.receive(message, || "fresh".into())
+    }
+
+    fn with(more: &[Attribute]) -> Result<Event, NoEvent> {
+        let core = [("specversion", "1.0"), ("type", "t"), ("source", "/s"), ("id", "e-1")];
+        let mut attributes: Vec<Attribute> = core.map(|(name, value)| Ok((name, value.into()))).into();
+        attributes.extend_from_slice(more);
+        event(&attributes)
+    }
+
+    #[test]
+    fn an_attribute_that_comes_twice_is_refused() {
+        for name in ["id", "type", "subject", "tenant", "specversion", "datacontenttype"] {
+            let twice = with(&[Ok((name, "a".into())), Ok((name, "b".into()))]);
+            assert_eq!(twice, Err(NoEvent::Invalid(Invalid::Duplicate(name.into()))), "{name}");
+        }
+        let event = with(&[Ok(("X-Trace", "a".into())), Ok(("X-Trace", "b".into()))]).unwrap();
+        assert_eq!(event.extensions(), [], "what is no attribute may come as often as it likes");
+    }
+
+    #[test]
+    fn an_attribute_that_cannot_be_read_makes_it_no_event() {
+        let flaw = NoEvent::Header { name: "ce-subject".into(), problem: "it is nonsense".into() };
+        assert_eq!(with(&[Err(flaw.clone())]), Err(flaw.clone()));
+        assert_eq!(flaw.to_string(), "header 'ce-subject' cannot be read: it is nonsense");
+        let plain = event(&[Err(flaw)]).unwrap();
+        assert_eq!(plain.id(), "fresh", "headers of a message that is no event mean nothing");
+    }
+}
