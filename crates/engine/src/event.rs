@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod attribute;
+mod edit;
 pub mod json;
 pub mod sdk;
 #[cfg(test)]
@@ -17,11 +18,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 pub use attribute::{Attribute, Name, NameError, Value};
+pub use edit::Edit;
 
 /// A cheaply cloned string: up to 23 bytes inline, longer ones shared.
 pub type Text = smol_str::SmolStr;
+
+/// Puts a [`Text`] together from pieces.
+pub type TextBuilder = smol_str::SmolStrBuilder;
 
 /// One CloudEvents 1.0 event.
 ///
@@ -40,9 +46,12 @@ struct Parts {
     time: Option<Text>,
     datacontenttype: Option<Text>,
     dataschema: Option<Text>,
-    extensions: Vec<(Name, Value)>,
+    extensions: Extensions,
     data: Option<Bytes>,
 }
+
+/// Extension attributes in the order in which they were received; a few need no memory of their own.
+type Extensions = SmallVec<[(Name, Value); 4]>;
 
 /// Why something is not a CloudEvent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +137,7 @@ impl Event {
             time: None,
             datacontenttype: None,
             dataschema: None,
-            extensions: Vec::new(),
+            extensions: Extensions::new(),
             data: None,
         })))
     }
@@ -138,10 +147,15 @@ impl Event {
         Arc::make_mut(&mut self.0)
     }
 
+    /// Begins to change attributes; a shared event is copied once for all changes.
+    pub fn edit(&mut self) -> Edit<'_> {
+        Edit::new(self.parts())
+    }
+
     /// The event with this `subject`.
     #[must_use]
     pub fn with_subject(mut self, subject: Text) -> Event {
-        self.parts().subject = Some(subject);
+        self.edit().subject(subject);
         self
     }
 
@@ -150,47 +164,35 @@ impl Event {
     /// # Errors
     /// [`Invalid::Time`] when it is not RFC 3339.
     pub fn with_time(mut self, time: Text) -> Result<Event, Invalid> {
-        if chrono::DateTime::parse_from_rfc3339(&time).is_err() {
-            return Err(Invalid::Time(excerpt(&time)));
-        }
-        self.parts().time = Some(time);
+        self.edit().time(time)?;
         Ok(self)
     }
 
     /// The event with this payload and, where known, its media type.
     #[must_use]
     pub fn with_data(mut self, data: Bytes, datacontenttype: Option<Text>) -> Event {
-        let parts = self.parts();
-        parts.data = Some(data);
-        parts.datacontenttype = datacontenttype;
+        self.edit().data(data, datacontenttype);
         self
     }
 
     /// The event with this `datacontenttype`, whether or not it has data.
     #[must_use]
     pub fn with_datacontenttype(mut self, datacontenttype: Text) -> Event {
-        self.parts().datacontenttype = Some(datacontenttype);
+        self.edit().datacontenttype(datacontenttype);
         self
     }
 
     /// The event with this `dataschema`.
     #[must_use]
     pub fn with_dataschema(mut self, dataschema: Text) -> Event {
-        self.parts().dataschema = Some(dataschema);
+        self.edit().dataschema(dataschema);
         self
     }
 
     /// The event with this extension attribute, which replaces one of the same name.
     #[must_use]
     pub fn with_extension(mut self, name: Name, value: impl Into<Value>) -> Event {
-        self.parts().extend(name, value.into());
-        self
-    }
-
-    /// The event with room for `count` extension attributes, so that adding them allocates once.
-    #[must_use]
-    pub fn with_extension_capacity(mut self, count: usize) -> Event {
-        self.parts().extensions.reserve_exact(count);
+        self.edit().extension(name, value);
         self
     }
 
@@ -199,26 +201,7 @@ impl Event {
     /// # Errors
     /// What the attribute refuses; an unknown `specversion` too.
     pub fn set(&mut self, name: &str, value: Text) -> Result<(), Invalid> {
-        let parts = self.parts();
-        match name {
-            "specversion" if value == "1.0" => {}
-            "specversion" => return Err(Invalid::SpecVersion(excerpt(&value))),
-            "id" if value.is_empty() => return Err(Invalid::Missing("id")),
-            "source" if value.is_empty() => return Err(Invalid::Missing("source")),
-            "type" if value.is_empty() => return Err(Invalid::Missing("type")),
-            "id" => parts.id = value,
-            "source" => parts.source = value,
-            "type" => parts.r#type = value,
-            "subject" => parts.subject = Some(value),
-            "time" if chrono::DateTime::parse_from_rfc3339(&value).is_err() => {
-                return Err(Invalid::Time(excerpt(&value)));
-            }
-            "time" => parts.time = Some(value),
-            "datacontenttype" => parts.datacontenttype = Some(value),
-            "dataschema" => parts.dataschema = Some(value),
-            extension => parts.extend(Name::new(extension)?, Value::String(value)),
-        }
-        Ok(())
+        self.edit().set(name, value)
     }
 
     /// Identifies the event within its source.
@@ -302,16 +285,6 @@ impl Event {
     #[must_use]
     pub fn key(&self) -> Option<Cow<'_, str>> {
         self.extension("partitionkey").map(Value::text).filter(|key| !key.is_empty())
-    }
-}
-
-impl Parts {
-    /// Adds an extension attribute, or replaces the one of that name.
-    fn extend(&mut self, name: Name, value: Value) {
-        match self.extensions.iter_mut().find(|(known, _)| *known == name) {
-            Some(entry) => entry.1 = value,
-            None => self.extensions.push((name, value)),
-        }
     }
 }
 

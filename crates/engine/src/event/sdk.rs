@@ -24,7 +24,7 @@ use cloudevents::event::{ExtensionValue, SpecVersion, TryIntoUrl};
 use cloudevents::{AttributesReader, AttributesWriter, Data};
 
 use super::json::is_json;
-use super::{Event, Invalid, Name, Text, Value, excerpt};
+use super::{Event, Extensions, Invalid, Name, Text, Value, excerpt};
 
 /// Why the SDK's type cannot hold an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ impl TryFrom<cloudevents::Event> for Event {
             event = event.with_time(time.to_rfc3339_opts(SecondsFormat::AutoSi, true).into())?;
         }
         event.parts().subject = sdk.subject().map(Text::from);
-        let mut extensions = Vec::new();
+        let mut extensions = Extensions::new();
         for (name, value) in sdk.iter_extensions() {
             let value = match value {
                 ExtensionValue::String(text) => Value::String(text.into()),

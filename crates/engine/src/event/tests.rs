@@ -106,7 +106,6 @@ fn any_attribute_can_be_set_from_text_and_read_again() {
 #[test]
 fn an_extension_replaces_one_of_its_name_in_place() {
     let event = event()
-        .with_extension_capacity(2)
         .with_extension(name("a"), "1")
         .with_extension(name("b"), Value::Boolean(false))
         .with_extension(name("a"), Value::Integer(-2));

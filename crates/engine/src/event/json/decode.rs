@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::{Event, Invalid, Name, NameError, Text, Value, excerpt};
+use super::super::{Event, Extensions, Invalid, Name, NameError, Text, Value, excerpt};
 use super::is_json;
 use super::scalar::{Scalar, Scalars};
 
@@ -42,7 +42,7 @@ struct Envelope<'a> {
     time: Option<Text>,
     datacontenttype: Option<Text>,
     dataschema: Option<Text>,
-    extensions: Vec<(Name, Value)>,
+    extensions: Extensions,
     /// Names of extensions whose value is null.
     nulls: Vec<Name>,
     data: Option<&'a RawValue>,
