@@ -5,43 +5,83 @@
 //! partition, so that a message that comes again is the same event. Elsewhere it is random, drawn once per run of a
 //! source, and the number counts arrivals.
 
-use engine::event::Text;
+use engine::event::{Text, TextBuilder};
 
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Characters of the prefix: 64 bits.
-const PREFIX: usize = 13;
-/// Characters of the counter: 50 bits.
-const COUNTER: usize = 10;
+const PREFIX: u32 = 13;
+/// Characters of the number: 50 bits.
+const NUMBER: u32 = 10;
+/// Every pair of digits, one after the other: a number is written two digits at a time.
+const PAIRS: &str = match std::str::from_utf8(&pairs()) {
+    Ok(text) => text,
+    Err(_) => panic!("digits are ASCII"),
+};
+/// How many pairs there are, in bits.
+const PAIR: u32 = 10;
+
+const fn pairs() -> [u8; 2 << PAIR] {
+    let mut pairs = [0; 2 << PAIR];
+    let mut number = 0;
+    while number < 1 << PAIR {
+        pairs[2 * number] = DIGITS[number >> 5];
+        pairs[2 * number + 1] = DIGITS[number & 31];
+        number += 1;
+    }
+    pairs
+}
 
 /// A sequence of ids.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    text: [u8; PREFIX + COUNTER],
+    prefix: Text,
     next: u64,
+    /// All but the last pair of the next id, which stays the same for a thousand of them.
+    start: Text,
 }
 
 impl Ids {
     /// Ids behind `prefix`, which must be random for each run.
     #[must_use]
     pub fn new(prefix: u64) -> Ids {
-        let mut text = [0; PREFIX + COUNTER];
-        write(prefix, &mut text[..PREFIX]);
-        Ids { text, next: 0 }
+        let digit = |place: u32| char::from(DIGITS[((prefix >> (5 * place)) & 31) as usize]);
+        Ids { prefix: (0..PREFIX).rev().map(digit).collect(), next: 0, start: Text::default() }
     }
 
     /// The next id.
     pub fn draw(&mut self) -> Text {
+        if self.next.trailing_zeros() >= PAIR {
+            self.start = self.start(self.next);
+        }
         self.next += 1;
-        self.at(self.next - 1)
+        end(&self.start, self.next - 1)
     }
 
     /// The id of the message at `number`, below 2^50, of what the prefix stands for.
     #[must_use]
     pub fn at(&self, number: u64) -> Text {
-        let mut text = self.text;
-        write(number, &mut text[PREFIX..]);
-        Text::new(std::str::from_utf8(&text).unwrap_or_default())
+        end(&self.start(number), number)
     }
+
+    fn start(&self, number: u64) -> Text {
+        let mut text = TextBuilder::new();
+        text.push_str(&self.prefix);
+        (1..NUMBER / 2).rev().for_each(|place| text.push_str(pair(number >> (PAIR * place))));
+        text.finish()
+    }
+}
+
+fn end(start: &str, number: u64) -> Text {
+    let mut text = TextBuilder::new();
+    text.push_str(start);
+    text.push_str(pair(number));
+    text.finish()
+}
+
+/// The last two digits of a number.
+fn pair(number: u64) -> &'static str {
+    let at = 2 * (number & ((1 << PAIR) - 1)) as usize;
+    &PAIRS[at..at + 2]
 }
 
 /// A prefix that stands for what `parts` name together, such as a stream and the time at which it was made. It is the
@@ -59,14 +99,6 @@ pub fn prefix(parts: &[&[u8]]) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// Writes the low bits of `number` in base 32, right aligned.
-fn write(mut number: u64, into: &mut [u8]) {
-    for digit in into.iter_mut().rev() {
-        *digit = DIGITS[(number & 31) as usize];
-        number >>= 5;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +107,8 @@ mod tests {
     fn ids_are_short_distinct_and_ordered() {
         let mut ids = Ids::new(u64::MAX);
         let drawn: Vec<Text> = (0..2000).map(|_| ids.draw()).collect();
-        assert_eq!(drawn[0], "fzzzzzzzzzzzz0000000000");
+        assert_eq!((drawn[0].as_str(), drawn[1500].as_str()), ("fzzzzzzzzzzzz0000000000", "fzzzzzzzzzzzz00000001ew"));
+        assert!((0..2000).all(|number| ids.at(number) == drawn[number as usize]));
         assert!(drawn.is_sorted() && drawn.windows(2).all(|pair| pair[0] != pair[1]));
         assert!(drawn.iter().all(|id| id.len() == 23 && !id.is_heap_allocated()));
     }

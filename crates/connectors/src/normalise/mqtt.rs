@@ -43,7 +43,6 @@ impl Template {
             content_type: message.content_type,
             binary: message.binary,
             attributes: message.user.map(|(name, value)| Ok((name, Cow::Borrowed(value)))),
-            facts: 0,
             payload: message.payload,
         };
         self.receive(received, || ids.draw())

@@ -3,7 +3,8 @@
 //! A pattern is read once and filled for every event, so a text without captures is shared, one that is a single capture
 //! is copied straight, and only a mixture is put together.
 
-use engine::event::Text;
+use engine::event::{Text, TextBuilder};
+use smallvec::SmallVec;
 
 /// A text that may hold captures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +36,15 @@ pub(super) enum Slot {
 /// What one event fills patterns with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filling<'f> {
-    pub(super) captured: &'f [Option<&'f str>],
+    pub(super) captured: &'f [Option<Text>],
     pub(super) whole: &'f str,
+}
+
+/// What was captured, as texts, because several patterns take the same one.
+pub(super) fn texts(captured: &[Option<&str>]) -> SmallVec<[Option<Text>; 4]> {
+    let mut texts = SmallVec::with_capacity(captured.len());
+    captured.iter().for_each(|value| texts.push(value.map(Text::new)));
+    texts
 }
 
 /// What is wrong with a pattern, in bytes from its start.
@@ -99,27 +107,22 @@ impl Pattern {
     }
 
     /// The text for one event. A capture that its topic does not have is empty.
+    #[inline]
     pub(super) fn fill(&self, filling: Filling<'_>) -> Text {
         match self {
             Pattern::Fixed(text) => text.clone(),
-            Pattern::One(slot) => Text::new(slot.value(filling)),
+            Pattern::One(Slot::Capture(index)) => filling.capture(*index).cloned().unwrap_or_default(),
+            Pattern::One(Slot::Whole) => Text::new(filling.whole),
             Pattern::Mixed(pieces) => Pattern::join(pieces, filling),
         }
     }
 
     fn join(pieces: &[Piece], filling: Filling<'_>) -> Text {
-        // Most results are short enough to be held inline, so they are put together on the stack.
-        let mut buffer = [0; 64];
-        let mut length = 0;
+        let mut text = TextBuilder::new();
         for piece in pieces {
-            let part = piece.value(filling).as_bytes();
-            let Some(room) = buffer.get_mut(length..length + part.len()) else {
-                return pieces.iter().map(|piece| piece.value(filling)).collect();
-            };
-            room.copy_from_slice(part);
-            length += part.len();
+            text.push_str(piece.value(filling));
         }
-        Text::new(std::str::from_utf8(&buffer[..length]).unwrap_or_default())
+        text.finish()
     }
 }
 
@@ -133,11 +136,18 @@ impl Piece {
 }
 
 impl Slot {
-    fn value(self, filling: Filling<'_>) -> &str {
+    fn value<'v>(self, filling: Filling<'v>) -> &'v str {
         match self {
-            Slot::Capture(index) => filling.captured.get(index).copied().flatten().unwrap_or_default(),
+            Slot::Capture(index) => filling.capture(index).map_or("", Text::as_str),
             Slot::Whole => filling.whole,
         }
+    }
+}
+
+impl<'f> Filling<'f> {
+    /// Capture number `index`, if this message has it.
+    pub(super) fn capture(self, index: usize) -> Option<&'f Text> {
+        self.captured.get(index).and_then(Option::as_ref)
     }
 }
 
@@ -157,7 +167,7 @@ mod tests {
     }
 
     fn fill(text: &str) -> Text {
-        let filling = Filling { captured: &[Some("x"), None], whole: "t/x" };
+        let filling = Filling { captured: &texts(&[Some("x"), None]), whole: "t/x" };
         Pattern::parse(text, slot).unwrap_or_else(|flaw| panic!("{text}: {flaw:?}")).fill(filling)
     }
 
@@ -193,8 +203,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn filling_is_the_same_on_the_stack_and_beyond_it(value in "[a-zé]{0,90}") {
-            let filling = Filling { captured: &[Some(&value)], whole: "" };
+        fn a_value_is_filled_in_whatever_its_length(value in "[a-zé]{0,90}") {
+            let filling = Filling { captured: &texts(&[Some(&value)]), whole: "" };
             let filled = Pattern::parse("<{a}>", slot).unwrap().fill(filling);
             prop_assert_eq!(filled, format!("<{value}>"));
         }

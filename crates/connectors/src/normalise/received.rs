@@ -12,7 +12,7 @@ use bytes::Bytes;
 use engine::event::{Event, Invalid, Name, Text, json};
 use memchr::memmem;
 
-use super::pattern::Filling;
+use super::pattern::{Filling, texts};
 use super::{NoEvent, Template, field};
 
 /// What every structured event holds; building the searcher costs more than a search.
@@ -35,8 +35,6 @@ pub struct Received<'m, A> {
     pub binary: bool,
     /// The attributes; read only when `binary` says so.
     pub attributes: A,
-    /// Extension attributes that its source adds later, so that there is room for them.
-    pub facts: usize,
     /// The payload.
     pub payload: Bytes,
 }
@@ -50,7 +48,7 @@ impl Template {
     where
         A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
     {
-        let filling = Filling { captured: message.captured, whole: message.whole };
+        let filling = Filling { captured: &texts(message.captured), whole: message.whole };
         let structured = message.content_type.map_or(Ok(false), is_structured)?;
         let event = if structured {
             json::decode(&message.payload)?
@@ -118,13 +116,13 @@ where
         }
     }
     let [id, source, kind] = required.map(|(_, value)| value.unwrap_or_default());
-    let room = rest.len() + message.captured.len() + message.facts;
-    let mut event = Event::new(id, source, kind)?.with_extension_capacity(room);
+    let mut event = Event::new(id, source, kind)?;
+    let mut edit = event.edit();
     for (name, value) in rest {
         // Publishers repeat the content type here, as specifications' own examples do; the protocol's counts.
         let repeated = name == "datacontenttype" && message.content_type.is_some();
         if !repeated && (Name::new(name).is_ok() || is_core(name)) {
-            event.set(name, Text::new(value))?;
+            edit.set(name, Text::new(value))?;
         }
     }
     if let Some(content_type) = message.content_type {
@@ -161,7 +159,6 @@ mod tests {
             content_type: None,
             binary: attributes.iter().flatten().any(|(name, _)| *name == "specversion"),
             attributes: attributes.iter().cloned(),
-            facts: 0,
             payload: Bytes::from_static(b"x"),
         };
         template.receive(message, || "fresh".into())

@@ -30,13 +30,31 @@ pub struct Template {
     r#type: Pattern,
     source: Pattern,
     subject: Option<Pattern>,
-    partitionkey: Option<(Name, Pattern)>,
     datacontenttype: Text,
-    extensions: Vec<(Name, Pattern)>,
+    /// Every extension attribute that the template gives, each name once.
+    extensions: Vec<Extension>,
     /// The field of the payload that holds the id.
     id: Option<String>,
     /// What captures are called, in the order in which every message gives them.
     captures: Vec<Name>,
+}
+
+/// One extension attribute.
+#[derive(Clone, Debug)]
+struct Extension {
+    name: Name,
+    value: Pattern,
+    given: Given,
+}
+
+/// When an event gets an extension attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Always,
+    /// When there is something in it.
+    Filled,
+    /// When the message has this capture.
+    Captured(usize),
 }
 
 impl Template {
@@ -60,21 +78,35 @@ impl Template {
         let source = typed.source.as_ref().map_or_else(|| fallback(origin.source), &mut read);
         let subject = typed.subject.as_ref().map(&mut read);
         let partitionkey = typed.partitionkey.as_ref().map(&mut read);
-        let partitionkey = Name::new(PARTITION_KEY).ok().zip(partitionkey);
-        let extensions: Vec<_> = typed.extensions.iter().map(|(name, value)| (name, read(value))).collect();
+        let further: Vec<_> = typed.extensions.iter().map(|(name, value)| (name, read(value))).collect();
+        let captured = |(index, name): (usize, &Name)| Extension {
+            name: name.clone(),
+            value: Pattern::One(Slot::Capture(index)),
+            given: Given::Captured(index),
+        };
+        let mut extensions: Vec<Extension> = captures.iter().enumerate().map(captured).collect();
+        // What is written in the file replaces what the topic says.
+        let mut add = |name: Name, value, given| match extensions.iter_mut().find(|known| known.name == name) {
+            Some(known) => (known.value, known.given) = (value, given),
+            None => extensions.push(Extension { name, value, given }),
+        };
+        if let Some((name, value)) = Name::new(PARTITION_KEY).ok().zip(partitionkey) {
+            add(name, value, Given::Filled);
+        }
         for typed in [&typed.r#type, &typed.source].into_iter().flatten().filter(|typed| typed.is_empty()) {
             check.error(typed.span, "an event cannot have an empty type or source", "write one, or leave the key out");
+        }
+        for (name, value) in further {
+            if let Some(name) = extension(name, check) {
+                add(name, value, Given::Always);
+            }
         }
         Template {
             r#type,
             source,
             subject,
-            partitionkey,
             datacontenttype: typed.datacontenttype.as_ref().map_or(JSON, |typed| Text::new(&typed.value)),
-            extensions: extensions
-                .into_iter()
-                .filter_map(|(name, value)| Some((extension(name, check)?, value)))
-                .collect(),
+            extensions,
             id: typed.id.as_ref().map(|typed| typed.value.clone()),
             captures: captures.to_vec(),
         }
@@ -83,7 +115,9 @@ impl Template {
     /// Whether events need capture number `index`, so that every topic should have it.
     #[must_use]
     pub fn uses(&self, index: usize) -> bool {
-        let named = self.partitionkey.iter().chain(&self.extensions).map(|(_, pattern)| pattern);
+        // That a capture becomes an attribute where there is one needs it of no event.
+        let given = self.extensions.iter().filter(|extension| !matches!(extension.given, Given::Captured(_)));
+        let named = given.map(|extension| &extension.value);
         [&self.r#type, &self.source].into_iter().chain(&self.subject).chain(named).any(|pattern| pattern.uses(index))
     }
 
@@ -99,35 +133,34 @@ impl Template {
             None => id(),
             Some(name) => field::read(&payload, name).ok_or_else(|| NoEvent::Field(name.clone()))?,
         };
-        let mut event = Event::new(id, self.source.fill(filling), self.r#type.fill(filling))?
-            .with_extension_capacity(self.captures.len() + self.extensions.len() + 1);
+        let mut event = Event::new(id, self.source.fill(filling), self.r#type.fill(filling))?;
+        let mut edit = event.edit();
         if !payload.is_empty() {
             let media_type = content_type.map_or_else(|| self.datacontenttype.clone(), Text::new);
-            event = event.with_data(payload, Some(media_type));
+            edit.data(payload, Some(media_type));
         }
-        if let Some(subject) =
-            self.subject.as_ref().map(|pattern| pattern.fill(filling)).filter(|text| !text.is_empty())
-        {
-            event = event.with_subject(subject);
+        let subject = self.subject.as_ref().map(|pattern| pattern.fill(filling));
+        if let Some(subject) = subject.filter(|text| !text.is_empty()) {
+            edit.subject(subject);
         }
-        event = self.with_captures(event, filling);
-        if let Some((name, pattern)) = &self.partitionkey {
-            let key = pattern.fill(filling);
-            if !key.is_empty() {
-                event = event.with_extension(name.clone(), key);
+        for Extension { name, value, given } in &self.extensions {
+            let value = match given {
+                Given::Captured(index) => filling.capture(*index).cloned(),
+                Given::Filled => Some(value.fill(filling)).filter(|text| !text.is_empty()),
+                Given::Always => Some(value.fill(filling)),
+            };
+            if let Some(value) = value {
+                edit.absent_extension(name.clone(), value);
             }
-        }
-        for (name, pattern) in &self.extensions {
-            event = event.with_extension(name.clone(), pattern.fill(filling));
         }
         Ok(event)
     }
 
     /// Adds what the topic says to an event that does not say it itself.
     pub(super) fn with_captures(&self, mut event: Event, filling: Filling<'_>) -> Event {
-        for (name, value) in self.captures.iter().zip(filling.captured) {
-            if let Some(value) = value.filter(|_| event.extension(name.as_str()).is_none()) {
-                event = event.with_extension(name.clone(), Text::new(value));
+        for (index, name) in self.captures.iter().enumerate() {
+            if let Some(value) = filling.capture(index).filter(|_| event.extension(name.as_str()).is_none()) {
+                event.edit().absent_extension(name.clone(), value.clone());
             }
         }
         event

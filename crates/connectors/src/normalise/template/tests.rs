@@ -4,6 +4,7 @@ use engine::config::{Diagnostic, Span};
 
 use super::*;
 use crate::normalise::Ids;
+use crate::normalise::pattern::texts;
 
 const ORIGIN: Origin = Origin { whole: "topic", r#type: "org.example.message", source: "/{topic}" };
 
@@ -27,6 +28,7 @@ fn compile(template: &EventTemplate) -> (Template, Vec<Diagnostic>) {
 }
 
 fn event(template: &EventTemplate, captured: [Option<&str>; 2], payload: &'static str) -> Result<Event, NoEvent> {
+    let captured = texts(&captured);
     let filling = Filling { captured: &captured, whole: "v1/demo/veh-1" };
     let (template, problems) = compile(template);
     assert_eq!(problems, []);
