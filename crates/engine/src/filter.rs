@@ -23,9 +23,11 @@ mod program;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod view;
 
 use program::Program;
 use tree::{Comparison, Tree};
+pub use view::View;
 
 use crate::event::{Attribute, Event};
 
@@ -114,7 +116,14 @@ impl Filter {
     /// Whether the filter takes `event`.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
-        self.program.matches(event)
+        self.takes(&View::of(event))
+    }
+
+    /// Whether the filter takes the event of this view, which other filters may read too.
+    #[must_use]
+    #[inline(always)]
+    pub fn takes(&self, view: &View<'_>) -> bool {
+        self.program.matches(view)
     }
 
     /// The attributes that every event which the filter takes has with exactly this text, whichever way it matches:

@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use crate::delivery::{Outcome, Receipt, Route, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
-use crate::filter::Filter;
+use crate::filter::{Filter, View};
 use crate::reject::Rejects;
-use index::Index;
+use index::{Index, Place};
 
 /// One trigger as the router sees it.
 pub struct Trigger {
@@ -64,8 +64,8 @@ pub struct Router {
     source: Text,
     triggers: Vec<Staged>,
     index: Index,
-    /// Candidates of the present event, kept for its allocation.
-    candidates: Vec<(usize, usize)>,
+    /// Rules that match the present event, kept for its allocation.
+    matching: Vec<Place>,
     undecodable: Vec<(Undecodable, Receipt)>,
     rejects: Rejects,
     /// Receipts of events that no rule wants, settled with the batch so that the books are written first.
@@ -75,7 +75,10 @@ pub struct Router {
 /// A trigger with the counts and deliveries of the present batch.
 struct Staged {
     filter: Option<Filter>,
-    rules: Vec<StagedRule>,
+    /// Each rule's filter.
+    filters: Vec<Option<Filter>>,
+    /// Each rule's deliveries.
+    batches: Vec<Batch>,
     tally: Arc<Tally>,
     offered: u64,
     unmatched: u64,
@@ -84,10 +87,10 @@ struct Staged {
     matched: bool,
 }
 
-struct StagedRule {
-    filter: Option<Filter>,
+/// The deliveries of one rule that are on their way to its line.
+struct Batch {
     feed: Feed,
-    batch: Vec<Arrival>,
+    arrivals: Vec<Arrival>,
 }
 
 impl Router {
@@ -95,68 +98,60 @@ impl Router {
     #[must_use]
     pub fn new(source: Text, triggers: Vec<Trigger>, rejects: Rejects) -> Router {
         let index = Index::new(&triggers);
-        let triggers = triggers
-            .into_iter()
-            .map(|trigger| Staged {
-                filter: trigger.filter,
-                rules: trigger
-                    .rules
-                    .into_iter()
-                    .map(|(filter, feed)| StagedRule { filter, feed, batch: Vec::new() })
-                    .collect(),
-                tally: trigger.tally,
-                offered: 0,
-                unmatched: 0,
-                passed: false,
-                matched: false,
-            })
-            .collect();
+        let triggers = triggers.into_iter().map(Staged::from).collect();
         Router {
             source,
             triggers,
             index,
-            candidates: Vec::new(),
+            matching: Vec::new(),
             undecodable: Vec::new(),
             rejects,
             unmatched: Vec::new(),
         }
     }
+
+    fn push(&mut self, place: Place, arrival: Arrival) {
+        self.triggers[place.trigger].batches[place.rule].arrivals.push(arrival);
+    }
 }
 
-fn matches(filter: Option<&Filter>, event: &Event) -> bool {
-    filter.is_none_or(|filter| filter.matches(event))
+#[inline(always)]
+fn takes(filter: Option<&Filter>, view: &View<'_>) -> bool {
+    filter.is_none_or(|filter| filter.takes(view))
 }
 
 impl Route for Router {
     fn route(&mut self, event: Event, receipt: Receipt) {
-        for trigger in &mut self.triggers {
-            trigger.passed = matches(trigger.filter.as_ref(), &event);
-            trigger.matched = false;
-            trigger.offered += u64::from(trigger.passed);
-        }
-        self.candidates.clear();
-        self.index.candidates(&event, &mut self.candidates);
-        let mut owner = Some(receipt);
-        let mut last: Option<(usize, usize)> = None;
-        for &(at, rule) in &self.candidates {
-            let trigger = &mut self.triggers[at];
-            if trigger.passed && matches(trigger.rules[rule].filter.as_ref(), &event) {
-                trigger.matched = true;
-                // The last match gets the receipt itself, each one before it a fork.
-                if let (Some((at, rule)), Some(receipt)) = (last.replace((at, rule)), &owner) {
-                    let arrival = Arrival { event: event.clone(), receipt: receipt.fork() };
-                    self.triggers[at].rules[rule].batch.push(arrival);
-                }
+        let view = View::of(&event);
+        self.matching.clear();
+        for (trigger, staged) in self.triggers.iter_mut().enumerate() {
+            staged.passed = takes(staged.filter.as_ref(), &view);
+            staged.matched = false;
+            if staged.passed {
+                staged.offered += 1;
+                let rules = self.index.others(trigger).iter();
+                let matching = rules.filter(|rule| takes(staged.filters[**rule].as_ref(), &view));
+                self.matching.extend(matching.map(|rule| Place { trigger, rule: *rule }));
             }
         }
-        for trigger in &mut self.triggers {
-            trigger.unmatched += u64::from(trigger.passed && !trigger.matched);
+        for &place in self.index.named(&event).flatten() {
+            let staged = &self.triggers[place.trigger];
+            if staged.passed && takes(staged.filters[place.rule].as_ref(), &view) {
+                self.matching.push(place);
+            }
         }
-        match (last, owner.take()) {
-            (Some((at, rule)), Some(receipt)) => self.triggers[at].rules[rule].batch.push(Arrival { event, receipt }),
-            (None, Some(receipt)) => self.unmatched.push(receipt),
-            (_, None) => {}
+        for place in &self.matching {
+            self.triggers[place.trigger].matched = true;
         }
+        for staged in &mut self.triggers {
+            staged.unmatched += u64::from(staged.passed && !staged.matched);
+        }
+        let Some(last) = self.matching.pop() else { return self.unmatched.push(receipt) };
+        while let Some(place) = self.matching.pop() {
+            self.push(place, Arrival { event: event.clone(), receipt: receipt.fork() });
+        }
+        // One of them gets the receipt itself.
+        self.push(last, Arrival { event, receipt });
     }
 
     fn undecodable(&mut self, message: Undecodable, receipt: Receipt) {
@@ -176,6 +171,22 @@ impl Route for Router {
     }
 }
 
+impl From<Trigger> for Staged {
+    fn from(trigger: Trigger) -> Staged {
+        let (filters, feeds): (Vec<_>, Vec<_>) = trigger.rules.into_iter().unzip();
+        Staged {
+            filter: trigger.filter,
+            filters,
+            batches: feeds.into_iter().map(|feed| Batch { feed, arrivals: Vec::new() }).collect(),
+            tally: trigger.tally,
+            offered: 0,
+            unmatched: 0,
+            passed: false,
+            matched: false,
+        }
+    }
+}
+
 impl Staged {
     fn flush(&mut self) {
         let (offered, unmatched) = (std::mem::take(&mut self.offered), std::mem::take(&mut self.unmatched));
@@ -185,14 +196,14 @@ impl Staged {
         let mut counts = self.tally.0.lock();
         counts.offered += offered;
         counts.unmatched += unmatched;
-        for (rule, filtered) in self.rules.iter_mut().zip(&mut counts.filtered) {
-            *filtered += offered - rule.batch.len() as u64;
+        for (batch, filtered) in self.batches.iter().zip(&mut counts.filtered) {
+            *filtered += offered - batch.arrivals.len() as u64;
         }
         drop(counts);
-        for rule in &mut self.rules {
-            if !rule.batch.is_empty() {
-                let capacity = rule.batch.len();
-                rule.feed.send(std::mem::replace(&mut rule.batch, Vec::with_capacity(capacity)));
+        for Batch { feed, arrivals } in &mut self.batches {
+            if !arrivals.is_empty() {
+                let capacity = arrivals.len();
+                feed.send(std::mem::replace(arrivals, Vec::with_capacity(capacity)));
             }
         }
     }

@@ -10,27 +10,33 @@ use super::Trigger;
 use crate::event::{Attribute, Event, Text};
 use crate::filter::Filter;
 
-/// Where a rule stands: its trigger and its place there.
-type Place = (usize, usize);
+/// Where a rule stands: its trigger, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) trigger: usize,
+    pub(super) rule: usize,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pinned: Vec<(Attribute, FxHashMap<Text, Vec<Place>>)>,
-    others: Vec<Place>,
+    /// Of each trigger, the rules that pin nothing.
+    others: Vec<Vec<usize>>,
 }
 
 impl Index {
     pub(super) fn new(triggers: &[Trigger]) -> Index {
-        let mut index = Index::default();
+        let mut index = Index { others: vec![Vec::new(); triggers.len()], ..Index::default() };
         for (at, trigger) in triggers.iter().enumerate() {
             for (number, (filter, _)) in trigger.rules.iter().enumerate() {
+                let place = Place { trigger: at, rule: number };
                 let filters = filter.iter().chain(&trigger.filter);
                 let mut pins: Vec<_> = filters.flat_map(Filter::pinned).collect();
                 // An attribute that others are filed under already costs no further look-up.
                 let known = pins.iter().position(|(name, _)| index.pinned.iter().any(|(pinned, _)| pinned == *name));
                 match (known, pins.is_empty()) {
-                    (_, true) => index.others.push((at, number)),
-                    (known, false) => index.file(pins.swap_remove(known.unwrap_or(0)), (at, number)),
+                    (_, true) => index.others[at].push(number),
+                    (known, false) => index.file(pins.swap_remove(known.unwrap_or(0)), place),
                 }
             }
         }
@@ -46,13 +52,16 @@ impl Index {
         self.pinned[at].1.entry(value.into()).or_default().push(place);
     }
 
-    /// Appends every rule that may match.
-    pub(super) fn candidates(&self, event: &Event, into: &mut Vec<Place>) {
-        for (attribute, values) in &self.pinned {
-            if let Some(places) = event.attribute(attribute).and_then(|value| values.get(value.as_ref())) {
-                into.extend_from_slice(places);
-            }
-        }
-        into.extend_from_slice(&self.others);
+    /// Rules that are filed under what the event says; each of [`Index::others`] may match beside them.
+    pub(super) fn named<'i>(&'i self, event: &'i Event) -> impl Iterator<Item = &'i [Place]> {
+        self.pinned.iter().filter_map(|(attribute, values)| {
+            let value = event.attribute(attribute)?;
+            values.get(value.as_ref()).map(Vec::as_slice)
+        })
+    }
+
+    /// Rules of one trigger that every event may match.
+    pub(super) fn others(&self, trigger: usize) -> &[usize] {
+        &self.others[trigger]
     }
 }
