@@ -1,8 +1,8 @@
 //! One call of user code: under a deadline, with panics contained, and never on every thread at once.
 //!
-//! A call that is ready at once costs no timer. A deadline runs from the moment the function was really called, so that
-//! waiting for a [`Turns`] never spends an attempt. Every line of user code runs within a turn, also the part of a call
-//! that comes before its future.
+//! A call that is ready at once costs no timer. Every line of user code runs within a turn, also the part of a call that
+//! comes before its future; so a turn is taken before the deadline is set, and waiting for it spends no attempt. A call
+//! that is ready at once gives its turn on to the next one.
 
 mod turns;
 
@@ -10,15 +10,14 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
+pub(crate) use turns::Turn;
 pub use turns::Turns;
 
-use crate::event::{Event, Text};
+use crate::event::Event;
 use crate::port::{BoxFuture, Call, Verdicts, Worker};
 
 /// Why a call brought no verdicts. Each of them is a failed attempt.
@@ -38,49 +37,33 @@ pub enum Failure {
     Silent,
 }
 
-/// What one call is about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
-    /// The events to judge.
-    pub(crate) events: &'a [Event],
-    /// `trigger/rule` on whose behalf.
-    pub(crate) rule: &'a Text,
-    /// 1 for the first attempt.
-    pub(crate) attempt: u32,
-    /// How long the function may take.
-    pub(crate) timeout: Duration,
-    /// Where the worker reads it; empty before the call.
-    pub(crate) call: &'a OnceLock<Call>,
-}
-
 /// A call on its way.
-pub(crate) struct Invocation<'a> {
+pub(crate) struct Invocation<'a, 't> {
     worker: &'a dyn Worker,
-    request: Request<'a>,
-    turns: &'a Turns,
-    /// The time at which the call begins, unless it has to wait for a turn.
-    now: Option<Instant>,
-    /// `None` before the first turn.
+    events: &'a [Event],
+    call: &'a Call,
+    turns: &'t Turns,
+    /// Present before the first poll, and again once the call has answered.
+    turn: Option<Turn<'t>>,
+    /// `None` before the first poll.
     future: Option<BoxFuture<'a, Verdicts>>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether the end of a turn has woken somebody.
-    woke: bool,
 }
 
-/// Calls `worker` once a turn is free; `now` spares a look at the clock.
-pub(crate) fn invoke<'a>(
+/// Calls `worker`, beginning within `turn`: the first poll has to come before anything else is awaited.
+pub(crate) fn invoke<'a, 't>(
     worker: &'a dyn Worker,
-    request: Request<'a>,
-    turns: &'a Turns,
-    now: Instant,
-) -> Invocation<'a> {
-    Invocation { worker, request, turns, now: Some(now), future: None, timer: None, woke: false }
+    events: &'a [Event],
+    call: &'a Call,
+    turn: Turn<'t>,
+) -> Invocation<'a, 't> {
+    Invocation { worker, events, call, turns: turn.turns(), turn: Some(turn), future: None, timer: None }
 }
 
-impl Invocation<'_> {
-    /// Whether this call has woken another task, which may now wait behind whatever this thread does next.
-    pub(crate) fn woke(&self) -> bool {
-        self.woke
+impl<'t> Invocation<'_, 't> {
+    /// The turn in which the call has answered, unless it ended at its deadline.
+    pub(crate) fn into_turn(self) -> Option<Turn<'t>> {
+        self.turn
     }
 
     /// Ends the call. What user code does when it is dropped may panic like the rest of it.
@@ -91,33 +74,29 @@ impl Invocation<'_> {
     }
 }
 
-impl Future for Invocation<'_> {
+impl Future for Invocation<'_, '_> {
     type Output = Result<Verdicts, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Invocation { worker, request, turns, now, future, woke, .. } = this;
-        let polled = turns.take(context, woke, |context| {
-            let begin = || {
-                let begun = now.unwrap_or_else(Instant::now);
-                let call =
-                    || Call { rule: request.rule.clone(), attempt: request.attempt, deadline: begun + request.timeout };
-                worker.call(request.events, request.call.get_or_init(call))
+        if this.turn.is_none() {
+            this.turn = match this.turns.poll_turn(context) {
+                Poll::Ready(turn) => Some(turn),
+                Poll::Pending => None,
             };
-            catch_unwind(AssertUnwindSafe(|| future.get_or_insert_with(begin).as_mut().poll(context)))
-        });
-        match polled {
-            // Other functions occupy every thread that user code may have.
-            Poll::Pending if this.future.is_none() => {
-                this.now = None;
-                return Poll::Pending;
-            }
-            Poll::Pending | Poll::Ready(Ok(Poll::Pending)) => {}
-            Poll::Ready(Ok(Poll::Ready(verdicts))) => return this.end(Ok(verdicts)),
-            Poll::Ready(Err(payload)) => return this.end(Err(panicked(payload.as_ref()))),
         }
-        let Some(call) = this.request.call.get() else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(call.deadline)));
+        if this.turn.is_some() {
+            let Invocation { worker, events, call, future, .. } = this;
+            let begin = || worker.call(events, call);
+            let poll = || future.get_or_insert_with(begin).as_mut().poll(context);
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Ready(verdicts)) => return this.end(Ok(verdicts)),
+                Err(payload) => return this.end(Err(panicked(payload.as_ref()))),
+                Ok(Poll::Pending) => this.turn = None,
+            }
+        }
+        let deadline = this.call.deadline;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(timer.as_mut().poll(context));
         this.end(Err(Failure::Timeout))
     }

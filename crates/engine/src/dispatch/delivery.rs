@@ -41,11 +41,6 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Whether every result was confirmed at once.
-    pub(super) fn is_over(&self) -> bool {
-        self.awaited == 0 && self.error.is_none()
-    }
-
     /// Takes one result's confirmation, known or awaited.
     pub(super) fn add(&mut self, awaited: &mut Confirmations, key: Key, result: Unconfirmed, confirm: Confirm) {
         match confirm {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
-use super::delivery::{Stage, Table, Unconfirmed};
+use super::delivery::{Pending, Stage, Table, Unconfirmed};
 use super::publish::{Confirmations, Confirmed, publish};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
 use crate::delivery::Outcome;
@@ -173,7 +173,7 @@ impl Line {
     fn publish_results(&mut self, key: Key, results: Vec<Event>) {
         let Some(delivery) = self.table.get(key) else { return };
         delivery.attempts = 1;
-        let mut pending = super::delivery::Pending::default();
+        let mut pending: Option<Pending> = None;
         for event in results {
             for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
                 let confirm = publish(binding.as_ref(), &event);
@@ -181,12 +181,10 @@ impl Line {
                     continue;
                 }
                 let result = Unconfirmed { event: event.clone(), output };
-                pending.add(&mut self.confirmations, key, result, confirm);
+                pending.get_or_insert_default().add(&mut self.confirmations, key, result, confirm);
             }
         }
-        if pending.is_over() {
-            return self.done(key);
-        }
+        let Some(pending) = pending else { return self.done(key) };
         delivery.stage = Stage::Publish(pending);
         self.review(key);
     }
@@ -194,7 +192,7 @@ impl Line {
     /// Publishes results again, or for the first time the event of a rule without a function.
     fn publish(&mut self, key: Key, results: Vec<Unconfirmed>) {
         let Some(delivery) = self.table.get(key) else { return };
-        let mut pending = super::delivery::Pending::default();
+        let mut pending = Pending::default();
         for result in results {
             if let Some((_, binding)) = self.options.outputs.get(result.output) {
                 let confirm = publish(binding.as_ref(), &result.event);

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
+use crate::event::Text;
 use crate::fake::{Calls, done, event};
 use crate::port::Verdict;
 
@@ -20,9 +22,9 @@ async fn call<F>(function: F, turns: &Turns) -> Result<Verdicts, Failure>
 where
     F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
 {
-    let (events, rule, call) = ([event("1")], Text::new_static("t/r"), OnceLock::new());
-    let request = Request { events: &events, rule: &rule, attempt: 3, timeout: SECOND, call: &call };
-    invoke(&Calls(function), request, turns, Instant::now()).await
+    let turn = turns.turn().await;
+    let call = Call { rule: Text::new_static("t/r"), attempt: 3, deadline: Instant::now() + SECOND };
+    invoke(&Calls(function), &[event("1")], &call, turn).await
 }
 
 /// Says when it is dropped.
@@ -124,8 +126,6 @@ async fn panics_are_contained_wherever_they_happen() {
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_turn_takes_nothing_from_the_deadline() {
     let turns = Turns::new(1);
-    let mut free = false;
-    let mut woke = false;
     // Somebody blocks in the only turn while another call waits for it, for longer than its timeout.
     let mut calls = Box::pin(call(
         |_, call| {
@@ -138,33 +138,60 @@ async fn waiting_for_a_turn_takes_nothing_from_the_deadline() {
         },
         &turns,
     ));
-    let mut nobody = Context::from_waker(Waker::noop());
-    let held = turns.take(&mut nobody, &mut woke, |context| {
-        assert_eq!(turns.taken(), 1);
-        free = calls.as_mut().poll(context).is_ready();
-    });
-    assert!(held.is_ready() && !free && woke, "the call waited and was woken");
+    let (counter, waker) = Wakes::waker();
+    let held = turns.turn().await;
+    assert!(calls.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!((turns.taken(), counter.count()), (1, 0));
     advance(10 * SECOND).await;
+    drop(held);
+    assert_eq!(counter.count(), 1, "whoever waits is woken");
     assert_eq!(calls.await, Ok(done()));
 }
 
 #[test]
 fn a_call_that_is_polled_again_and_again_waits_once() {
-    let (turns, mut woke) = (Turns::new(1), false);
-    let counter = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&counter));
-    let (mut nobody, mut waiter) = (Context::from_waker(Waker::noop()), Context::from_waker(&waker));
-    let _ = turns.take(&mut nobody, &mut woke, |_| {
-        for _ in 0..10 {
-            let mut inner = false;
-            assert!(turns.take(&mut waiter, &mut inner, |_| ()).is_pending());
-        }
-    });
-    assert_eq!(counter.0.load(Ordering::SeqCst), 1);
+    let turns = Turns::new(1);
+    let (counter, waker) = Wakes::waker();
+    let held = turns.turn().now_or_never();
+    for _ in 0..10 {
+        assert!(turns.poll_turn(&Context::from_waker(&waker)).is_pending());
+    }
+    drop(held);
+    assert_eq!(counter.count(), 1);
+}
+
+#[test]
+fn a_call_that_is_ready_at_once_gives_its_turn_on_and_any_other_gives_it_back() {
+    let turns = Turns::new(1);
+    let turn = turns.turn().now_or_never().unwrap();
+    let call = Call { rule: Text::new_static("t/r"), attempt: 1, deadline: Instant::now() + SECOND };
+    let (events, ready) = ([event("1")], Calls(|_, _| async { done() }.boxed()));
+    let mut invocation = invoke(&ready, &events, &call, turn);
+    assert_eq!((&mut invocation).now_or_never(), Some(Ok(done())));
+    assert_eq!(turns.taken(), 1);
+    let turn = invocation.into_turn().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let slow = Calls(|_, _| std::future::pending().boxed());
+    let mut invocation = invoke(&slow, &events, &call, turn);
+    assert_eq!((&mut invocation).now_or_never(), None);
+    assert_eq!(turns.taken(), 0, "while it waits, others run");
+    assert!(invocation.into_turn().is_none());
 }
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn waker() -> (Arc<Wakes>, Waker) {
+        let wakes = Arc::new(Wakes::default());
+        (Arc::clone(&wakes), Waker::from(wakes))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 impl std::task::Wake for Wakes {
     fn wake(self: Arc<Self>) {

@@ -1,8 +1,10 @@
 //! How many threads user code may occupy at once.
 //!
 //! A function that blocks its thread cannot be interrupted. The runtime has one thread more than there are turns, so that
-//! sources keep answering their brokers however many functions block. A turn is held during one poll only.
+//! sources keep answering their brokers however many functions block. A turn is held during one poll only, over several
+//! calls if they are ready at once.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
@@ -36,24 +38,20 @@ impl Turns {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Runs `poll` if a turn is free; otherwise the task is woken when one is given back. Sets `woke` if giving this turn
-    /// back has woken somebody.
-    pub(super) fn take<T>(
-        &self,
-        context: &mut Context<'_>,
-        woke: &mut bool,
-        poll: impl FnOnce(&mut Context<'_>) -> T,
-    ) -> Poll<T> {
+    /// Waits for a turn. It has to be used and dropped in the poll in which it comes.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        poll_fn(|context| self.poll_turn(context)).await
+    }
+
+    /// A turn if one is free; otherwise the task is woken when one is given back.
+    pub(super) fn poll_turn(&self, context: &Context<'_>) -> Poll<Turn<'_>> {
         if !self.acquire() {
             self.wait(context);
             if !self.acquire() {
                 return Poll::Pending;
             }
         }
-        let turn = Turn { turns: self, woke };
-        let answer = poll(context);
-        drop(turn);
-        Poll::Ready(answer)
+        Poll::Ready(Turn(self))
     }
 
     fn acquire(&self) -> bool {
@@ -71,30 +69,33 @@ impl Turns {
         self.waiters.store(waiting.len(), Ordering::SeqCst);
     }
 
-    /// Answers whether somebody waited for the turn.
-    fn give_back(&self) -> bool {
+    fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::SeqCst);
         if self.waiters.load(Ordering::SeqCst) == 0 {
-            return false;
+            return;
         }
         let mut waiting = self.waiting.lock();
         let woken = std::mem::take(&mut *waiting);
         self.waiters.store(0, Ordering::SeqCst);
         drop(waiting);
-        let any = !woken.is_empty();
         // All of them: one that has been dropped meanwhile would swallow a single wake-up.
         woken.into_iter().for_each(Waker::wake);
-        any
     }
 }
 
-struct Turn<'a> {
-    turns: &'a Turns,
-    woke: &'a mut bool,
+/// The right to run user code until it is dropped, which may wake another task.
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(&'a Turns);
+
+impl<'a> Turn<'a> {
+    /// Whose turn this is, for the next one.
+    pub(super) fn turns(&self) -> &'a Turns {
+        self.0
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        *self.woke |= self.turns.give_back();
+        self.0.give_back();
     }
 }

@@ -47,7 +47,13 @@ impl Queue {
     /// Appends jobs and wakes as many idle slots as they keep busy.
     pub(super) fn submit(&self, jobs: &mut Vec<Job>, workers: usize) {
         let mut state = self.state.lock();
-        state.jobs.extend(jobs.drain(..));
+        if state.jobs.is_empty() {
+            // An empty queue takes the batch over as it is, and leaves its own memory for the next one.
+            let empty = std::mem::replace(&mut state.jobs, std::mem::take(jobs).into());
+            *jobs = empty.into();
+        } else {
+            state.jobs.extend(jobs.drain(..));
+        }
         self.wake(state, workers);
     }
 
@@ -105,7 +111,11 @@ impl Queue {
                 } else {
                     let share = state.jobs.len().div_ceil(crew.slots.max(1));
                     let count = state.grab().min(share);
-                    into.extend(state.jobs.drain(..count));
+                    if count == state.jobs.len() && into.is_empty() {
+                        std::mem::swap(into, &mut state.jobs);
+                    } else {
+                        into.extend(state.jobs.drain(..count));
+                    }
                     // Under the lock: the keeper must not see what is left beside a member that seems idle.
                     member.begin();
                     Next::Work { short: state.short(crew.workers) }
@@ -129,7 +139,8 @@ impl Queue {
     /// Notes how long one call took on average over a batch, at least [`super::GRAB`] if it had to wait for anything;
     /// answers whether more jobs wait.
     pub(super) fn served(&self, nanoseconds: f64, suspended: bool) -> bool {
-        let nanoseconds = if suspended { nanoseconds.max(super::GRAB.as_nanos() as f64) } else { nanoseconds };
+        let least = if suspended { super::GRAB.as_nanos() as f64 } else { 1.0 };
+        let nanoseconds = nanoseconds.max(least);
         let mut state = self.state.lock();
         state.service = if state.service == 0.0 { nanoseconds } else { 0.8 * state.service + 0.2 * nanoseconds };
         !state.jobs.is_empty()

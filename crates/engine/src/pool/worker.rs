@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::Shared;
 use super::queue::{Size, step_aside};
 use crate::dispatch::{Caller, Finished, Job};
-use crate::invoke::{Failure, Request, invoke, panic_text};
-use crate::port::{Function, StartError, Verdict, Worker};
+use crate::invoke::{Failure, invoke, panic_text};
+use crate::port::{Call, Function, StartError, Worker};
 
 /// The workers of one pool.
 #[derive(Debug, Default)]
@@ -199,13 +199,6 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// How one call went.
-struct Answer {
-    verdict: Result<Verdict, Failure>,
-    suspended: bool,
-    woke: bool,
-}
-
 /// What a slot has taken and what it has to answer, in batches per line.
 #[derive(Default)]
 struct Hands {
@@ -214,38 +207,45 @@ struct Hands {
 }
 
 impl Hands {
-    /// Works off what was taken; answers how many calls were made and whether one of them had to wait.
+    /// Works off what was taken, in one turn as long as no call has to wait; answers how many calls were made and whether
+    /// one of them had to.
     async fn work(&mut self, place: &Place, begun: Instant) -> (usize, bool) {
         let (mut now, mut count, mut waited) = (begun, 0, false);
+        let mut turn = None;
         while let Some(job) = self.jobs.pop_front() {
             count += 1;
-            let Answer { verdict, suspended, woke } = self.call(place, &job, now).await;
+            let held = match turn.take() {
+                Some(turn) => turn,
+                None => {
+                    let turns = &place.shared.options.turns;
+                    let (turn, suspended) = self.give_way(place, turns.turn()).await;
+                    if suspended {
+                        now = Instant::now();
+                        waited = true;
+                    }
+                    turn
+                }
+            };
+            let call = Call { rule: job.caller.rule.clone(), attempt: job.attempt, deadline: now + job.caller.timeout };
+            let mut invocation = invoke(place.worker.as_ref(), std::slice::from_ref(&job.event), &call, held);
+            let (verdicts, suspended) = self.give_way(place, &mut invocation).await;
+            turn = invocation.into_turn();
             if suspended {
                 now = Instant::now();
                 waited = true;
             }
+            let verdict = verdicts.and_then(|mut verdicts| verdicts.pop().ok_or(Failure::Silent));
             self.answer(job.finish(verdict));
-            if woke && !self.jobs.is_empty() {
-                step_aside().await;
-            }
         }
         (count, waited)
     }
 
-    /// Makes one call. While it waits, what was taken behind it is for others.
-    async fn call(&mut self, place: &Place, job: &Job, now: Instant) -> Answer {
-        let call = OnceLock::new();
-        let request = Request {
-            events: std::slice::from_ref(&job.event),
-            rule: &job.caller.rule,
-            attempt: job.attempt,
-            timeout: job.caller.timeout,
-            call: &call,
-        };
-        let mut invocation = invoke(place.worker.as_ref(), request, &place.shared.options.turns, now);
+    /// Awaits `future` and answers whether it had to wait. Meanwhile, what was taken behind it is for others.
+    async fn give_way<T>(&mut self, place: &Place, future: impl Future<Output = T>) -> (T, bool) {
+        let mut future = std::pin::pin!(future);
         let mut suspended = false;
-        let verdicts = poll_fn(|context| {
-            let polled = invocation.poll_unpin(context);
+        let output = poll_fn(|context| {
+            let polled = future.as_mut().poll(context);
             if polled.is_pending() && !suspended {
                 suspended = true;
                 self.flush();
@@ -253,14 +253,17 @@ impl Hands {
             }
             polled
         });
-        let verdict = verdicts.await.and_then(|mut verdicts| verdicts.pop().ok_or(Failure::Silent));
-        Answer { verdict, suspended, woke: invocation.woke() }
+        (output.await, suspended)
     }
 
     fn answer(&mut self, (caller, finished): (Arc<Caller>, Finished)) {
         match self.answers.iter_mut().find(|(to, _)| Arc::ptr_eq(to, &caller)) {
             Some((_, batch)) => batch.push(finished),
-            None => self.answers.push((caller, vec![finished])),
+            None => {
+                let mut batch = Vec::with_capacity(1 + self.jobs.len());
+                batch.push(finished);
+                self.answers.push((caller, batch));
+            }
         }
     }
 
