@@ -20,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use attribute::twice;
 pub use attribute::{Attribute, Name, NameError, Value};
 pub use edit::Edit;
 

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use engine::event::{Event, Invalid, Name, Text, json};
+use engine::event::{Event, Invalid, Name, Text, Value, json};
 use memchr::memmem;
+use smallvec::SmallVec;
 
 use super::pattern::{Filling, texts};
 use super::{NoEvent, Template, field};
@@ -20,6 +21,9 @@ static MARK: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder
 
 /// How every media type of CloudEvents begins.
 const MEDIA_TYPE: &str = "application/cloudevents";
+
+/// The core attributes, the required ones first.
+const CORE: [&str; 8] = ["id", "source", "type", "specversion", "subject", "time", "datacontenttype", "dataschema"];
 
 /// A message as some protocol delivers it. `A` gives every attribute that the protocol carries beside the payload, its
 /// name without a prefix and its value decoded, in the order in which they were sent.
@@ -99,30 +103,28 @@ where
     A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
 {
     // The required attributes may stand anywhere, and every other one has its place behind them.
-    let mut required: [(&'static str, Option<Text>); 3] = [("id", None), ("source", None), ("type", None)];
-    let mut rest = smallvec::SmallVec::<[(&str, Cow<'_, str>); 8]>::new();
+    let mut core = CORE.map(|name| (name, None));
+    let mut extensions = SmallVec::<[(Name, Value); 8]>::new();
     for attribute in message.attributes {
         let (name, value) = attribute?;
-        let twice = match required.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, place)) => place.replace(Text::new(value)).is_some(),
-            None => {
-                let twice = rest.iter().any(|(known, _)| *known == name);
-                rest.push((name, value));
-                twice
+        if let Some((name, place)) = core.iter_mut().find(|(known, _)| *known == name) {
+            if place.replace(Text::new(value)).is_some() {
+                return Err(Invalid::Duplicate((*name).into()).into());
             }
-        };
-        if twice && (Name::new(name).is_ok() || is_core(name)) {
-            return Err(Invalid::Duplicate(name.into()).into());
+        } else if let Ok(name) = Name::new(name) {
+            extensions.push((name, Text::new(value).into()));
         }
+        // Any other name, such as one in capitals, belongs to the message and not to the event.
     }
-    let [id, source, kind] = required.map(|(_, value)| value.unwrap_or_default());
-    let mut event = Event::new(id, source, kind)?;
+    let [(_, id), (_, source), (_, kind), more @ ..] = core;
+    let mut event = Event::new(id.unwrap_or_default(), source.unwrap_or_default(), kind.unwrap_or_default())?;
     let mut edit = event.edit();
-    for (name, value) in rest {
+    edit.extensions(extensions)?;
+    for (name, value) in more {
         // Publishers repeat the content type here, as specifications' own examples do; the protocol's counts.
         let repeated = name == "datacontenttype" && message.content_type.is_some();
-        if !repeated && (Name::new(name).is_ok() || is_core(name)) {
-            edit.set(name, Text::new(value))?;
+        if let Some(value) = value.filter(|_| !repeated) {
+            edit.set(name, value)?;
         }
     }
     if let Some(content_type) = message.content_type {
@@ -135,12 +137,6 @@ where
     Ok(event)
 }
 
-/// Whether a name that is no extension's is an attribute's all the same. Any other name, such as one in capitals, belongs
-/// to the message and not to the event.
-fn is_core(name: &str) -> bool {
-    matches!(name, "id" | "source" | "type" | "specversion" | "subject" | "time" | "datacontenttype" | "dataschema")
-}
-
 #[cfg(test)]
 mod tests {
     use engine::config::{Check, EventTemplate};
@@ -148,9 +144,9 @@ mod tests {
     use super::*;
     use crate::normalise::Origin;
 
-    type Attribute = Result<(&'static str, Cow<'static, str>), NoEvent>;
+    type Attribute<'a> = Result<(&'a str, Cow<'a, str>), NoEvent>;
 
-    fn event(attributes: &[Attribute]) -> Result<Event, NoEvent> {
+    fn event(attributes: &[Attribute<'_>]) -> Result<Event, NoEvent> {
         let origin = Origin { whole: "topic", r#type: "plain", source: "/{topic}" };
         let template = Template::compile(&EventTemplate::default(), &[], &origin, &mut Check::default());
         let message = Received {
@@ -164,9 +160,9 @@ mod tests {
         template.receive(message, || "fresh".into())
     }
 
-    fn with(more: &[Attribute]) -> Result<Event, NoEvent> {
+    fn with(more: &[Attribute<'static>]) -> Result<Event, NoEvent> {
         let core = [("specversion", "1.0"), ("type", "t"), ("source", "/s"), ("id", "e-1")];
-        let mut attributes: Vec<Attribute> = core.map(|(name, value)| Ok((name, value.into()))).into();
+        let mut attributes: Vec<Attribute<'_>> = core.map(|(name, value)| Ok((name, value.into()))).into();
         attributes.extend_from_slice(more);
         event(&attributes)
     }
@@ -179,6 +175,17 @@ mod tests {
         }
         let event = with(&[Ok(("X-Trace", "a".into())), Ok(("X-Trace", "b".into()))]).unwrap();
         assert_eq!(event.extensions(), [], "what is no attribute may come as often as it likes");
+    }
+
+    #[test]
+    fn many_attributes_cost_no_square_of_their_number() {
+        let names: Vec<String> = (0..100_000).map(|number| format!("a{number}")).collect();
+        let core = ["specversion", "type", "source", "id"].map(|name| Ok((name, "1.0".into())));
+        let many = names.iter().map(|name| Ok((name.as_str(), "x".into())));
+        let mut attributes: Vec<Attribute<'_>> = core.into_iter().chain(many).collect();
+        assert_eq!(event(&attributes).unwrap().extensions().len(), 100_000);
+        attributes.push(Ok(("a7", "y".into())));
+        assert_eq!(event(&attributes), Err(NoEvent::Invalid(Invalid::Duplicate("a7".into()))));
     }
 
     #[test]

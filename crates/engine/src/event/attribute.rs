@@ -58,6 +58,19 @@ impl fmt::Display for Name {
     }
 }
 
+/// A name that comes twice. Few names are compared with each other, many are sorted, so that a message full of names costs
+/// no square of its size.
+pub(super) fn twice<'n>(names: impl Iterator<Item = &'n Name> + Clone) -> Option<&'n Name> {
+    const FEW: usize = 16;
+    if names.clone().nth(FEW).is_none() {
+        let mut before = names.clone().enumerate();
+        return before.find(|(at, name)| names.clone().take(*at).any(|other| other == *name)).map(|(_, name)| name);
+    }
+    let mut sorted: Vec<&Name> = names.collect();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 /// The value of an extension attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Invalid, Name, Parts, Text, Value, excerpt};
+use super::{Invalid, Name, Parts, Text, Value, excerpt, twice};
 
 /// The right to change an event's attributes; see [`Event::edit`](super::Event::edit).
 #[derive(Debug)]
@@ -59,6 +59,16 @@ impl<'e> Edit<'e> {
     pub fn absent_extension(&mut self, name: Name, value: impl Into<Value>) {
         debug_assert!(self.0.extensions.iter().all(|(known, _)| *known != name), "{name} is there already");
         self.0.extensions.push((name, value.into()));
+    }
+
+    /// Adds extension attributes to an event that has none.
+    ///
+    /// # Errors
+    /// [`Invalid::Duplicate`] when a name comes twice; the event has them all the same.
+    pub fn extensions(&mut self, all: impl IntoIterator<Item = (Name, Value)>) -> Result<(), Invalid> {
+        self.0.extensions.extend(all);
+        let names = self.0.extensions.iter().map(|(name, _)| name);
+        twice(names).map_or(Ok(()), |name| Err(Invalid::Duplicate(name.as_str().into())))
     }
 
     /// Sets any attribute from its text, as protocol bindings receive them; core attributes are checked.

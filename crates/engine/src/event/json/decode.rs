@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::{Event, Extensions, Invalid, Name, NameError, Text, Value, excerpt};
+use super::super::{Event, Extensions, Invalid, Name, NameError, Text, Value, excerpt, twice};
 use super::is_json;
 use super::scalar::{Scalar, Scalars};
 
@@ -145,7 +145,8 @@ impl<'a> Envelope<'a> {
             Some("") | None => return Err(Invalid::Missing("specversion")),
             Some(other) => return Err(Invalid::SpecVersion(excerpt(other))),
         }
-        if let Some(name) = duplicate(&self.extensions, &self.nulls) {
+        let names = self.extensions.iter().map(|(name, _)| name);
+        if let Some(name) = twice(names.chain(&self.nulls)) {
             return Err(Invalid::Duplicate(name.as_str().into()));
         }
         let data = payload(self.data, self.data_base64, self.datacontenttype.as_deref(), bytes)?;
@@ -162,19 +163,6 @@ impl<'a> Envelope<'a> {
         parts.data = data;
         Ok(event)
     }
-}
-
-/// A name that appears twice. Few names are compared with each other, many are sorted, so that a message full of names
-/// costs no square of its size.
-fn duplicate<'n>(extensions: &'n [(Name, Value)], nulls: &'n [Name]) -> Option<&'n Name> {
-    const FEW: usize = 16;
-    let names = || extensions.iter().map(|(name, _)| name).chain(nulls);
-    if extensions.len() + nulls.len() <= FEW {
-        return names().enumerate().find(|(at, name)| names().take(*at).any(|other| other == *name)).map(|(_, n)| n);
-    }
-    let mut sorted: Vec<&Name> = names().collect();
-    sorted.sort_unstable();
-    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// The payload of an event, see the table of [`super`].
