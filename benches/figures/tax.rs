@@ -28,9 +28,19 @@ use tokio::sync::oneshot;
 /// Messages handed over at a time.
 const BATCH: usize = 64;
 
-/// Runs `events` through an engine on this thread; answers how long that took.
-pub(crate) fn run(events: u64) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+/// Which clock the engine reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The machine's.
+    Real,
+    /// One that stands still, so that two runs take the same decisions.
+    Still,
+}
+
+/// Runs `events` through an engine on this thread; answers how long that took by `clock`.
+pub(crate) fn run(events: u64, clock: Clock) -> Duration {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(clock == Clock::Still).build().expect("a runtime");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder for the state");
         let (finished, done) = oneshot::channel();
@@ -197,7 +207,8 @@ impl Function for Echo {
 
 impl Worker for Echo {
     fn call<'a>(&'a self, events: &'a [Event], _: &'a Call) -> BoxFuture<'a, Verdicts> {
-        let verdicts = events.iter().map(|event| Verdict::Done(vec![event.clone()])).collect();
+        let mut verdicts = Verdicts::new();
+        events.iter().for_each(|event| verdicts.push(Verdict::Done(vec![event.clone()])));
         Box::pin(std::future::ready(verdicts))
     }
 }
