@@ -7,6 +7,7 @@ mod check;
 mod console;
 mod leave;
 mod log;
+mod pause;
 mod remote;
 mod run;
 mod schema;
@@ -50,6 +51,8 @@ enum Command {
     Schema(schema::Arguments),
     Status(status::Arguments),
     Leave(leave::Arguments),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
 }
 
 /// How a command ended.
@@ -150,6 +153,8 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Schema(_) => schema::schema(registry),
         Command::Status(arguments) => status::status(&arguments),
         Command::Leave(arguments) => leave::leave(&arguments),
+        Command::Pause(arguments) => arguments.run(),
+        Command::Resume(arguments) => arguments.run(),
     }
 }
 

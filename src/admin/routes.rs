@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::metric::Connection;
-use engine::supervisor::{Engine, LeaveError};
+use engine::supervisor::{Engine, LeaveError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,8 +18,13 @@ use super::Guard;
 
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
-    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/leave";
-    let control = Router::new().route("/v1/status", get(status)).route("/v1/sources/{name}/leave", post(leave));
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/leave, \
+                 POST /v1/sources/{name}/pause, POST /v1/sources/{name}/resume";
+    let control = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/sources/{name}/leave", post(leave))
+        .route("/v1/sources/{name}/pause", post(pause))
+        .route("/v1/sources/{name}/resume", post(resume));
     finish(common().merge(control), paths, engine, guard)
 }
 
@@ -112,8 +117,26 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
     // A task of its own: a client that goes away half-way must not leave the source without anybody waiting for it.
     match tokio::spawn(async move { engine.leave(&source).await }).await {
         Ok(Ok(())) => Json(json!({ "left": name })).into_response(),
-        Ok(Err(error @ LeaveError::Unknown { .. })) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Ok(Err(LeaveError::Unknown(error))) => unknown(&error),
         Ok(Err(error @ LeaveError::Remains { .. })) => refused(StatusCode::BAD_GATEWAY, &error.to_string()),
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "leaving failed; the log says why"),
     }
+}
+
+async fn pause(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {
+    match engine.pause(&name) {
+        Ok(()) => Json(json!({ "paused": name })).into_response(),
+        Err(error) => unknown(&error),
+    }
+}
+
+async fn resume(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {
+    match engine.resume(&name) {
+        Ok(()) => Json(json!({ "resumed": name })).into_response(),
+        Err(error) => unknown(&error),
+    }
+}
+
+fn unknown(error: &UnknownSource) -> Response {
+    refused(StatusCode::NOT_FOUND, &error.to_string())
 }

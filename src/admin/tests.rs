@@ -239,6 +239,37 @@ fn a_source_leaves_once() {
 }
 
 #[test]
+fn a_paused_source_reads_nothing_until_it_is_resumed() {
+    let mill = Mill::start(2, None);
+    mill.connect();
+    let received = || figure(&mill.get("/v1/status").unwrap(), &["sources", "spring", "received"]);
+    let tell = |verb| ask(&mill.admin, "POST", &format!("/v1/sources/spring/{verb}")).unwrap();
+    while received() == 0 {}
+    assert_eq!(tell("pause")["paused"], "spring");
+    // What it had reserved before may still come; then everything settles and nothing follows.
+    let status = loop {
+        let status = mill.get("/v1/status").unwrap();
+        if figure(&status, &["sources", "spring", "inFlight"]) == 0 {
+            break status;
+        }
+    };
+    assert_eq!(status["sources"]["spring"]["paused"], true);
+    let before = received();
+    mill.runtime.block_on(async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(received(), before);
+    assert_eq!(tell("resume")["resumed"], "spring");
+    while received() == before {}
+    assert!(
+        ask(&mill.admin, "POST", "/v1/sources/sprung/pause").unwrap_err().to_string().contains("no source 'sprung'")
+    );
+    mill.end();
+}
+
+#[test]
 fn a_grace_time_can_be_over_at_once() {
     let mill = Mill::with(stateless(async |_, _| std::future::pending::<()>().await), 2, None);
     mill.connect();

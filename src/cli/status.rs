@@ -37,6 +37,7 @@ const LAYOUTS: [Layout; 5] = [
         "sources",
         &[
             ("STATE", "connection"),
+            ("PAUSED", "paused"),
             ("RECEIVED", "received"),
             ("SETTLED", "settled"),
             ("REJECTED", "rejected"),
@@ -86,7 +87,8 @@ fn tables(status: &Value) -> String {
 /// A value in a cell: numbers by name are summed up in words, and nothing in it moves the terminal's cursor.
 fn cell(value: &Value) -> String {
     match value {
-        Value::Null => String::new(),
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::Bool(true) => "yes".to_owned(),
         Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
         Value::Object(counts) => {
             let named = counts.iter().filter(|(_, count)| count.as_u64() != Some(0));
@@ -107,7 +109,7 @@ mod tests {
     fn figures_stand_in_columns_and_nothing_moves_the_cursor() {
         let status = json!({
             "name": "fleet", "instance": "edge-1", "draining": true, "uptimeSeconds": 12.3, "rejectsError": null,
-            "sources": { "a": { "connection": "connected", "received": 12345, "settled": 12300, "rejected": 5,
+            "sources": { "a": { "connection": "connected", "paused": true, "received": 12345, "settled": 12300, "rejected": 5,
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
             "rules": { "t/r": { "matched": 7, "done": 4, "dropped": { "exhausted": 2, "rejected": 0, "unhandled": 1 },
                 "handedBack": 0, "inFlight": 0, "filtered": 3, "lastError": null } },
@@ -118,8 +120,8 @@ mod tests {
             "\
 fleet, instance edge-1, up 12 s, draining
 
-SOURCE  STATE      RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
-a       connected     12345    12300         5            0         40  refused  [2J
+SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
+a       connected  yes        12345    12300         5            0         40  refused  [2J
 
 RULE  MATCHED  DONE  DROPPED                   HANDED BACK  IN FLIGHT  FILTERED  LAST ERROR
 t/r         7     4  2 exhausted, 1 unhandled            0          0         3"

@@ -48,6 +48,8 @@ fn what_cannot_be_meant_is_told_what_to_write() {
         ("run a.yaml --grace 5", "such as 500ms, 30s"),
         ("run a.yaml --log-format xml", "json"),
         ("leave", "SOURCE"),
+        ("pause", "SOURCE"),
+        ("resume", "SOURCE"),
         ("rum a.yaml", "run"),
         ("", "Usage"),
     ] {

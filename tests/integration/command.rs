@@ -143,6 +143,10 @@ async fn status_and_leave_speak_to_a_unix_socket() {
     let output = tidemill(&["leave", "fleat", "--admin", &admin]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("'fleat'") && text(&output.stderr).contains("fleet"));
+    for (verb, done) in [("pause", "paused"), ("resume", "resumed")] {
+        let output = tidemill(&[verb, "fleet", "--admin", &admin]);
+        assert_eq!((output.status.code(), text(&output.stdout).trim()), (Some(0), format!("{done} fleet").as_str()));
+    }
     // The observe page is no place to ask for a status.
     let observe = format!("unix:{}", engine.folder().join("observe.sock").display());
     let output = tidemill(&["status", "--admin", &observe]);

@@ -7,6 +7,7 @@
 mod build;
 mod end;
 mod exposition;
+mod pause;
 mod runs;
 mod status;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::reject::Unsettled;
 use crate::router::Tally;
 
 pub use end::{Drained, LeaveError};
+pub use pause::UnknownSource;
 pub use status::{OutputStatus, RuleStatus, SourceStatus, Status, TriggerStatus};
 
 /// What the engine is given besides its plan.

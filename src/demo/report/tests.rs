@@ -12,6 +12,7 @@ fn source(received: u64, settled: u64) -> SourceStatus {
         rejected: 0,
         handed_back: 0,
         in_flight: 0,
+        paused: false,
         seats: 1_000,
         connection: Connection::Disconnected,
         connects: 1,

@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::outcome::Outcome;
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
-use super::sync::{Arc, AtomicWaker};
+use super::sync::Arc;
 use crate::event::{Event, Text};
 
 /// Where an intake sends what it is given. Implementations stage and never wait; [`Route::flush`] hands over the batch.
@@ -48,8 +48,6 @@ pub struct Inbox {
 struct Shared {
     table: Arc<Table>,
     ledger: Ledger,
-    /// The intake, when it waits for a free seat.
-    freed: AtomicWaker,
 }
 
 impl Inbox {
@@ -58,14 +56,14 @@ impl Inbox {
     pub fn new(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
         let table = Arc::new(Table::new(capacity));
         {
-            let mut page = ledger.0.lock();
+            let mut page = ledger.page();
             page.capacity = capacity;
             page.reserved = 0;
             page.reading = true;
             page.settling = true;
             page.free = (0..u32::try_from(capacity).unwrap_or(u32::MAX - 1)).rev().map(Seat).collect();
         }
-        let shared = Arc::new(Shared { table, ledger, freed: AtomicWaker::default() });
+        let shared = Arc::new(Shared { table, ledger });
         Inbox {
             intake: Intake { shared: Arc::clone(&shared), route, taken: Vec::new() },
             settlements: Settlements { shared },
@@ -94,7 +92,8 @@ impl Intake {
         self.shared.table.capacity()
     }
 
-    /// Waits for at least one free seat and takes at most `up_to` (at least one). Cancel safe.
+    /// Waits for at least one free seat and takes at most `up_to` (at least one). While the source is paused, no seat is
+    /// free. Cancel safe.
     ///
     /// # Errors
     /// [`Closed`] when the settlements half is gone.
@@ -103,15 +102,18 @@ impl Intake {
             if self.take(up_to) {
                 return Poll::Ready(());
             }
-            self.shared.freed.register(context.waker());
-            if self.take(up_to) || !self.shared.ledger.0.lock().settling { Poll::Ready(()) } else { Poll::Pending }
+            self.shared.ledger.freed().register(context.waker());
+            if self.take(up_to) || !self.shared.ledger.page().settling { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         if self.taken.is_empty() { Err(Closed) } else { Ok(Seats { intake: self, delivered: 0 }) }
     }
 
     fn take(&mut self, up_to: usize) -> bool {
-        let mut page = self.shared.ledger.0.lock();
+        let mut page = self.shared.ledger.page();
+        if page.paused {
+            return false;
+        }
         let left = page.free.len().saturating_sub(up_to.max(1));
         self.taken.extend(page.free.drain(left..));
         page.reserved = self.taken.len();
@@ -121,7 +123,7 @@ impl Intake {
 
 impl Drop for Intake {
     fn drop(&mut self) {
-        self.shared.ledger.0.lock().reading = false;
+        self.shared.ledger.page().reading = false;
         // The settlements half may be waiting for the last seat, which was freed long ago.
         self.shared.table.waiter().wake();
     }
@@ -180,7 +182,7 @@ impl Drop for Seats<'_> {
     fn drop(&mut self) {
         {
             // The books come first: nothing of this batch can settle before it was received.
-            let mut page = self.intake.shared.ledger.0.lock();
+            let mut page = self.intake.shared.ledger.page();
             page.received += self.delivered as u64;
             page.reserved = 0;
             if page.settling {
@@ -225,7 +227,7 @@ impl Settlements {
         if !self.shared.table.take(into) {
             return false;
         }
-        let mut page = self.shared.ledger.0.lock();
+        let mut page = self.shared.ledger.page();
         for (seat, outcome) in &into[start..] {
             match outcome {
                 Outcome::Ack => page.settled += 1,
@@ -235,12 +237,12 @@ impl Settlements {
             page.free.push(*seat);
         }
         drop(page);
-        self.shared.freed.wake();
+        self.shared.ledger.freed().wake();
         true
     }
 
     fn drained(&self) -> bool {
-        let page = self.shared.ledger.0.lock();
+        let page = self.shared.ledger.page();
         !page.reading && page.in_flight() == 0
     }
 }
@@ -249,13 +251,13 @@ impl Drop for Settlements {
     fn drop(&mut self) {
         {
             // Nobody can acknowledge any more what is still in flight: it stays with the broker.
-            let mut page = self.shared.ledger.0.lock();
+            let mut page = self.shared.ledger.page();
             page.handed_back += page.in_flight() as u64;
             page.settling = false;
             page.capacity = 0;
             page.reserved = 0;
             page.free.clear();
         }
-        self.shared.freed.wake();
+        self.shared.ledger.freed().wake();
     }
 }

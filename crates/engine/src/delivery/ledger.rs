@@ -2,9 +2,12 @@
 //!
 //! `in_flight` is not derived from the other figures: it is counted from the seats themselves, so that the conservation
 //! law can be wrong and is worth checking.
+//!
+//! Pausing stands here too, because it outlives a run: while a source is paused its intake gives no seats, so that it stops
+//! reading by the same back-pressure as ever and keeps its session.
 
 use super::seat::Seat;
-use super::sync::{Arc, Mutex};
+use super::sync::{Arc, AtomicWaker, Mutex, MutexGuard};
 
 /// A consistent reading of one source's books, in messages since the engine started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,14 @@ impl Books {
 
 /// The books of a source and its free seats, shared by both halves of its inbox and kept over its restarts.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(pub(super) Arc<Mutex<Page>>);
+pub struct Ledger(Arc<Account>);
+
+#[derive(Debug, Default)]
+struct Account {
+    page: Mutex<Page>,
+    /// The intake, when it waits for a seat.
+    freed: AtomicWaker,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -45,6 +55,8 @@ pub(super) struct Page {
     pub(super) reserved: usize,
     /// Seats of the present run; zero between two runs.
     pub(super) capacity: usize,
+    /// Whether nothing is to be read for now.
+    pub(super) paused: bool,
     /// Whether the intake half of the present run exists.
     pub(super) reading: bool,
     /// Whether the settlements half of the present run exists.
@@ -61,7 +73,7 @@ impl Ledger {
     /// One consistent reading; never waits for the source.
     #[must_use]
     pub fn read(&self) -> Books {
-        let page = self.0.lock();
+        let page = self.page();
         Books {
             received: page.received,
             settled: page.settled,
@@ -69,5 +81,31 @@ impl Ledger {
             handed_back: page.handed_back,
             in_flight: page.in_flight() as u64,
         }
+    }
+
+    /// From now on no message is taken in, until [`Ledger::resume`]; what has been is not affected.
+    pub fn pause(&self) {
+        self.page().paused = true;
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.page().paused = false;
+        self.freed().wake();
+    }
+
+    /// Whether messages are kept out by [`Ledger::pause`].
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.page().paused
+    }
+
+    pub(super) fn page(&self) -> MutexGuard<'_, Page> {
+        self.0.page.lock()
+    }
+
+    /// Whoever waits for a seat registers here and then looks once more.
+    pub(super) fn freed(&self) -> &AtomicWaker {
+        &self.0.freed
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(not(tidemill_loom))]
 pub(super) use {
     futures_util::task::AtomicWaker,
-    parking_lot::Mutex,
+    parking_lot::{Mutex, MutexGuard},
     std::sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -17,8 +17,8 @@ pub(super) use loom_types::*;
 mod loom_types {
     //! Loom's types behind the names and shapes that the table uses.
 
-    pub(in crate::delivery) use loom::sync::Arc;
     pub(in crate::delivery) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(in crate::delivery) use loom::sync::{Arc, MutexGuard};
 
     /// `futures_util::task::AtomicWaker` in loom's world.
     #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ mod loom_types {
     pub(in crate::delivery) struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(in crate::delivery) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        pub(in crate::delivery) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no test panics while it holds the lock")
         }
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::{Engine, RunningOutput, RunningSource};
+use super::{Engine, RunningOutput, RunningSource, UnknownSource};
 use crate::invoke::panic_text;
 use crate::port::Stop;
 
@@ -35,13 +35,8 @@ pub struct Drained {
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveError {
     /// There is no such running source.
-    #[error("no source '{name}' is running; the running ones are: {known}")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The running sources.
-        known: String,
-    },
+    #[error(transparent)]
+    Unknown(#[from] UnknownSource),
     /// It ended, but not as asked.
     #[error("source '{name}' ended, but its session may remain at the broker: {reason}")]
     Remains {
@@ -57,13 +52,9 @@ impl Engine {
     /// safe: the request stands.
     ///
     /// # Errors
-    /// [`LeaveError::Unknown`] names the sources there are; [`LeaveError::Remains`] says why the session was not ended.
+    /// [`LeaveError::Unknown`] names the sources there are, [`LeaveError::Remains`] says why the session was not ended.
     pub async fn leave(&self, name: &str) -> Result<(), LeaveError> {
-        let running = || self.sources.iter().filter(|source| !source.has_ended());
-        let Some(source) = running().find(|source| source.name == name) else {
-            let known: Vec<_> = running().map(|source| source.name.as_str()).collect();
-            return Err(LeaveError::Unknown { name: name.to_owned(), known: known.join(", ") });
-        };
+        let source = self.source(name)?;
         let ended = match source.stop.stop(Stop::Leave) {
             Stop::Leave => source.ended().await,
             Stop::Keep => Err("the engine is ending and keeps its sessions; start it again, then leave".to_owned()),
@@ -171,7 +162,7 @@ impl Engine {
 }
 
 impl RunningSource {
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.ended.borrow().is_some() || self.ended.has_changed().is_err()
     }
 

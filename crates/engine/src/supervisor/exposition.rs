@@ -63,6 +63,12 @@ fn sources(families: &mut Families, status: &Status) {
         "Messages that may be in flight.",
         rows(|source| source.seats as u64),
     );
+    families.add(
+        "tidemill_source_paused",
+        "gauge",
+        "Whether somebody has paused the source.",
+        rows(|source| u64::from(source.paused)),
+    );
     let connected = rows(|source| u64::from(source.connection == Connection::Connected));
     families.add("tidemill_source_connected", "gauge", "Whether the source is connected.", connected);
     let dropped = status.sources.iter().flat_map(|(name, source)| {

@@ -43,7 +43,7 @@ pub struct Status {
 /// One source, in messages.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the words are defined once, in delivery::Books and metric::LinkReading")]
+#[expect(missing_docs, reason = "the words are defined once, in delivery::{Books, Ledger} and metric::LinkReading")]
 pub struct SourceStatus {
     pub received: u64,
     pub settled: u64,
@@ -51,6 +51,7 @@ pub struct SourceStatus {
     pub handed_back: u64,
     pub in_flight: u64,
     pub seats: usize,
+    pub paused: bool,
     pub connection: Connection,
     pub connects: u64,
     pub last_error: Option<String>,
@@ -177,6 +178,7 @@ impl super::RunningSource {
             handed_back: books.handed_back,
             in_flight: books.in_flight,
             seats: self.seats,
+            paused: self.ledger.is_paused(),
             connection: link.connection,
             connects: link.connects,
             last_error: link.last_error,
