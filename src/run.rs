@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use engine::config::Plan;
 use engine::port::SystemClock;
-use engine::supervisor::{self, Drained, Engine, Host};
+use engine::supervisor::{self, Drained, Engine, Host, Housing};
 use tokio::runtime::{self, Runtime};
 
 use crate::admin::{Bound, Guard, Server};
@@ -54,20 +54,23 @@ pub enum StartError {
     Admin(#[source] io::Error),
 }
 
-/// How many threads the engine's runtime has. One per core runs events; one more keeps answering brokers while functions
-/// block, and a machine with one core still gets two for functions.
+/// How many threads the runtime of user code has, besides those on which the engine itself lives. One per core runs
+/// functions; one more keeps time while all of them block, and a machine with one core still gets two for functions.
 #[must_use]
 pub fn threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (cores + 1).max(3)
+    (cores() + 1).max(3)
 }
 
-/// The engine's runtime, with [`threads`] threads.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The runtime of user code, with [`threads`] threads.
 ///
 /// # Errors
 /// When the operating system gives no threads.
 pub fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_multi_thread().worker_threads(threads()).thread_name("engine").enable_all().build()
+    runtime::Builder::new_multi_thread().worker_threads(threads()).thread_name("function").enable_all().build()
 }
 
 impl Running {
@@ -82,6 +85,7 @@ impl Running {
             clock: Arc::new(SystemClock),
             // All threads but one: see `engine::invoke` for why.
             turns: threads() - 1,
+            housing: Housing::Threads(cores()),
             idle_after: IDLE_AFTER,
         };
         let engine = Arc::new(Engine::start(launch.plan, host).await?);

@@ -22,7 +22,7 @@ use engine::port::{
 };
 use engine::registry::{FunctionPlan, OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
 use engine::retry::Policy;
-use engine::supervisor::{Engine, Host};
+use engine::supervisor::{Engine, Host, Housing};
 use tokio::sync::oneshot;
 
 /// Messages handed over at a time.
@@ -49,6 +49,7 @@ pub(crate) fn run(events: u64, clock: Clock) -> Duration {
             state: folder.path().to_owned(),
             clock: Arc::new(SystemClock),
             turns: usize::MAX,
+            housing: Housing::Here,
             idle_after: Duration::from_secs(60),
         };
         let engine = Engine::start(plan(events, finished), host).await.expect("it starts");

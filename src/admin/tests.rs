@@ -10,7 +10,7 @@ use std::time::Duration;
 use engine::config::{Environment, Files, load_files};
 use engine::port::{Stop, SystemClock};
 use engine::registry::Registry;
-use engine::supervisor::{Engine, Host};
+use engine::supervisor::{Engine, Host, Housing};
 use functions::native::{self, stateless};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -66,6 +66,7 @@ impl Mill {
             state: folder.path().to_owned(),
             clock: Arc::new(SystemClock),
             turns: 1,
+            housing: Housing::Here,
             idle_after: Duration::from_secs(60),
         };
         let engine = Arc::new(runtime.block_on(Engine::start(plan, host)).unwrap());

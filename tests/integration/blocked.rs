@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::config::{Environment, Files, load_files};
 use engine::port::SystemClock;
-use engine::supervisor::{Engine, Host, SourceStatus};
+use engine::supervisor::{Engine, Host, Housing, SourceStatus};
 use functions::native::stateless;
 use mqtt5::mqttbytes::QoS;
 use mqtt5::{AsyncClient, MqttOptions, PublishOptions};
@@ -83,6 +83,7 @@ triggers: {{ telemetry: {{ source: fleet, rules: {{ stuck: {{ function: stuck }}
         state: state.to_owned(),
         clock: Arc::new(SystemClock),
         turns: 2,
+        housing: Housing::Threads(2),
         idle_after: Duration::from_secs(60),
     };
     let engine = Engine::start(loaded.plan.expect("a sound configuration"), host).await.expect("it starts");

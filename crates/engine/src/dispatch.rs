@@ -12,6 +12,7 @@
 mod books;
 mod delivery;
 mod line;
+mod pace;
 mod publish;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 pub use books::{Books, DropReason, Reading};
 pub use line::{Line, Options};
+pub use pace::Pace;
 
 use crate::delivery::Receipt;
 use crate::event::{Event, Text};

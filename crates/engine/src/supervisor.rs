@@ -7,6 +7,7 @@
 mod build;
 mod end;
 mod exposition;
+mod homes;
 mod pause;
 mod runs;
 mod status;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -32,6 +34,7 @@ use crate::reject::Unsettled;
 use crate::router::Tally;
 
 pub use end::{Drained, LeaveError};
+pub use homes::Housing;
 pub use pause::UnknownSource;
 pub use status::{OutputStatus, RuleStatus, SourceStatus, Status, TriggerStatus};
 
@@ -46,6 +49,8 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// How many threads user code may occupy at once.
     pub turns: usize,
+    /// Where the engine's own tasks run; user code runs where the engine is started.
+    pub housing: Housing,
     /// How long a worker above a pool's minimum may be idle.
     pub idle_after: std::time::Duration,
 }
@@ -62,6 +67,8 @@ pub struct Engine {
     outputs: Vec<RunningOutput>,
     rejects: Link,
     page: Page,
+    /// The threads that most of the above run on.
+    _homes: Vec<homes::Home>,
     draining: std::sync::atomic::AtomicBool,
     tasks: Mutex<Tasks>,
 }
@@ -98,13 +105,14 @@ struct RunningOutput {
     name: Text,
     link: Link,
     binding: Arc<dyn Output>,
+    home: Handle,
 }
 
 /// The engine did not start.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} '{name}': {error}")]
 pub struct StartError {
-    /// `source`, `function`, `output` or `state`.
+    /// `source`, `function`, `output`, `state` or `thread`.
     pub kind: &'static str,
     /// Which one.
     pub name: Text,

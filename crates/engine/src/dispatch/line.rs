@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
 use super::delivery::{Pending, Stage, Table, Unconfirmed};
+use super::pace::Pace;
 use super::publish::{Confirmations, Confirmed, publish};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
 use crate::delivery::Outcome;
@@ -37,6 +38,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Where what is given up is kept.
     pub rejects: Rejects,
+    /// The pace of the thread that the line runs on.
+    pub pace: Arc<Pace>,
 }
 
 /// One rule's deliveries, owned by one task.
@@ -51,6 +54,8 @@ pub struct Line {
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
+    /// Deliveries that the pace was told of.
+    paced: u64,
     last_error: Option<String>,
     reading: Reading,
     random: fastrand::Rng,
@@ -72,6 +77,7 @@ impl Line {
             waiting: BinaryHeap::new(),
             jobs: Vec::new(),
             books: Books::default(),
+            paced: 0,
             last_error: None,
             reading: Reading::default(),
             random: fastrand::Rng::new(),
@@ -296,7 +302,10 @@ impl Line {
     }
 
     fn publish_books(&mut self) {
-        self.books.in_flight = self.table.len() as u64;
+        let (before, after) = (self.books.in_flight as usize, self.table.len());
+        self.options.pace.turn((self.books.matched - self.paced) as usize, before, after);
+        self.paced = self.books.matched;
+        self.books.in_flight = after as u64;
         self.reading.publish(&self.books, &mut self.last_error);
     }
 

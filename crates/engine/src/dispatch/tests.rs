@@ -41,6 +41,7 @@ fn bench(function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
         retry: policy(),
         timeout: 2 * SECOND,
         rejects: bin.rejects.clone(),
+        pace: Arc::default(),
     });
     tokio::spawn(line.run());
     Bench { desk: Desk::new(64), bin, feed, reading }

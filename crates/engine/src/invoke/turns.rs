@@ -1,8 +1,9 @@
 //! How many threads user code may occupy at once.
 //!
-//! A function that blocks its thread cannot be interrupted. The runtime has one thread more than there are turns, so that
-//! sources keep answering their brokers however many functions block. A turn is held during one poll only, over several
-//! calls if they are ready at once.
+//! A function that blocks its thread cannot be interrupted. The runtime of user code has one thread more than there are
+//! turns, so that deadlines are kept and other functions are called however many block. Connections live elsewhere; where
+//! they do not (`Housing::Here`), they have that thread too. A turn is held during one poll only, over several calls if
+//! they are ready at once.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -109,7 +109,9 @@ impl Queue {
                 } else if woke {
                     Next::StepAside
                 } else {
-                    let share = state.jobs.len().div_ceil(crew.slots.max(1));
+                    // What one slot does within its time is not worth waking another for, and one answer costs less than
+                    // several.
+                    let share = state.jobs.len().div_ceil(crew.slots.clamp(1, state.wanted()));
                     let count = state.grab().min(share);
                     if count == state.jobs.len() && into.is_empty() {
                         std::mem::swap(into, &mut state.jobs);

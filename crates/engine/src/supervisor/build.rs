@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::end::{FLUSH, close};
+use super::homes::Home;
 use super::runs::Runs;
 use super::{Engine, Host, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::plan::{self, Plan};
@@ -34,14 +36,16 @@ struct Wiring {
 }
 
 impl Engine {
-    /// Builds everything and starts reading, on the current runtime.
+    /// Builds everything and starts reading. User code runs on the current runtime, everything else where
+    /// [`Host::housing`] says.
     ///
     /// # Errors
     /// [`StartError`] when something on this machine is missing; nothing keeps running then.
     pub async fn start(plan: Plan, host: Host) -> Result<Engine, StartError> {
         let page = Page::default();
         let rejects_link = Link::default();
-        let (rejects, rejects_task) = open_rejects(&host, &rejects_link)?;
+        let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
+        let (rejects, rejects_task) = open_rejects(&host, &rejects_link, &homes[0])?;
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
             instance: host.instance.clone(),
@@ -52,9 +56,11 @@ impl Engine {
             page: page.clone(),
         };
         let mut outputs = Vec::new();
-        let opened = open_outputs(plan.outputs, &mut outputs, &setup).and_then(|()| {
+        let home = |address: usize| &homes[address];
+        let homes_of = |addresses: &[usize]| addresses.iter().map(|address| home(*address)).collect::<Vec<_>>();
+        let opened = open_outputs(plan.outputs, &homes_of(&addresses.outputs), &mut outputs, &setup).and_then(|()| {
             let pools = open_pools(plan.functions, &host, &setup)?;
-            Ok((pools, open_sources(plan.sources, &setup)?))
+            Ok((pools, open_sources(plan.sources, &homes_of(&addresses.sources), &setup)?))
         });
         let (pools, sources) = match opened {
             Ok(opened) => opened,
@@ -71,7 +77,12 @@ impl Engine {
         for (_, pool) in &pools {
             tasks.pools.spawn(pool.clone().run());
         }
-        let (rules, wirings) = start_lines(&plan.triggers, &pools, &outputs, &rejects, &mut tasks);
+        let (rules, wirings) = start_lines(
+            &plan.triggers,
+            &homes_of(&addresses.triggers),
+            Takers { pools: &pools, outputs: &outputs, rejects: &rejects },
+            &mut tasks,
+        );
         let triggers = plan
             .triggers
             .iter()
@@ -97,10 +108,18 @@ impl Engine {
             outputs,
             rejects: rejects_link,
             page,
+            _homes: homes,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         })
     }
+}
+
+/// The operating system gave no thread for a home.
+fn no_thread(cause: std::io::Error) -> StartError {
+    let message = "the operating system gave no thread".to_owned();
+    let error = OpenError { message, cause: Some(Box::new(cause)) };
+    StartError { kind: "thread", name: Text::new_static("home"), error }
 }
 
 fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartError {
@@ -108,22 +127,26 @@ fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartErr
     move |error| StartError { kind, name, error }
 }
 
-fn open_rejects(host: &Host, link: &Link) -> Result<(Rejects, tokio::task::JoinHandle<()>), StartError> {
+fn open_rejects(host: &Host, link: &Link, home: &Home) -> Result<(Rejects, tokio::task::JoinHandle<()>), StartError> {
     let path = host.state.join("rejects.jsonl");
     let journal = Journal::open(&path, Policy::default(), link.clone())
         .map_err(failed("state", &Text::new_static("rejects.jsonl")))?;
+    let _there = home.handle.enter();
     Ok(Rejects::start(journal, Arc::clone(&host.clock), link.clone()))
 }
 
 fn open_outputs(
     outputs: Vec<plan::Output>,
+    homes: &[&Home],
     opened: &mut Vec<RunningOutput>,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
 ) -> Result<(), StartError> {
-    for output in outputs {
+    for (output, home) in outputs.into_iter().zip(homes) {
         let link = Link::default();
+        // What it starts of its own lives with it.
+        let _there = home.handle.enter();
         let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
-        opened.push(RunningOutput { name: output.name, link, binding: Arc::from(binding) });
+        opened.push(RunningOutput { name: output.name, link, binding: Arc::from(binding), home: home.handle.clone() });
     }
     Ok(())
 }
@@ -157,31 +180,42 @@ struct OpenedSource {
     seats: usize,
     link: Link,
     source: Box<dyn crate::port::Source>,
+    home: Handle,
 }
 
 fn open_sources(
     sources: Vec<plan::Source>,
+    homes: &[&Home],
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
 ) -> Result<Vec<OpenedSource>, StartError> {
-    let open = |source: plan::Source| {
+    let open = |(source, home): (plan::Source, &&Home)| {
         let link = Link::default();
+        let _there = home.handle.enter();
         let opened =
             source.plan.open(setup(&source.name, source.seats, &link)).map_err(failed("source", &source.name))?;
-        Ok(OpenedSource { name: source.name, seats: source.seats, link, source: opened })
+        Ok(OpenedSource { name: source.name, seats: source.seats, link, source: opened, home: home.handle.clone() })
     };
-    sources.into_iter().map(open).collect()
+    sources.into_iter().zip(homes).map(open).collect()
+}
+
+/// Whom lines hand on to.
+#[derive(Clone, Copy)]
+struct Takers<'a> {
+    pools: &'a [(Text, Pool)],
+    outputs: &'a [RunningOutput],
+    rejects: &'a Rejects,
 }
 
 fn start_lines(
     triggers: &[plan::Trigger],
-    pools: &[(Text, Pool)],
-    outputs: &[RunningOutput],
-    rejects: &Rejects,
+    homes: &[&Home],
+    takers: Takers<'_>,
     tasks: &mut Tasks,
 ) -> (Vec<RunningRule>, Vec<Wiring>) {
+    let Takers { pools, outputs, rejects } = takers;
     let mut running = Vec::new();
     let mut wirings = Vec::new();
-    for (at, trigger) in triggers.iter().enumerate() {
+    for (at, (trigger, home)) in triggers.iter().zip(homes).enumerate() {
         let mut rules = Vec::new();
         for (number, rule) in trigger.rules.iter().enumerate() {
             let name = Text::from(format!("{}/{}", trigger.name, rule.name));
@@ -196,8 +230,9 @@ fn start_lines(
                 retry: rule.retry.clone(),
                 timeout: rule.timeout,
                 rejects: rejects.clone(),
+                pace: Arc::clone(&home.pace),
             });
-            tasks.lines.spawn(line.run());
+            tasks.lines.spawn_on(line.run(), &home.handle);
             rules.push((rule.filter.clone(), feed.clone()));
             running.push(RunningRule { name, place: (at, number), feed, reading });
         }
@@ -229,7 +264,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         route: Box::new(route),
     };
     let (ending, ended) = watch::channel(None);
-    let task = tokio::spawn(async move {
+    let task = opened.home.spawn(async move {
         let result = runs.serve().await;
         ending.send_replace(Some(result));
     });

@@ -181,7 +181,7 @@ pub(super) async fn close(outputs: &[RunningOutput], deadline: Instant) -> usize
     let mut closing = JoinSet::new();
     for output in outputs {
         let (name, binding) = (output.name.clone(), Arc::clone(&output.binding));
-        closing.spawn(async move {
+        let ending = async move {
             let close = AssertUnwindSafe(async { binding.close().await }).catch_unwind();
             let sentence = match timeout_at(deadline, close).await {
                 Ok(Ok(Ok(()))) => return true,
@@ -191,7 +191,8 @@ pub(super) async fn close(outputs: &[RunningOutput], deadline: Instant) -> usize
             };
             warn!(output = %name, "not closed: {sentence}");
             false
-        });
+        };
+        closing.spawn_on(ending, &output.home);
     }
     let mut unclosed = 0;
     while let Some(closed) = closing.join_next().await {

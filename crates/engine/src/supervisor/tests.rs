@@ -1,6 +1,7 @@
 //! Whole engines over fakes: how they start, what they say of themselves, and how they end.
 
 mod ending;
+mod homes;
 mod runs;
 mod status;
 
@@ -81,6 +82,8 @@ impl Function for Shared {
 enum Closing {
     Well,
     Badly,
+    /// After five seconds.
+    Slowly,
     Never,
     Panic,
 }
@@ -102,6 +105,10 @@ impl Output for Logged {
             Closing::Badly => {
                 Box::pin(std::future::ready(Err(PublishError::Reject { reason: "half is lost".to_owned() })))
             }
+            Closing::Slowly => Box::pin(async {
+                tokio::time::sleep(5 * SECOND).await;
+                Ok(())
+            }),
             Closing::Never => Box::pin(std::future::pending()),
             Closing::Panic => panic!("told to"),
         }
@@ -130,6 +137,7 @@ struct Parts {
     sources: Vec<Option<Memory>>,
     function: Option<Arc<dyn Function>>,
     outputs: Vec<Option<Closing>>,
+    housing: Housing,
 }
 
 impl Parts {
@@ -140,6 +148,7 @@ impl Parts {
             sources: Vec::new(),
             function: Some(function),
             outputs: Vec::new(),
+            housing: Housing::Here,
         }
     }
 
@@ -193,6 +202,7 @@ impl Parts {
             state: self.folder.path().to_path_buf(),
             clock: Arc::new(Wall),
             turns: 2,
+            housing: self.housing,
             idle_after: 60 * SECOND,
         }
     }

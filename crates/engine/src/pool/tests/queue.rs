@@ -34,7 +34,9 @@ async fn a_slot_takes_what_fits_its_time_and_leaves_the_others_their_share() {
     queue.submit(&mut client.jobs(["x"; 200]), 4);
     assert_eq!(takes(&queue, 1), [64, 64, 64, 8], "quick functions in batches");
     queue.submit(&mut client.jobs(["x"; 8]), 4);
-    assert_eq!(takes(&queue, 4), [2, 2, 1, 1, 1, 1], "a share for each slot");
+    assert_eq!(takes(&queue, 4), [8], "one for what it does within its time");
+    queue.submit(&mut client.jobs(["x"; 80]), 4);
+    assert_eq!(takes(&queue, 4), [40, 40], "a share for each that is needed");
     queue.served(1_000_000_000.0, false);
     queue.submit(&mut client.jobs(["x"; 2]), 4);
     assert_eq!(takes(&queue, 1), [1, 1], "slow functions one by one");

@@ -11,7 +11,7 @@ use engine::pool::Limits;
 use engine::port::{BoxFuture, Call, Confirm, Output, Shutdown, Source, SourceError, SystemClock};
 use engine::registry::{FunctionKind, OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
 use engine::retry::Policy;
-use engine::supervisor::{Engine, Host};
+use engine::supervisor::{Engine, Host, Housing};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -129,6 +129,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         state: state.path().to_owned(),
         clock: Arc::new(SystemClock),
         turns: 1,
+        housing: Housing::Here,
         idle_after: Duration::from_secs(60),
     };
     let engine = Engine::start(plan, host).await.unwrap();
