@@ -7,6 +7,7 @@
 //! been idle for [`Options::idle_after`] stop down to the minimum, never with an event in their hands.
 
 mod queue;
+mod starts;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -14,21 +15,19 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
 
 use crate::dispatch::Job;
 use crate::event::Text;
 use crate::invoke::Turns;
 use crate::port::Function;
 use queue::Queue;
+use starts::Starts;
 use worker::Crew;
 
 /// How much work one worker takes at a time.
 pub const GRAB: Duration = Duration::from_micros(100);
-
-/// The longest pause between two attempts to start a worker.
-const START_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The bounds of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,10 +122,11 @@ impl Pool {
         let shared = &self.0;
         let interval = shared.options.idle_after.max(Duration::from_millis(6)) / 6;
         let mut sweep = Instant::now() + interval;
-        let mut failures = 0u32;
+        let mut starts = Starts::default();
         loop {
             tokio::select! {
                 () = shared.queue.change() => {}
+                () = starts.next(shared) => {}
                 // A moment of its own: a pool that always has something to look at must shrink, too.
                 () = sleep_until(sweep) => {
                     sweep = Instant::now() + interval;
@@ -134,40 +134,19 @@ impl Pool {
                     shared.queue.rouse(shared.crew.len());
                 }
             }
-            while shared.wants_worker() {
-                match worker::start(shared).await {
-                    Ok(()) => {
-                        failures = 0;
-                        shared.queue.started(None);
-                        // The bounds may have changed while it started.
-                        shared.retire_excess();
-                    }
-                    Err(error) => {
-                        failures = failures.saturating_add(1);
-                        let pause = pause(failures);
-                        let name = &shared.options.name;
-                        warn!(function = %name, ?pause, "worker did not start: {error}");
-                        shared.queue.started(Some(error.to_string()));
-                        sleep(pause).await;
-                    }
-                }
-            }
+            starts.begin(shared);
         }
     }
 }
 
-/// Doubles from 100 ms, with up to a quarter of jitter, capped.
-fn pause(failures: u32) -> Duration {
-    let longest = Duration::from_millis(100).saturating_mul(1 << failures.saturating_sub(1).min(10));
-    longest.min(START_PAUSE_MAX).mul_f64(0.75 + 0.25 * fastrand::f64())
-}
-
 impl Shared {
-    fn wants_worker(&self) -> bool {
+    /// Whether one more worker should start while `starting` are about to, of which `soon` can be counted on.
+    fn wants_worker(&self, starting: usize, soon: usize) -> bool {
         let limits = self.queue.limits();
-        let workers = self.crew.len();
-        // A worker that is idle takes what waits.
-        workers < limits.min.min(limits.max) || (workers < limits.max && self.queue.waits() && self.crew.all_busy())
+        let workers = self.crew.len() + starting;
+        // A worker that is idle takes what waits, and so does one that is about to start.
+        workers < limits.min.min(limits.max)
+            || (workers < limits.max && self.queue.wanted() > soon && self.crew.all_busy())
     }
 
     fn retire_idle(&self) {

@@ -148,9 +148,9 @@ impl Queue {
         !state.jobs.is_empty()
     }
 
-    /// Whether jobs wait.
-    pub(super) fn waits(&self) -> bool {
-        !self.state.lock().jobs.is_empty()
+    /// Slots that the waiting jobs would keep busy.
+    pub(super) fn wanted(&self) -> usize {
+        self.state.lock().wanted()
     }
 
     /// Waits until the keeper has something to look at. Cancel safe.

@@ -201,11 +201,66 @@ async fn a_worker_that_does_not_start_is_visible_and_tried_again_with_back_off()
     assert_eq!(gaps.len(), 6);
 }
 
+/// A function whose first start never ends and whose others are there at once; and how many were begun.
+fn first_start_hangs() -> (Arc<dyn Function>, Arc<AtomicUsize>) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let start = Starts(move || -> BoxFuture<'static, Result<Box<dyn Worker>, StartError>> {
+        if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(async {
+            Ok(Box::new(Calls(|_, _| -> BoxFuture<'static, Verdicts> { Box::pin(async { done() }) })) as _)
+        })
+    });
+    (Arc::new(start), begun)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_hangs_holds_up_neither_the_next_nor_retirement() {
+    let (function, begun) = first_start_hangs();
+    let (pool, mut client) = (running(options(function, 0, 2)), Client::new(SECOND));
+    pool.submit(&mut client.jobs(["a", "b"]));
+    assert_eq!(client.numbers(2).await, [1, 2]);
+    assert_eq!((sizes(&pool), begun.load(Ordering::SeqCst)), ((1, 0, 0), 2));
+    advance(2 * MINUTE).await;
+    settle_down().await;
+    assert_eq!(sizes(&pool), (0, 0, 0), "the idle one went");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_event_waits_for_a_start_that_hangs_no_longer_than_its_patience() {
+    let (function, begun) = first_start_hangs();
+    let (pool, mut client) = (running(options(function, 0, 2)), Client::new(SECOND));
+    pool.submit(&mut client.jobs(["a"]));
+    settle_down().await;
+    assert_eq!((sizes(&pool), begun.load(Ordering::SeqCst)), ((0, 0, 1), 1), "one event, one start");
+    assert_eq!(client.numbers(1).await, [1]);
+    assert_eq!(begun.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_workers_start_at_once_than_the_pool_has_room_for() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let start = Starts(move || -> BoxFuture<'static, Result<Box<dyn Worker>, StartError>> {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    });
+    let (pool, mut client) = (running(options(Arc::new(start), 1, 3)), Client::new(SECOND));
+    settle_down().await;
+    assert_eq!(begun.load(Ordering::SeqCst), 1, "the minimum");
+    pool.submit(&mut client.jobs(["x"; 10]));
+    advance(HOUR).await;
+    settle_down().await;
+    assert_eq!((sizes(&pool), begun.load(Ordering::SeqCst)), ((0, 0, 10), 3));
+}
+
 #[test]
 fn the_pause_between_starts_is_capped() {
     for failures in [8, 20, u32::MAX] {
-        let pause = pause(failures);
-        assert!(pause <= START_PAUSE_MAX && pause >= START_PAUSE_MAX / 2, "{pause:?}");
+        let pause = starts::pause(failures);
+        assert!(pause <= starts::PAUSE_MAX && pause >= starts::PAUSE_MAX / 2, "{pause:?}");
     }
 }
 
