@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::end::{FLUSH, close};
 use super::homes::Home;
@@ -67,7 +67,7 @@ impl Engine {
             Err(error) => {
                 // Nothing keeps running, nor holds a file that the next start needs.
                 drop(rejects);
-                close(&outputs, Instant::now() + FLUSH).await;
+                close(&outputs, sleep(FLUSH)).await;
                 drop(rejects_task.await);
                 return Err(error);
             }

@@ -93,10 +93,17 @@ impl Engine {
         }
         handed_back += self.hand_back().await;
         self.pools.iter().for_each(|(_, pool)| pool.close());
-        let last = Instant::now() + FLUSH;
-        self.end_workers(last).await;
-        let unclosed = close(&self.outputs, last).await;
-        handed_back += self.end_tasks(last).await;
+        self.end_workers(Instant::now() + FLUSH).await;
+        // Outputs may have what is left of the grace time: nothing else is waited for any more.
+        let least = sleep(FLUSH);
+        let enough = async {
+            if in_time {
+                over.await;
+            }
+            least.await;
+        };
+        let unclosed = close(&self.outputs, enough).await;
+        handed_back += self.end_tasks(Instant::now() + FLUSH).await;
         Drained { handed_back, unclosed }
     }
 
@@ -176,27 +183,39 @@ impl RunningSource {
     }
 }
 
-/// Closes outputs side by side; answers how many could not be closed by `deadline`.
-pub(super) async fn close(outputs: &[RunningOutput], deadline: Instant) -> usize {
+/// Closes outputs side by side; answers how many could not be closed before `enough`.
+pub(super) async fn close(outputs: &[RunningOutput], enough: impl Future<Output = ()>) -> usize {
     let mut closing = JoinSet::new();
-    for output in outputs {
-        let (name, binding) = (output.name.clone(), Arc::clone(&output.binding));
+    for (place, output) in outputs.iter().enumerate() {
+        let binding = Arc::clone(&output.binding);
         let ending = async move {
             let close = AssertUnwindSafe(async { binding.close().await }).catch_unwind();
-            let sentence = match timeout_at(deadline, close).await {
-                Ok(Ok(Ok(()))) => return true,
-                Ok(Ok(Err(error))) => error.to_string(),
-                Ok(Err(payload)) => format!("it panicked: {}", panic_text(payload.as_ref())),
-                Err(_) => "it took too long".to_owned(),
+            let sentence = match close.await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(payload) => Some(format!("it panicked: {}", panic_text(payload.as_ref()))),
             };
-            warn!(output = %name, "not closed: {sentence}");
-            false
+            (place, sentence)
         };
         closing.spawn_on(ending, &output.home);
     }
-    let mut unclosed = 0;
-    while let Some(closed) = closing.join_next().await {
-        unclosed += usize::from(!closed.unwrap_or(false));
+    let mut unclosed: Vec<Option<String>> = vec![Some("it took too long".to_owned()); outputs.len()];
+    let closed = async {
+        while let Some(closed) = closing.join_next().await {
+            if let Ok((place, sentence)) = closed {
+                unclosed[place] = sentence;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = closed => {}
+        () = enough => {}
     }
-    unclosed
+    for (output, sentence) in outputs.iter().zip(&unclosed) {
+        if let Some(sentence) = sentence {
+            warn!(output = %output.name, "not closed: {sentence}");
+        }
+    }
+    unclosed.iter().flatten().count()
 }

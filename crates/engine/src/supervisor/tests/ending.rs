@@ -79,6 +79,20 @@ async fn outputs_that_do_not_close_are_counted_and_hold_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn outputs_have_what_is_left_of_the_grace_time_to_close() {
+    for (grace, unclosed, least) in [(20, 0, 5), (4, 1, 4), (1, 1, 2)] {
+        let mut parts = Parts::new(judge(|_, _| done()));
+        parts.outputs = vec![Some(Closing::Slowly)];
+        let engine = parts.start().await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(engine.drain(grace * SECOND).await, Drained { handed_back: 0, unclosed }, "{grace} s");
+        // The rejects' own thread may need a moment more, which a paused clock makes a long one.
+        let whole = begun.elapsed();
+        assert!(whole >= least * SECOND && whole <= (least + 3) * SECOND, "{whole:?} with {grace} s of grace");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_drains_once_however_often_it_is_asked() {
     let mut parts = Parts::new(judge(|_, _| done()));
     let pipe = parts.source();
@@ -152,6 +166,12 @@ async fn leaving_an_engine_that_ends_says_that_the_session_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_function_that_blocks_for_ever_does_not_keep_the_engine_from_ending() {
+    for housing in [Housing::Here, Housing::Threads(1)] {
+        ends_beside_a_blocked_function(housing).await;
+    }
+}
+
+async fn ends_beside_a_blocked_function(housing: Housing) {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
     let entered = Arc::new(tokio::sync::Notify::new());
@@ -161,6 +181,7 @@ async fn a_function_that_blocks_for_ever_does_not_keep_the_engine_from_ending() 
         let _ = released.lock().recv();
         done()
     }));
+    parts.housing = housing;
     let pipe = parts.source();
     let engine = parts.start().await.unwrap();
     // Twice as many as there are seats: the rest waits at the broker.
