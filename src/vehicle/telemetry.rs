@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use chrono::DateTime;
+use engine::json::Scanner;
 use serde::Deserialize;
 
 use super::number::{Number, Whole};
@@ -109,12 +110,82 @@ struct Signals {
     odometer: Option<Number>,
 }
 
+impl<'a> Payload<'a> {
+    /// Reads what vehicles usually send; `None` for everything else, wrong or not.
+    fn usual(text: &'a str) -> Option<Payload<'a>> {
+        let (mut v, mut vehicle, mut boot, mut seq, mut time, mut signals) = (None, None, None, None, None, None);
+        let mut scanner = Scanner::new(text);
+        scanner.eat(b'{')?;
+        loop {
+            let key = scanner.string()?;
+            scanner.eat(b':')?;
+            let twice = match key {
+                "v" => v.replace(whole(&mut scanner)?).is_some(),
+                "vehicle" => vehicle.replace(scanner.string()?).is_some(),
+                "boot" => boot.replace(whole(&mut scanner)?).is_some(),
+                "seq" => seq.replace(whole(&mut scanner)?).is_some(),
+                "time" => time.replace(scanner.string()?).is_some(),
+                "signals" => signals.replace(Signals::usual(&mut scanner)?).is_some(),
+                _ => scanner.skip_scalar().is_none(),
+            };
+            if twice {
+                return None;
+            }
+            if !scanner.more(b'}')? {
+                break;
+            }
+        }
+        scanner.end().then_some(())?;
+        Some(Payload {
+            v: v?,
+            vehicle: Cow::Borrowed(vehicle?),
+            boot: boot.unwrap_or_default(),
+            seq: seq?,
+            time: Cow::Borrowed(time.unwrap_or_default()),
+            signals: signals?,
+        })
+    }
+}
+
+impl Signals {
+    fn usual(scanner: &mut Scanner<'_>) -> Option<Signals> {
+        let (mut speed, mut odometer) = (None, None);
+        scanner.eat(b'{')?;
+        loop {
+            let key = scanner.string()?;
+            scanner.eat(b':')?;
+            let twice = match key {
+                "Vehicle.Speed" => speed.replace(number(scanner)?).is_some(),
+                "Vehicle.TraveledDistance" => odometer.replace(number(scanner)?).is_some(),
+                _ => scanner.skip_scalar().is_none(),
+            };
+            if twice {
+                return None;
+            }
+            if !scanner.more(b'}')? {
+                return Some(Signals { speed, odometer });
+            }
+        }
+    }
+}
+
+fn whole(scanner: &mut Scanner<'_>) -> Option<Whole> {
+    scanner.number()?.parse().ok().map(Whole)
+}
+
+fn number(scanner: &mut Scanner<'_>) -> Option<Number> {
+    scanner.number()?.parse().ok().filter(|value: &f64| value.is_finite()).map(Number)
+}
+
 impl Sample {
     /// Reads a payload. `vehicle` is whom the event is about, if it says so.
     pub(super) fn read(payload: &[u8], vehicle: Option<&str>) -> Result<Sample, Refused> {
         // Checked as a whole once, no string in it has to be checked again.
         let payload = std::str::from_utf8(payload).map_err(Refused::NoText)?;
-        let payload: Payload<'_> = serde_json::from_str(payload).map_err(Refused::Shape)?;
+        let payload = match Payload::usual(payload) {
+            Some(payload) => payload,
+            None => serde_json::from_str(payload).map_err(Refused::Shape)?,
+        };
         if payload.v.0 != VERSION {
             return Err(Refused::Version(payload.v.0));
         }
@@ -244,6 +315,39 @@ mod tests {
             assert!(refused(&payload).starts_with(reason), "{payload} was refused with: {}", refused(&payload));
         }
         assert!(matches!(Sample::read(b"\xff\xfe\x00", None), Err(Refused::NoText(_))));
+    }
+
+    #[test]
+    fn what_vehicles_usually_send_takes_the_quick_road() {
+        assert!(Payload::usual(GOOD).is_some());
+        for other in [GOOD.replace("36.0", "\"36.0\""), GOOD.replace("veh-1\"", "veh\\u002d1\"")] {
+            assert!(Payload::usual(&other).is_none(), "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever the quick road accepts, the other accepts, too, and reads the same.
+        #[test]
+        fn both_roads_lead_to_the_same_end(
+            edits in proptest::collection::vec((0..GOOD.len(), "[-0-9.eE\",:{} a-z\\\\]{0,3}", 0..4_usize), 0..3),
+        ) {
+            let mut text = GOOD.to_owned();
+            for (at, new, drop) in edits {
+                let at = at.min(text.len());
+                text.replace_range(at..(at + drop).min(text.len()), &new);
+            }
+            if let Some(quick) = Payload::usual(&text) {
+                let read: Result<Payload<'_>, _> = serde_json::from_str(&text);
+                proptest::prop_assert!(read.is_ok(), "{}: {:?}", text, read.err());
+                let shown = |payload: &Payload<'_>| {
+                    let value = |number: &Option<Number>| number.map(|number| number.0 as f32);
+                    let Payload { v, vehicle, boot, seq, time, signals } = payload;
+                    let signals = (value(&signals.speed), value(&signals.odometer));
+                    (v.0, vehicle.to_string(), boot.0, seq.0, time.to_string(), signals)
+                };
+                proptest::prop_assert_eq!(read.ok().as_ref().map(shown), Some(shown(&quick)));
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod fake;
 pub mod filter;
 pub mod invoke;
 pub mod journal;
+pub mod json;
 pub mod metric;
 pub mod pool;
 pub mod port;
