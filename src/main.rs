@@ -3,6 +3,10 @@
 
 use std::process::ExitCode;
 
+/// Events are made on one thread and let go on another, which glibc's allocator pays with locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tidemill::Tidemill::builtin().main()
 }
