@@ -49,10 +49,16 @@ pub(crate) fn resident(process: u32) -> u64 {
     kib * 1024
 }
 
+/// The program that is measured instead of the one that is built, to compare two builds.
+const PROGRAM: &str = "TIDEMILL_FIGURES_PROGRAM";
+
 /// The lean release binary, built at the first call.
 pub(crate) fn program() -> &'static str {
-    static PROGRAM: OnceLock<String> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+    static PROGRAM_PATH: OnceLock<String> = OnceLock::new();
+    PROGRAM_PATH.get_or_init(|| {
+        if let Ok(given) = std::env::var(PROGRAM) {
+            return given;
+        }
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let lean = ["build", "--release", "--bin", "tidemill", "--no-default-features", "--features", "mqtt"];
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
