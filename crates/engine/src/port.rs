@@ -2,6 +2,11 @@
 //!
 //! Ports have one or two methods, and their errors are decisions that the engine takes. Arrows point here: the engine
 //! knows no adapter. A new connector, binding or runtime is one folder and one line in the root's `builtin.rs`.
+//!
+//! Sources and outputs are opened, run and closed on a single-threaded runtime that they share with others
+//! ([`Housing`](crate::supervisor::Housing)): they spawn tasks freely with `tokio::spawn` and must not hold the thread
+//! (`tokio::task::block_in_place` panics there); what blocks goes to `spawn_blocking` or to a thread of its own. Functions
+//! are started and called on the runtime of user code.
 
 mod clock;
 mod function;
