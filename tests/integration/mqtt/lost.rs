@@ -2,7 +2,7 @@
 
 use testkit::client::{Acks, Settings, Subscriber};
 use testkit::mosquitto::{Config, Mosquitto};
-use testkit::proxy::Proxy;
+use testkit::proxy::{Proxy, Record};
 
 use super::*;
 
@@ -60,7 +60,9 @@ async fn the_books_balance_in_every_answer_while_connections_are_cut() {
     let publisher = publisher(&broker).await;
     let (_, ()) = tokio::join!(send(&publisher, 0..6000), async {
         for cut in 1..=5_u64 {
-            proxy.sees("a thousand more deliveries", |record| record.deliveries() as u64 >= cut * 1000).await;
+            // Each cut is to meet a connection of its own.
+            let is_it = |record: &Record| record.connections() >= cut && record.deliveries() as u64 >= cut * 1000;
+            proxy.sees("a connection and a thousand more deliveries", is_it).await;
             proxy.cut();
             let status = engine.status().await;
             assert!(balanced(&status), "{status}");
@@ -68,6 +70,6 @@ async fn the_books_balance_in_every_answer_while_connections_are_cut() {
     });
     let fates = publisher.close().await;
     assert_eq!(file_has(&engine, &fates.confirmed).await.len(), 6000);
-    assert!(proxy.record().connections() >= 6);
+    proxy.sees("the last connection", |record| record.connections() >= 6).await;
     assert!(engine.terminate().await.success());
 }

@@ -79,6 +79,7 @@ impl Client {
                 Ok(()) => break,
                 Err(fault) => fault,
             };
+            self.desk.handed_over().await;
             self.desk.lost();
             self.report(&fault);
             self.backoff.connected_for(self.since.take().map_or(Duration::ZERO, |since| since.elapsed()));

@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 use super::staging::{Arrival, Offer, Ring};
 use super::wire::Ack;
 
+/// How often a connection that is lost steps aside for the source, which takes what it has seats for in a few steps.
+const HAND_OVER: usize = 64;
+
 /// What the source wants of its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Intent {
@@ -183,6 +186,16 @@ impl Desk {
         state.epoch
     }
 
+    /// Lets the source take what is staged, as far as it has seats: a broker that was killed may not send it again.
+    pub(super) async fn handed_over(&self) {
+        for _ in 0..HAND_OVER {
+            if self.state.lock().ring.len() == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The connection is gone: what the broker will send again is forgotten.
     pub(super) fn lost(&self) {
         let mut state = self.state.lock();
@@ -262,6 +275,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::mqtt::wire::Publish;
@@ -305,6 +319,27 @@ mod tests {
         desk.take(1, &mut out);
         assert!(desk.orders(&mut Vec::new()).half_empty);
         assert_eq!(desk.stage(&mut batch), Staged { dropped: 0, full: false });
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_lets_the_source_take_what_came_whole() {
+        let desk = Desk::new(Ring::new(4, 1 << 20), 0);
+        let epoch = desk.begin();
+        desk.stage(&mut [arrival(epoch, 1), arrival(epoch, 2)].into());
+        let mut taken = Vec::new();
+        tokio::join!(desk.handed_over(), async {
+            while desk.take(1, &mut taken) == epoch && taken.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        });
+        desk.lost();
+        assert_eq!(taken.len(), 2);
+        // A source without seats takes nothing, and nobody waits for it.
+        let epoch = desk.begin();
+        desk.stage(&mut [arrival(epoch, 3)].into());
+        desk.handed_over().await;
+        desk.lost();
+        assert_eq!(desk.arrived().now_or_never(), None);
     }
 
     #[test]

@@ -56,8 +56,7 @@ impl Engine {
             page: page.clone(),
         };
         let mut outputs = Vec::new();
-        let home = |address: usize| &homes[address];
-        let homes_of = |addresses: &[usize]| addresses.iter().map(|address| home(*address)).collect::<Vec<_>>();
+        let homes_of = |addresses: &[usize]| addresses.iter().map(|address| &homes[*address]).collect::<Vec<_>>();
         let opened = open_outputs(plan.outputs, &homes_of(&addresses.outputs), &mut outputs, &setup).and_then(|()| {
             let pools = open_pools(plan.functions, &host, &setup)?;
             Ok((pools, open_sources(plan.sources, &homes_of(&addresses.sources), &setup)?))
@@ -83,12 +82,8 @@ impl Engine {
             Takers { pools: &pools, outputs: &outputs, rejects: &rejects },
             &mut tasks,
         );
-        let triggers = plan
-            .triggers
-            .iter()
-            .zip(&wirings)
-            .map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally)));
-        let triggers = triggers.collect();
+        let triggers = plan.triggers.iter().zip(&wirings);
+        let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
         let sources = sources
             .into_iter()
             .enumerate()

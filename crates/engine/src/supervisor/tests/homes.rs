@@ -1,4 +1,4 @@
-//! Where everything runs.
+//! Which thread everything runs on, and that none is left behind.
 
 use super::*;
 
