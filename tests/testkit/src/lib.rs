@@ -18,6 +18,8 @@ pub mod bad_broker;
 pub mod certificates;
 pub mod client;
 pub mod http;
+pub mod kafka;
+pub mod kcat;
 pub mod mosquitto;
 pub mod packet;
 pub mod patience;

@@ -1,0 +1,81 @@
+//! The two requests of Kafka's protocol that a harness needs: who is there, and make a topic. Written by hand, so that
+//! readiness is not judged by the client that is under test.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How many brokers the one at the address knows, if it speaks Kafka's protocol already.
+pub(super) fn brokers(address: SocketAddr) -> Option<usize> {
+    // Metadata version 4: no topics, and none to be created.
+    let answer = ask(address, 3, 4, &[0, 0, 0, 0, 0]).ok()?;
+    // The throttle time stands first.
+    let count = i32::from_be_bytes(answer.get(4..8)?.try_into().ok()?);
+    usize::try_from(count).ok().filter(|count| *count > 0)
+}
+
+/// Makes a topic with these settings.
+///
+/// # Errors
+/// The broker's words, or why it did not answer.
+pub(super) fn create_topic(
+    address: SocketAddr,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), String> {
+    // CreateTopics version 2.
+    let mut body = Vec::new();
+    body.extend(1_i32.to_be_bytes());
+    text(topic, &mut body);
+    body.extend(partitions.to_be_bytes());
+    body.extend(1_i16.to_be_bytes());
+    body.extend(0_i32.to_be_bytes());
+    body.extend(i32::try_from(settings.len()).expect("a few settings").to_be_bytes());
+    for (name, value) in settings {
+        text(name, &mut body);
+        text(value, &mut body);
+    }
+    body.extend(10_000_i32.to_be_bytes());
+    body.push(0);
+    let answer = ask(address, 19, 2, &body).map_err(|error| error.to_string())?;
+    // The throttle time, one topic, its name, and what became of it.
+    let after_name = 4 + 4 + 2 + topic.len();
+    let code = answer.get(after_name..after_name + 2).and_then(|bytes| bytes.try_into().ok());
+    match code.map(i16::from_be_bytes) {
+        Some(0) => Ok(()),
+        Some(code) => {
+            let words = String::from_utf8_lossy(answer.get(after_name + 4..).unwrap_or_default());
+            Err(format!("the broker refused topic '{topic}' with code {code}: {words}"))
+        }
+        None => Err(format!("the broker's answer about topic '{topic}' is cut short: {answer:?}")),
+    }
+}
+
+fn text(text: &str, into: &mut Vec<u8>) {
+    into.extend(i16::try_from(text.len()).expect("a short text").to_be_bytes());
+    into.extend(text.as_bytes());
+}
+
+/// One request and its answer without the header.
+fn ask(address: SocketAddr, key: i16, version: i16, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    // The key, the version, a correlation id of zero, and no client id.
+    let mut request = Vec::new();
+    request.extend(i32::try_from(10 + body.len()).expect("a short request").to_be_bytes());
+    request.extend(key.to_be_bytes());
+    request.extend(version.to_be_bytes());
+    request.extend(0_i32.to_be_bytes());
+    request.extend((-1_i16).to_be_bytes());
+    request.extend(body);
+    stream.write_all(&request)?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap_or_default()];
+    stream.read_exact(&mut answer)?;
+    Ok(answer.split_off(4.min(answer.len())))
+}
