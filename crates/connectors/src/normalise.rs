@@ -11,6 +11,7 @@
 
 mod field;
 mod id;
+mod kafka;
 mod mqtt;
 mod pattern;
 pub mod percent;
@@ -20,6 +21,7 @@ mod template;
 use engine::event::{Invalid, Text};
 
 pub use id::{Ids, prefix};
+pub use kafka::Record;
 pub use mqtt::Message;
 pub use received::Received;
 pub use template::{Origin, Template};
