@@ -7,6 +7,8 @@
 pub mod backoff;
 pub mod capture;
 pub mod credentials;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 pub mod normalise;

@@ -44,6 +44,8 @@ pub struct LinkReading {
     pub last_error: Option<String>,
     /// Messages dropped before they were received, by reason.
     pub dropped: BTreeMap<Text, u64>,
+    /// Messages that wait at the broker and that this source may read; `None` while nobody knows.
+    pub lag: Option<u64>,
 }
 
 impl Link {
@@ -88,6 +90,11 @@ impl Link {
     /// `count` messages were dropped before they were received.
     pub fn dropped(&self, reason: &'static str, count: u64) {
         *self.0.reading.lock().dropped.entry(Text::new_static(reason)).or_default() += count;
+    }
+
+    /// Messages that wait at the broker, or `None` when that is not known.
+    pub fn lag(&self, messages: Option<u64>) {
+        self.0.reading.lock().lag = messages;
     }
 
     /// One reading.

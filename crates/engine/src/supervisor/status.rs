@@ -56,6 +56,7 @@ pub struct SourceStatus {
     pub connects: u64,
     pub last_error: Option<String>,
     pub dropped: BTreeMap<Text, u64>,
+    pub lag: Option<u64>,
 }
 
 /// One trigger, in events.
@@ -183,6 +184,7 @@ impl super::RunningSource {
             connects: link.connects,
             last_error: link.last_error,
             dropped: link.dropped,
+            lag: link.lag,
         }
     }
 }

@@ -152,12 +152,12 @@ fn what_cannot_be_read_is_refused_with_its_name() {
 
 #[test]
 fn null_headers_are_absent_and_foreign_ones_are_left_alone() {
-    let event = with(&[("ce_subject", None), ("ce_X-Y", Some(b"1")), ("content-type", None)], "1").unwrap();
-    assert_eq!((event.subject(), event.datacontenttype()), (None, None));
-    assert_eq!(extension(&event, "X-Y"), None);
+    let read = with(&[("ce_subject", None), ("ce_X-Y", Some(b"1")), ("content-type", None)], "1").unwrap();
+    assert_eq!((read.subject(), read.datacontenttype()), (None, None));
+    assert_eq!(extension(&read, "X-Y"), None);
     let mut twice = CORE.to_vec();
     twice.extend([("content-type", Some(b"a/b".as_slice())), ("content-type", Some(b"a/b"))]);
-    assert_eq!(super::tests::event(&twice, "1").unwrap().datacontenttype().unwrap(), "a/b");
+    assert_eq!(event(&twice, "1").unwrap().datacontenttype().unwrap(), "a/b");
 }
 
 proptest! {

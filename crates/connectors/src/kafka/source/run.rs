@@ -1,0 +1,336 @@
+//! One run of a reader: from joining the group to having nothing in flight.
+
+mod message;
+mod moving;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use engine::delivery::{Inbox, Intake, Outcome, Seat, Seats, Settlements};
+use engine::metric::Connection;
+use engine::port::{Shutdown, SourceError};
+use futures_util::{FutureExt, Stream};
+use rdkafka::consumer::{Consumer, MessageStream};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use tokio::time::{Instant, sleep_until};
+
+use super::Ingredients;
+use crate::kafka::assignment::{self, Assignment, Partition, Place};
+use crate::kafka::client::{Client, Member, News};
+use moving::Moving;
+
+/// The most messages that are handed over at once, so that none of them waits long for the others.
+const BATCH: usize = 256;
+/// How often offsets are stored, from where they are committed once a second.
+const STORE: Duration = Duration::from_millis(100);
+/// How long there may be no seats before everything is paused, and how long it stays paused when few become free.
+const PRESSURE: Duration = Duration::from_secs(1);
+
+pub(super) struct Run<'r> {
+    made_of: &'r Ingredients,
+    member: &'r Arc<Member>,
+    stream: MessageStream<'r, Client>,
+    intake: Option<Intake>,
+    settlements: Option<Settlements>,
+    assignment: Assignment,
+    /// Where the message in each seat stands, as long as that is to be told to the group.
+    places: Vec<Option<Place>>,
+    occupied: usize,
+    /// Messages that were polled and have no seat yet.
+    staged: VecDeque<BorrowedMessage<'r>>,
+    news: VecDeque<News>,
+    moving: Option<Moving>,
+    /// Since when a message waits for a seat.
+    waiting: Option<Instant>,
+    /// Since when everything is paused.
+    held: Option<Instant>,
+    /// When offsets are to be stored.
+    store: Option<Instant>,
+    /// Nothing more is to be read.
+    ending: bool,
+}
+
+impl<'r> Run<'r> {
+    pub(super) fn new(made_of: &'r Ingredients, member: &'r Arc<Member>, inbox: Inbox) -> Run<'r> {
+        let (intake, settlements) = inbox.split();
+        Run {
+            made_of,
+            member,
+            stream: member.stream(),
+            places: vec![None; intake.capacity()],
+            intake: Some(intake),
+            settlements: Some(settlements),
+            assignment: Assignment::default(),
+            occupied: 0,
+            staged: VecDeque::new(),
+            news: VecDeque::new(),
+            moving: None,
+            waiting: None,
+            held: None,
+            store: None,
+            ending: false,
+        }
+    }
+
+    /// Serves until it is asked to stop and nothing is in flight.
+    pub(super) async fn serve(mut self, mut stop: Shutdown) -> Result<(), SourceError> {
+        let Some(mut settlements) = self.settlements.take() else { return Ok(()) };
+        let mut intake = self.intake.take();
+        let mut settled = Vec::new();
+        loop {
+            if self.ending {
+                intake = None;
+            }
+            self.hear();
+            self.move_on();
+            let due = self.due();
+            let room = intake.as_mut().filter(|_| !self.staged.is_empty());
+            let (polls, moving) = (self.polls(), self.moving.as_mut());
+            tokio::select! {
+                biased;
+                more = settlements.next(&mut settled) => {
+                    if !more {
+                        break;
+                    }
+                    self.settle(&mut settled);
+                }
+                _ = stop.requested(), if !self.ending => {
+                    self.ending = true;
+                    self.staged.clear();
+                    self.waiting = None;
+                    self.hold();
+                }
+                resolved = moving::resolved(moving) => self.resolved(resolved),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tick(),
+                message = next(&mut self.stream), if polls => self.arrived(message)?,
+                seats = reserve(room) => {
+                    let seats = seats.map_err(|cause| SourceError::Restart(cause.to_string(), None))?;
+                    self.hand_over(seats)?;
+                    // A source that never waits must let others have the thread.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        self.store();
+        Ok(())
+    }
+
+    /// Whether to poll: for messages as long as none waits for a seat, and for the group's sake when everything is paused.
+    fn polls(&self) -> bool {
+        self.staged.is_empty() || self.held.is_some()
+    }
+
+    /// Reads what librdkafka has said.
+    fn hear(&mut self) {
+        let start = self.news.len();
+        self.member.context().take_news(&mut self.news);
+        let mut at = start;
+        while let Some(news) = self.news.get(at) {
+            let News::Figures(report) = news else {
+                at += 1;
+                continue;
+            };
+            let link = self.member.context().reports().link();
+            let parts = self.assignment.iter().map(|partition| (partition.topic.as_str(), partition.number));
+            link.lag(if report.is_up() { report.lag(parts) } else { None });
+            if report.is_up() && report.has_joined() {
+                self.connected();
+            }
+            self.news.remove(at);
+        }
+    }
+
+    /// The member has its place in the group.
+    fn connected(&self) {
+        let link = self.member.context().reports().link();
+        if link.read().connection != Connection::Connected {
+            link.connected();
+        }
+    }
+
+    /// A message, or what went wrong with one, before there is a seat.
+    fn arrived(&mut self, message: KafkaResult<BorrowedMessage<'r>>) -> Result<(), SourceError> {
+        match message {
+            // It stays with the broker.
+            Ok(_) if self.ending => {}
+            Ok(message) => {
+                self.staged.push_back(message);
+                self.waiting.get_or_insert_with(Instant::now);
+            }
+            Err(cause) => self.failed(&cause)?,
+        }
+        Ok(())
+    }
+
+    /// Only what cannot be mended ends a run; the rest was reported where it happened.
+    fn failed(&self, cause: &KafkaError) -> Result<(), SourceError> {
+        let reports = self.member.context().reports();
+        match cause {
+            KafkaError::MessageConsumptionFatal(code) => {
+                let advice = "another member may have taken its place; give every engine an instance of its own";
+                Err(SourceError::Restart(reports.sentence(&format!("the consumer ended: {code}; {advice}")), None))
+            }
+            other => {
+                tracing::debug!(name = %reports.name(), "polling: {other}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands over what is staged and what can be polled without waiting, as far as there are seats.
+    fn hand_over(&mut self, mut seats: Seats<'_>) -> Result<(), SourceError> {
+        while !seats.is_empty() {
+            let message = match self.staged.pop_front() {
+                Some(message) => message,
+                None if self.held.is_some() => break,
+                None => match next(&mut self.stream).now_or_never() {
+                    Some(Ok(message)) => message,
+                    Some(Err(cause)) => {
+                        self.failed(&cause)?;
+                        continue;
+                    }
+                    None => break,
+                },
+            };
+            self.deliver(&message, &mut seats);
+        }
+        self.waiting = if self.staged.is_empty() { None } else { Some(Instant::now()) };
+        Ok(())
+    }
+
+    /// Takes what has settled.
+    fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>) {
+        let limit = self.made_of.max_uncommitted;
+        let mut halt = false;
+        for (seat, outcome) in settled.drain(..) {
+            self.occupied -= 1;
+            let Some(place) = self.places[seat.index()].take() else { continue };
+            // What is handed back holds its partition's watermark, so that it is read again.
+            if matches!(outcome, Outcome::Retry { .. }) {
+                continue;
+            }
+            if let Some(partition) = self.assignment.finished(place) {
+                halt |= partition.watermark.uncommitted() > limit || partition.halted;
+            }
+        }
+        if halt {
+            self.halt_and_resume();
+        }
+        if self.store.is_none() && self.assignment.has_progressed() {
+            self.store = Some(Instant::now() + STORE);
+        }
+        if self.held.is_some() && self.occupied * 4 <= self.places.len() * 3 {
+            self.release();
+        }
+    }
+
+    /// Pauses the partitions of which too much has finished above the watermark, and resumes those that have caught up.
+    fn halt_and_resume(&mut self) {
+        let limit = self.made_of.max_uncommitted;
+        let (mut halt, mut resume) = (Vec::new(), Vec::new());
+        for partition in self.assignment.iter_mut().filter(|partition| !partition.leaving) {
+            let above = partition.watermark.uncommitted();
+            if !partition.halted && above > limit {
+                partition.halted = true;
+                halt.push((partition.topic.clone(), partition.number));
+            } else if partition.halted && above <= limit / 2 {
+                partition.halted = false;
+                resume.push((partition.topic.clone(), partition.number));
+            }
+        }
+        let of = |names: &[(engine::event::Text, i32)]| {
+            let mut list = rdkafka::TopicPartitionList::new();
+            names.iter().for_each(|(topic, number)| drop(list.add_partition(topic, *number)));
+            list
+        };
+        if !halt.is_empty() {
+            self.report(self.member.pause(&of(&halt)));
+        }
+        if !resume.is_empty() && self.held.is_none() {
+            self.report(self.member.resume(&of(&resume)));
+        }
+    }
+
+    /// Pauses everything.
+    fn hold(&mut self) {
+        if self.held.is_none() {
+            self.held = Some(Instant::now());
+            self.report(self.member.pause(&assignment::list(self.assignment.iter())));
+        }
+    }
+
+    /// Resumes everything that has no reason of its own to be paused.
+    fn release(&mut self) {
+        if !self.ending && self.held.take().is_some() {
+            self.report(self.member.resume(&assignment::list(self.assignment.iter().filter(reads))));
+        }
+    }
+
+    /// When something is due that nobody else wakes this task for.
+    fn due(&self) -> Option<Instant> {
+        let hold = self.waiting.filter(|_| self.held.is_none()).map(|since| since + PRESSURE);
+        let room = self.occupied < self.places.len() && self.staged.is_empty() && !self.ending;
+        let release = self.held.filter(|_| room).map(|since| since + PRESSURE);
+        let leave = self.moving.as_ref().and_then(Moving::due);
+        [hold, release, self.store, leave].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.store.is_some_and(|due| due <= now) {
+            self.store();
+        }
+        if self.held.is_none() && self.waiting.is_some_and(|since| since + PRESSURE <= now) {
+            self.hold();
+        } else if self.held.is_some_and(|since| since + PRESSURE <= now)
+            && self.occupied < self.places.len()
+            && self.staged.is_empty()
+        {
+            self.release();
+        }
+    }
+
+    /// Gives librdkafka what may be committed.
+    fn store(&mut self) {
+        self.store = None;
+        let progress = self.assignment.take_progress();
+        if progress.count() > 0 {
+            self.report(self.member.store_offsets(&progress));
+        }
+    }
+
+    /// A partition that was lost a moment ago can be neither paused nor stored, and its next owner begins where it stands.
+    fn report(&self, done: KafkaResult<()>) {
+        if let Err(cause) = done {
+            tracing::debug!(name = %self.member.context().reports().name(), "{cause}");
+        }
+    }
+}
+
+/// Whether messages of a partition are wanted.
+fn reads(partition: &&Partition) -> bool {
+    !partition.halted && !partition.leaving
+}
+
+/// The next message or error. Cancel safe.
+fn next<'s, 'r>(
+    stream: &'s mut MessageStream<'r, Client>,
+) -> impl Future<Output = KafkaResult<BorrowedMessage<'r>>> + use<'s, 'r> {
+    std::future::poll_fn(|context| match Pin::new(&mut *stream).poll_next(context) {
+        Poll::Ready(Some(message)) => Poll::Ready(message),
+        // The stream of a consumer has no end.
+        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    })
+}
+
+/// Seats, if there is something to put into them.
+async fn reserve(intake: Option<&mut Intake>) -> Result<Seats<'_>, engine::delivery::Closed> {
+    match intake {
+        Some(intake) => intake.reserve(BATCH).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,213 @@
+//! Partitions that come and go.
+//!
+//! One rebalance is answered after the other, in the order in which the group asked. A partition that comes may need to be
+//! told where to begin; one that goes is paused, what is in flight of it may finish within a bound, and what has finished
+//! is stored before it is given back, so that its next owner repeats as little as possible. A partition that is lost
+//! already is dropped at once, and nothing of it is committed: its generation is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::Run;
+use crate::kafka::client::{self, Member, News, Partitions};
+use crate::kafka::lag;
+use crate::kafka::source::Initial;
+
+/// How long what is in flight of a partition may take to finish before it is given back all the same. Far less than the
+/// five minutes after which the group takes a member for dead.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How soon a broker is asked again where a partition begins.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A rebalance that is being answered.
+pub(super) enum Moving {
+    /// Where the new partitions begin is being asked.
+    Coming(JoinHandle<Result<TopicPartitionList, KafkaError>>, Partitions),
+    /// What is in flight of these may finish until then.
+    Going(Partitions, Instant),
+}
+
+/// An answer to where the new partitions begin.
+pub(super) type Resolved = Result<TopicPartitionList, String>;
+
+impl Moving {
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self {
+            Moving::Coming(..) => None,
+            Moving::Going(_, until) => Some(*until),
+        }
+    }
+}
+
+/// Waits for the answer, if one was asked for. Cancel safe.
+pub(super) async fn resolved(moving: Option<&mut Moving>) -> Resolved {
+    match moving {
+        Some(Moving::Coming(asked, _)) => match asked.await {
+            Ok(answer) => answer.map_err(|cause| cause.to_string()),
+            Err(cause) => Err(cause.to_string()),
+        },
+        _ => std::future::pending().await,
+    }
+}
+
+impl Run<'_> {
+    /// Answers the group as far as that is possible now.
+    pub(super) fn move_on(&mut self) {
+        loop {
+            match self.moving.take() {
+                Some(coming @ Moving::Coming(..)) => {
+                    self.moving = Some(coming);
+                    return;
+                }
+                Some(Moving::Going(partitions, until)) => {
+                    if !self.is_level(&partitions) && Instant::now() < until {
+                        self.moving = Some(Moving::Going(partitions, until));
+                        return;
+                    }
+                    self.store();
+                    self.give_back(&partitions);
+                }
+                None => {}
+            }
+            match self.news.pop_front() {
+                None => return,
+                Some(News::Figures(_)) => {}
+                Some(News::Assigned(partitions)) => self.come(partitions, false),
+                Some(News::Lost(partitions)) => {
+                    let what = format!("the group took {} partitions away", partitions.len());
+                    let reports = self.member.context().reports();
+                    reports.trouble(&format!("{what}; what was in flight of them is delivered again"));
+                    self.give_back(&partitions);
+                }
+                Some(News::Revoked(partitions)) => self.go(partitions),
+            }
+        }
+    }
+
+    /// Whether nothing of these partitions is in flight.
+    fn is_level(&mut self, partitions: &Partitions) -> bool {
+        partitions.iter().all(|(topic, number)| {
+            let slot = self.assignment.find(topic, *number);
+            slot.and_then(|slot| self.assignment.get(slot)).is_none_or(|part| part.watermark.is_level())
+        })
+    }
+
+    /// Takes new partitions, after asking where to begin if that is not simply where the group stands.
+    fn come(&mut self, partitions: Partitions, again: bool) {
+        let list = named(&partitions);
+        if self.made_of.initial == Initial::Earliest || partitions.is_empty() {
+            return self.take(&list, &partitions);
+        }
+        let (member, initial) = (Arc::clone(self.member), self.made_of.initial);
+        let asked = tokio::spawn(async move {
+            if again {
+                sleep(AGAIN).await;
+            }
+            let asked = tokio::task::spawn_blocking(move || begin(&member, &list, initial));
+            asked.await.unwrap_or(Err(KafkaError::Canceled))
+        });
+        self.moving = Some(Moving::Coming(asked, partitions));
+    }
+
+    /// Takes partitions with the answer, or asks again.
+    pub(super) fn resolved(&mut self, answer: Resolved) {
+        let Some(Moving::Coming(_, partitions)) = self.moving.take() else { return };
+        match answer {
+            Ok(list) => {
+                self.take(&list, &partitions);
+                // Committed at once: a member that dies now must not begin later the next time.
+                let known: TopicPartitionList = list
+                    .elements()
+                    .iter()
+                    .filter(|element| matches!(element.offset(), Offset::Offset(_)))
+                    .map(|element| ((element.topic().to_owned(), element.partition()), element.offset()))
+                    .collect();
+                if known.count() > 0 {
+                    self.report(self.member.store_offsets(&known));
+                }
+            }
+            Err(cause) => {
+                self.member.context().reports().trouble(&format!("where to begin is not known yet: {cause}"));
+                self.come(partitions, true);
+            }
+        }
+    }
+
+    fn take(&mut self, list: &TopicPartitionList, partitions: &Partitions) {
+        for (topic, number) in partitions {
+            let captured = self.made_of.topics.capture(topic);
+            self.assignment.add(topic, *number, captured.unwrap_or_default());
+        }
+        if let Err(cause) = client::assign(&**self.member, list) {
+            self.member.context().reports().trouble(&format!("new partitions could not be taken: {cause}"));
+        }
+        if self.held.is_some() {
+            self.report(self.member.pause(list));
+        }
+        self.connected();
+    }
+
+    /// Stops reading partitions that the group wants back.
+    fn go(&mut self, partitions: Partitions) {
+        for (topic, number) in &partitions {
+            if let Some(slot) = self.assignment.find(topic, *number)
+                && let Some(partition) = self.assignment.get(slot)
+            {
+                partition.leaving = true;
+            }
+        }
+        self.report(self.member.pause(&named(&partitions)));
+        self.moving = Some(Moving::Going(partitions, Instant::now() + DRAIN));
+    }
+
+    fn give_back(&mut self, partitions: &Partitions) {
+        for (topic, number) in partitions {
+            self.assignment.remove(topic, *number);
+        }
+        if let Err(cause) = client::unassign(&**self.member, &named(partitions)) {
+            self.member.context().reports().trouble(&format!("partitions could not be given back: {cause}"));
+        }
+    }
+}
+
+fn named(partitions: &Partitions) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, number) in partitions {
+        list.add_partition(topic, *number);
+    }
+    list
+}
+
+/// Where partitions begin: where the group stands, which is left to librdkafka, or at an offset. Blocks.
+fn begin(member: &Member, list: &TopicPartitionList, initial: Initial) -> Result<TopicPartitionList, KafkaError> {
+    let committed = member.committed_offsets(list.clone(), ANSWER)?;
+    let mut unknown = TopicPartitionList::new();
+    for element in committed.elements() {
+        if !matches!(element.offset(), Offset::Offset(_)) {
+            unknown.add_partition(element.topic(), element.partition());
+        }
+    }
+    let mut list = list.clone();
+    if unknown.count() == 0 {
+        return Ok(list);
+    }
+    let firsts = match initial {
+        Initial::Earliest => return Ok(list),
+        Initial::Latest => lag::offsets(member, &unknown, Offset::End)?,
+        Initial::Since(time) => lag::since(member, &unknown, time)?,
+    };
+    for element in firsts.elements() {
+        element.error()?;
+        list.set_partition_offset(element.topic(), element.partition(), element.offset())?;
+    }
+    Ok(list)
+}
