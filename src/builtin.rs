@@ -7,6 +7,8 @@ use crate::Tidemill;
 pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
     let binary =
         binary.output(bindings::prometheus::Prometheus).output(bindings::log::Log).output(bindings::file::File);
+    #[cfg(feature = "kafka")]
+    let binary = binary.source(connectors::kafka::Kafka).output(bindings::kafka::Kafka);
     #[cfg(feature = "mqtt")]
     let binary = binary.source(connectors::mqtt::Mqtt);
     #[cfg(feature = "demo")]

@@ -1,6 +1,8 @@
 //! Output bindings: where results go, one folder per kind.
 
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod log;
 pub mod message;
 pub mod prometheus;

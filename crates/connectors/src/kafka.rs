@@ -24,6 +24,6 @@ mod statistics;
 mod topics;
 mod watermark;
 
-pub use access::{Access, Sasl};
+pub use access::{Access, Reports, Sasl};
 pub use lag::{Group, ProbeError};
 pub use options::{Kafka, Options};

@@ -134,7 +134,6 @@ impl Access {
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")
             .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("allow.auto.create.topics", "false")
             .set_log_level(RDKafkaLogLevel::Info);
         let protocol = match (&self.tls, self.mechanism) {
             (None, None) => "plaintext",

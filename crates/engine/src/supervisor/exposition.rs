@@ -77,9 +77,10 @@ fn sources(families: &mut Families, status: &Status) {
         };
         source.dropped.iter().map(row)
     });
-    let lag = status.sources.iter().filter_map(|(name, source)| {
-        Some((format!("source=\"{}\"", escape(name)), source.lag? as f64))
-    });
+    let lag = status
+        .sources
+        .iter()
+        .filter_map(|(name, source)| Some((format!("source=\"{}\"", escape(name)), source.lag? as f64)));
     families.add("tidemill_source_lag", "gauge", "Messages that wait at the broker, where it is known.", lag);
     let help = "Messages dropped before they were received.";
     families.add("tidemill_source_dropped_total", "counter", help, dropped);

@@ -1,13 +1,14 @@
 //! What librdkafka says of its connections, in sentences that name the brokers and what to change.
 
 use engine::event::Text;
-use engine::metric::Link;
+use engine::metric::{Connection, Link};
 use parking_lot::Mutex;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::Tokens;
+use crate::kafka::statistics::Report;
 
 /// Where one client's words go.
 #[derive(Debug)]
@@ -96,6 +97,14 @@ impl Reports {
         }
     }
 
+    /// The figures of the last second, from which a producer knows that a broker answers.
+    pub fn statistics(&self, json: &[u8]) {
+        let is_up = Report::read(json).is_ok_and(|report| report.is_up());
+        if is_up && self.link.read().connection != Connection::Connected {
+            self.link.connected();
+        }
+    }
+
     /// The next token.
     ///
     /// # Errors
@@ -121,8 +130,6 @@ fn brief(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use engine::metric::Connection;
-
     use super::*;
 
     fn reports() -> Reports {

@@ -72,6 +72,7 @@ impl Plan {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", self.session.as_millis().to_string())
             .set("heartbeat.interval.ms", (self.session.as_millis() / 4).min(3000).to_string())
+            .set("allow.auto.create.topics", "false")
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")

@@ -1,0 +1,221 @@
+//! librdkafka's producer, the thread that serves its callbacks, and what waits for room in it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use connectors::kafka::Reports;
+use engine::event::Event;
+use engine::port::{Confirm, PublishError};
+use engine::registry::OpenError;
+use parking_lot::Mutex;
+use rdkafka::ClientConfig;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+
+use super::record::Form;
+use super::window::Window;
+
+/// How often the thread looks whether it should end.
+const TURN: Duration = Duration::from_millis(100);
+
+/// A producer with its thread.
+pub(super) struct Producer {
+    inner: Arc<BaseProducer<Desk>>,
+    ended: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What librdkafka's callbacks work on.
+pub(super) struct Desk {
+    reports: Reports,
+    form: Form,
+    window: Arc<Window>,
+    /// Events that librdkafka has no room for, in order, with their numbers.
+    waiting: Mutex<VecDeque<(Event, usize)>>,
+    /// The producer itself, for sending from a callback.
+    producer: OnceLock<Weak<BaseProducer<Desk>>>,
+}
+
+/// What became of handing a message over.
+enum Handed {
+    /// librdkafka has it, or it was refused and its place knows.
+    Over,
+    /// There is no room.
+    Full,
+}
+
+impl Producer {
+    /// Makes a producer and starts its thread; librdkafka connects in the background.
+    ///
+    /// # Errors
+    /// [`OpenError`] when librdkafka refuses the configuration, or there is no thread to be had.
+    pub(super) fn start(config: &ClientConfig, reports: Reports, form: Form) -> Result<Arc<Producer>, OpenError> {
+        let sentence = reports.sentence("no producer can be made; check tls and sasl");
+        let desk = Desk { reports, form, window: Arc::default(), waiting: Mutex::default(), producer: OnceLock::new() };
+        let made: Result<BaseProducer<Desk>, KafkaError> = config.create_with_context(desk);
+        let inner =
+            Arc::new(made.map_err(|cause| OpenError {
+                message: format!("{sentence}: {cause}"),
+                cause: Some(Box::new(cause)),
+            })?);
+        // It was never set before.
+        let _ = inner.context().producer.set(Arc::downgrade(&inner));
+        let ended = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new().name("kafka output".to_owned()).spawn({
+            let (inner, ended) = (Arc::clone(&inner), Arc::clone(&ended));
+            move || {
+                while !ended.load(Ordering::Relaxed) {
+                    inner.poll(TURN);
+                    // A delivery makes room by itself; this is for room that came without one.
+                    inner.context().send_waiting();
+                }
+            }
+        });
+        let thread = thread
+            .map_err(|cause| OpenError { message: "cannot start a thread".to_owned(), cause: Some(Box::new(cause)) })?;
+        Ok(Arc::new(Producer { inner, ended, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Hands an event to librdkafka, or behind those that wait for room.
+    pub(super) fn publish(&self, event: &Event) -> Confirm {
+        let desk = self.inner.context();
+        let number = desk.window.open();
+        {
+            let mut waiting = desk.waiting.lock();
+            let full = !waiting.is_empty() || matches!(desk.hand_over(&self.inner, event, number), Handed::Full);
+            if full {
+                waiting.push_back((event.clone(), number));
+            }
+        }
+        Confirm::Later(Box::pin(desk.window.awaited(number)))
+    }
+
+    /// Waits until everything was confirmed or refused, ends the thread, and lets go of the brokers. Blocks.
+    ///
+    /// # Errors
+    /// How many events were not confirmed within `patience`.
+    pub(super) fn close(&self, patience: Duration) -> Result<(), PublishError> {
+        let desk = self.inner.context();
+        // The thread goes on serving what flushing waits for.
+        let _ = self.inner.flush(patience);
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.lock().take() {
+            // It cannot panic over what it was given, and nobody could help if it did.
+            let _ = thread.join();
+        }
+        desk.reports.link().stopped();
+        match desk.window.unconfirmed() {
+            0 => Ok(()),
+            count => {
+                let error = desk.reports.sentence(&format!("{count} events were not confirmed before the end"));
+                Err(PublishError::Retry { after: None, error })
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn hand_over(&self, producer: &BaseProducer<Desk>, event: &Event, number: usize) -> Handed {
+        let sent = self.form.with_record(event, number, |record| {
+            producer.send(record).map_err(|(cause, record)| (cause, record.topic.to_owned()))
+        });
+        match sent {
+            Ok(Ok(())) => Handed::Over,
+            Ok(Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))) => Handed::Full,
+            Ok(Err((cause, topic))) => {
+                self.window.settle(number, Err(self.refusal(&cause, &topic)));
+                Handed::Over
+            }
+            Err(reason) => {
+                self.window.settle(number, Err(PublishError::Reject { reason }));
+                Handed::Over
+            }
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    fn send_waiting(&self) {
+        let Some(producer) = self.producer.get().and_then(Weak::upgrade) else { return };
+        let mut waiting = self.waiting.lock();
+        while let Some((event, number)) = waiting.front() {
+            if matches!(self.hand_over(&producer, event, *number), Handed::Full) {
+                return;
+            }
+            waiting.pop_front();
+        }
+    }
+
+    /// What an error means for an event.
+    fn refusal(&self, cause: &KafkaError, topic: &str) -> PublishError {
+        use RDKafkaErrorCode as Code;
+        let code = cause.rdkafka_error_code();
+        let advice = match code {
+            Some(Code::MessageSizeTooLarge) => "; raise maxMessageSize here and max.message.bytes of the topic",
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => "; create the topic",
+            Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => "; allow this user to write it",
+            Some(Code::MessageTimedOut) => " (timeout)",
+            _ => "",
+        };
+        let words = code.map_or_else(|| cause.to_string(), |code| code.to_string());
+        let error = self.reports.sentence(&format!("topic '{topic}': {words}{advice}"));
+        match code {
+            Some(
+                Code::MessageSizeTooLarge
+                | Code::MessageBatchTooLarge
+                | Code::InvalidRecord
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::InvalidTopic
+                | Code::InvalidTimestamp
+                | Code::PolicyViolation
+                | Code::UnsupportedForMessageFormat,
+            ) => PublishError::Reject { reason: error },
+            _ => {
+                self.reports.link().error(error.clone());
+                PublishError::Retry { after: None, error }
+            }
+        }
+    }
+}
+
+impl ClientContext for Desk {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.reports.log(level, facility, line);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.reports.statistics(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.reports.error(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.reports.token()
+    }
+}
+
+impl ProducerContext for Desk {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let outcome = match result {
+            Ok(_) => Ok(()),
+            Err((cause, message)) => Err(self.refusal(cause, message.topic())),
+        };
+        self.window.settle(number, outcome);
+        // A poll that finds the lock taken leaves this to whoever has it, or to the next turn.
+        if self.waiting.try_lock().is_some_and(|waiting| !waiting.is_empty()) {
+            self.send_waiting();
+        }
+    }
+}
