@@ -25,5 +25,8 @@ mod metrics_output;
 // The MQTT source in the built program, behind a real mosquitto that is stopped, killed and cut off.
 mod mqtt;
 
+// The Kafka source and output in the built program, behind a real Apache Kafka, judged by kcat.
+mod kafka;
+
 // A function that blocks its threads for ever, and the connections beside it.
 mod blocked;

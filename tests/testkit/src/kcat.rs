@@ -1,5 +1,6 @@
 //! kcat, an independent Kafka client: what it produced and what it reads back do not come from the code under test.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::Stdio;
 
@@ -51,9 +52,10 @@ impl Kcat {
     ///
     /// # Panics
     /// When kcat fails, with its words.
-    pub async fn produce(&self, topic: &str, arguments: &[&str], lines: &[&str]) {
+    pub async fn produce(&self, topic: &str, arguments: &[impl AsRef<OsStr>], lines: &[impl AsRef<str>]) {
         let mut command = self.command();
         command.args(["-P", "-t", topic, "-X", "acks=all"]).args(arguments);
+        let lines: Vec<_> = lines.iter().map(AsRef::as_ref).collect();
         let mut input = lines.join("\n");
         input.push('\n');
         run(command, input.into_bytes()).await;

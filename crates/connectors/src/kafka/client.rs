@@ -57,6 +57,11 @@ impl Client {
         into.append(&mut self.news.lock());
     }
 
+    /// Whether there is any.
+    pub(super) fn has_news(&self) -> bool {
+        !self.news.lock().is_empty()
+    }
+
     /// From now on rebalances are answered at once.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);

@@ -24,10 +24,10 @@ async fn what_was_confirmed_survives_a_kill() {
     let mut broker = Kafka::start(Config::new()).await;
     broker.create_topic("kept", 1, &[]).await;
     let kcat = Kcat::new(broker.address());
-    kcat.produce("kept", &[], &["before"]).await;
+    kcat.produce("kept", &[""; 0], &["before"]).await;
     broker.kill().await;
     broker.restart().await;
-    kcat.produce("kept", &[], &["after"]).await;
+    kcat.produce("kept", &[""; 0], &["after"]).await;
     let payloads: Vec<_> = kcat.consume("kept").await.into_iter().filter_map(|record| record.payload).collect();
     assert_eq!(payloads, ["before", "after"]);
 }
@@ -40,13 +40,13 @@ async fn a_password_and_a_token_let_their_user_in() {
         .property("sasl.mechanism=PLAIN")
         .property("sasl.username=fleet")
         .property("sasl.password=secret");
-    plain.produce("mechanisms", &[], &["PLAIN"]).await;
+    plain.produce("mechanisms", &[""; 0], &["PLAIN"]).await;
     let unsigned = Kcat::new(broker.address())
         .property("security.protocol=sasl_plaintext")
         .property("sasl.mechanism=OAUTHBEARER")
         .property("enable.sasl.oauthbearer.unsecure.jwt=true")
         .property("sasl.oauthbearer.config=principal=fleet");
-    unsigned.produce("mechanisms", &[], &["OAUTHBEARER"]).await;
+    unsigned.produce("mechanisms", &[""; 0], &["OAUTHBEARER"]).await;
     assert_eq!(unsigned.consume("mechanisms").await.len(), 2);
 }
 
@@ -64,7 +64,7 @@ async fn mutual_tls_lets_the_right_client_in() {
         .property(&format!("ssl.ca.location={}", file("ca.pem", &certificates.authority)))
         .property(&format!("ssl.certificate.location={}", file("client.pem", &certificates.client)))
         .property(&format!("ssl.key.location={}", file("client.key", &certificates.client_key)));
-    kcat.produce("secured", &[], &["message"]).await;
+    kcat.produce("secured", &[""; 0], &["message"]).await;
     assert_eq!(kcat.consume("secured").await.len(), 1);
 }
 

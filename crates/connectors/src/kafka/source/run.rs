@@ -106,7 +106,7 @@ impl<'r> Run<'r> {
                 }
                 resolved = moving::resolved(moving) => self.resolved(resolved),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tick(),
-                message = next(&mut self.stream), if polls => self.arrived(message)?,
+                message = next(&mut self.stream, self.member.context()), if polls => self.arrived(message)?,
                 seats = reserve(room) => {
                     let seats = seats.map_err(|cause| SourceError::Restart(cause.to_string(), None))?;
                     self.hand_over(seats)?;
@@ -153,15 +153,17 @@ impl<'r> Run<'r> {
     }
 
     /// A message, or what went wrong with one, before there is a seat.
-    fn arrived(&mut self, message: KafkaResult<BorrowedMessage<'r>>) -> Result<(), SourceError> {
+    fn arrived(&mut self, message: Option<KafkaResult<BorrowedMessage<'r>>>) -> Result<(), SourceError> {
         match message {
+            // The loop reads the news first.
+            None => {}
             // It stays with the broker.
-            Ok(_) if self.ending => {}
-            Ok(message) => {
+            Some(Ok(_)) if self.ending => {}
+            Some(Ok(message)) => {
                 self.staged.push_back(message);
                 self.waiting.get_or_insert_with(Instant::now);
             }
-            Err(cause) => self.failed(&cause)?,
+            Some(Err(cause)) => self.failed(&cause)?,
         }
         Ok(())
     }
@@ -187,7 +189,7 @@ impl<'r> Run<'r> {
             let message = match self.staged.pop_front() {
                 Some(message) => message,
                 None if self.held.is_some() => break,
-                None => match next(&mut self.stream).now_or_never() {
+                None => match next(&mut self.stream, self.member.context()).now_or_never().flatten() {
                     Some(Ok(message)) => message,
                     Some(Err(cause)) => {
                         self.failed(&cause)?;
@@ -316,14 +318,15 @@ fn reads(partition: &&Partition) -> bool {
     !partition.halted && !partition.leaving
 }
 
-/// The next message or error. Cancel safe.
+/// The next message or error, or nothing as soon as there is news: callbacks run inside this very poll. Cancel safe.
 fn next<'s, 'r>(
     stream: &'s mut MessageStream<'r, Client>,
-) -> impl Future<Output = KafkaResult<BorrowedMessage<'r>>> + use<'s, 'r> {
-    std::future::poll_fn(|context| match Pin::new(&mut *stream).poll_next(context) {
-        Poll::Ready(Some(message)) => Poll::Ready(message),
-        // The stream of a consumer has no end.
-        Poll::Ready(None) | Poll::Pending => Poll::Pending,
+    client: &'s Client,
+) -> impl Future<Output = Option<KafkaResult<BorrowedMessage<'r>>>> + use<'s, 'r> {
+    std::future::poll_fn(move |context| match Pin::new(&mut *stream).poll_next(context) {
+        Poll::Ready(message) => Poll::Ready(message),
+        Poll::Pending if client.has_news() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
     })
 }
 

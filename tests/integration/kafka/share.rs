@@ -1,0 +1,58 @@
+//! Members of one group that come and go.
+
+use testkit::kafka;
+
+use super::*;
+
+fn partitions(status: &Value) -> u64 {
+    status["sources"]["orders"]["received"].as_u64().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn two_engines_share_the_partitions_and_give_them_back() {
+    let broker = kafka::shared().await;
+    let topic = broker.topic(8, &[]).await;
+    let kcat = Kcat::new(broker.address());
+    let member =
+        |instance: &str| engine(broker.address(), &topic, &["group: shared"]).variable("TIDEMILL_INSTANCE", instance);
+    let (mut one, mut two) = (member("one"), member("two"));
+    one.start().await;
+    send(&kcat, &topic, 0..2000).await;
+    files_have(&[&one], 0..2000).await;
+
+    // The second joins while the first is busy.
+    let ((), ()) = tokio::join!(
+        async {
+            for part in 2..8 {
+                send(&kcat, &topic, part * 1000..(part + 1) * 1000).await;
+            }
+        },
+        two.start()
+    );
+    files_have(&[&one, &two], 0..8000).await;
+    send(&kcat, &topic, 8000..10_000).await;
+    two.status_where("a share", |status| partitions(status) > 0).await;
+    let ids = files_have(&[&one, &two], 0..10_000).await;
+    assert_eq!((ids.len(), repeated(&ids)), (10_000, 0), "what moved had settled and was committed before");
+
+    // A member that leaves for good keeps its place for the session's time; the rest goes on meanwhile.
+    assert!(two.terminate().await.success());
+    send(&kcat, &topic, 10_000..12_000).await;
+    let ids = files_have(&[&one, &two], 0..12_000).await;
+    assert_eq!(repeated(&ids), 0);
+    assert!(one.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_member_with_an_instance_of_another_is_told_so() {
+    let broker = kafka::shared().await;
+    let topic = broker.topic(1, &[]).await;
+    let member = || engine(broker.address(), &topic, &["group: doubled"]).variable("TIDEMILL_INSTANCE", "same");
+    let (mut one, mut two) = (member(), member());
+    one.start().await;
+    two.start().await;
+    let said = error(&one, SOURCE_ERROR, "instance").await;
+    assert!(said.contains("give every engine an instance of its own"), "{said}");
+    two.terminate().await;
+    one.terminate().await;
+}
