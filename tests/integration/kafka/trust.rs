@@ -37,7 +37,8 @@ async fn a_password_or_a_token_opens_the_door_and_a_wrong_one_says_so_without_sh
         .property("sasl.mechanism=PLAIN")
         .property("sasl.username=mill")
         .property("sasl.password=right");
-    send(&kcat, "orders", 100..101).await;
+    broker.create_topic("orders", 4, &[]).await;
+    broker.create_topic("copies", 4, &[]).await;
     let security = "sasl: { mechanism: PLAIN, user: mill, password: \"${env:MILL_PASSWORD}\" }";
     let mut stranger = copier(&broker, security).variable("MILL_PASSWORD", "s3cret");
     stranger.start_degraded().await;
@@ -49,13 +50,13 @@ async fn a_password_or_a_token_opens_the_door_and_a_wrong_one_says_so_without_sh
 
     let mut known = copier(&broker, security).variable("MILL_PASSWORD", "right");
     known.start().await;
-    passes(&kcat, 1).await;
+    passes(&kcat, 0).await;
     assert!(known.terminate().await.success());
 
     let mut bearer = copier(&broker, "sasl: { mechanism: OAUTHBEARER, token: \"${file:token}\" }");
     bearer.write("token", &token());
     bearer.start().await;
-    passes(&kcat, 2).await;
+    passes(&kcat, 1).await;
     assert!(bearer.terminate().await.success());
 }
 
@@ -72,7 +73,8 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
         .property(&format!("ssl.ca.location={ca}"))
         .property(&format!("ssl.certificate.location={cert}"))
         .property(&format!("ssl.key.location={key}"));
-    send(&kcat, "orders", 100..101).await;
+    broker.create_topic("orders", 4, &[]).await;
+    broker.create_topic("copies", 4, &[]).await;
 
     let mut stranger = copier(&broker, "tls: {}");
     stranger.start_degraded().await;
@@ -82,6 +84,6 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
 
     let mut known = copier(&broker, &format!("tls: {{ ca: {ca}, cert: {cert}, key: {key} }}"));
     known.start().await;
-    passes(&kcat, 1).await;
+    passes(&kcat, 0).await;
     assert!(known.terminate().await.success());
 }

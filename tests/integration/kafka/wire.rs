@@ -73,10 +73,10 @@ async fn tombstones_and_empty_payloads_stay_what_they_are() {
     let broker = kafka::shared().await;
     let kcat = Kcat::new(broker.address());
     let (from, to) = (broker.topic(1, &[]).await, broker.topic(1, &[]).await);
-    let core = ["-H", "ce_specversion=1.0", "-H", "ce_id=e-1", "-H", "ce_type=t", "-H", "ce_source=/s", "-k", "k"];
-    kcat.produce(&from, &core, &[""]).await;
-    // With -Z an empty line is null.
-    kcat.produce(&from, &[&core[..], &["-Z"]].concat(), &[""]).await;
+    let core = ["-H", "ce_specversion=1.0", "-H", "ce_id=e-1", "-H", "ce_type=t", "-H", "ce_source=/s", "-K", "|"];
+    kcat.produce(&from, &core, &["k|"]).await;
+    // With -Z what is empty is null.
+    kcat.produce(&from, &[&core[..], &["-Z"]].concat(), &["k|"]).await;
     let mut engine = into(broker.address(), &from, &[], &output(broker.address(), &to, "binary"));
     engine.start().await;
     let records = copied(&kcat, &to, 2).await;

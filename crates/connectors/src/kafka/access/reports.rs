@@ -20,13 +20,15 @@ pub struct Reports {
     tokens: Option<Tokens>,
     /// Why a broker was lost the last time; that all of them are is said later, and without a reason.
     reason: Mutex<Option<String>>,
+    /// What was logged of the present loss.
+    said: Mutex<Option<String>>,
 }
 
 impl Reports {
     /// Reports on the client of the adapter `name` to the brokers at `address`.
     #[must_use]
     pub fn new(name: Text, address: String, link: Link, tokens: Option<Tokens>) -> Reports {
-        Reports { name, address, link, tokens, reason: Mutex::new(None) }
+        Reports { name, address, link, tokens, reason: Mutex::new(None), said: Mutex::new(None) }
     }
 
     /// The adapter's connection.
@@ -55,7 +57,10 @@ impl Reports {
                 let last = self.reason.lock().clone();
                 let why = last.unwrap_or_else(|| "no broker answers".to_owned());
                 let sentence = self.sentence(&why);
-                tracing::warn!(name = %self.name, "{sentence}");
+                // It is said with every attempt, and need be heard once.
+                if self.said.lock().replace(why.clone()) != Some(why) {
+                    tracing::warn!(name = %self.name, "{sentence}");
+                }
                 self.link.disconnected(sentence);
             }
             Some(code @ (Code::Authentication | Code::SSL | Code::BrokerTransportFailure | Code::Resolve)) => {
@@ -99,8 +104,15 @@ impl Reports {
 
     /// The figures of the last second, from which a producer knows that a broker answers.
     pub fn statistics(&self, json: &[u8]) {
-        let is_up = Report::read(json).is_ok_and(|report| report.is_up());
-        if is_up && self.link.read().connection != Connection::Connected {
+        if Report::read(json).is_ok_and(|report| report.is_up()) {
+            self.connected();
+        }
+    }
+
+    /// The client is ready, for the first time or again.
+    pub fn connected(&self) {
+        if self.link.read().connection != Connection::Connected {
+            *self.said.lock() = None;
             self.link.connected();
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::config::{AckPoint, Check, Spanned};
+use engine::event::Name;
 use engine::registry::SourceCommon;
 
 use super::plan::Plan;
@@ -66,7 +67,9 @@ fn topics(options: &Options, common: &SourceCommon, check: &mut Check) -> (Topic
     }
     let typed: &[Spanned<String>] = list.map_or(&[], |list| list.value.as_slice());
     let topics = Topics::check(typed, pattern, check);
-    let template = Template::compile(&common.event, topics.names(), &ORIGIN, check);
+    // The key is a capture like any other, the last one.
+    let captures: Vec<_> = topics.names().iter().cloned().chain(Name::new("kafkakey")).collect();
+    let template = Template::compile(&common.event, &captures, &ORIGIN, check);
     topics.lacking(typed, pattern, &template, check);
     (topics, template)
 }

@@ -10,7 +10,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use engine::delivery::{Inbox, Intake, Outcome, Seat, Seats, Settlements};
-use engine::metric::Connection;
 use engine::port::{Shutdown, SourceError};
 use futures_util::{FutureExt, Stream};
 use rdkafka::consumer::{Consumer, MessageStream};
@@ -146,10 +145,7 @@ impl<'r> Run<'r> {
 
     /// The member has its place in the group.
     fn connected(&self) {
-        let link = self.member.context().reports().link();
-        if link.read().connection != Connection::Connected {
-            link.connected();
-        }
+        self.member.context().reports().connected();
     }
 
     /// A message, or what went wrong with one, before there is a seat.

@@ -62,8 +62,9 @@ fn event(
         let reason = format!("the payload has {length} bytes, which is more than maxMessageSize ({})", made_of.limit);
         return Err(refuse(format!("{reason}; {} of them are kept", length.min(KEPT))));
     }
+    let key = message.key().and_then(|key| std::str::from_utf8(key).ok());
     let captured: SmallVec<[Option<&str>; 4]> =
-        partition.captured.iter().map(|part| part.as_ref().map(Text::as_str)).collect();
+        partition.captured.iter().map(|part| part.as_ref().map(Text::as_str)).chain([key]).collect();
     let headers = headers(message).ok_or_else(|| refuse("the name of a header is not UTF-8".to_owned()))?;
     let record = Record {
         topic: &partition.topic,
