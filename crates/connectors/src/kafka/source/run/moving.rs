@@ -150,9 +150,11 @@ impl Run<'_> {
         if let Err(cause) = client::assign(&**self.member, list) {
             self.member.context().reports().trouble(&format!("new partitions could not be taken: {cause}"));
         }
-        if self.held.is_some() {
-            self.report(self.member.pause(list));
-        }
+        // librdkafka remembers that a partition was paused when this member had it before.
+        self.report(match self.held {
+            Some(_) => self.member.pause(list),
+            None => self.member.resume(list),
+        });
         self.connected();
     }
 
