@@ -21,6 +21,8 @@ mod lag;
 mod options;
 mod source;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod watermark;
 
