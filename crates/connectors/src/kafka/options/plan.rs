@@ -40,7 +40,7 @@ impl Plan {
         ];
         match self.ack {
             AckPoint::Received => {
-                limits.push("ack received: what was in flight when the engine died is lost".to_owned())
+                limits.push("ack received: what was in flight when the engine died is lost".to_owned());
             }
             _ => limits.push(format!(
                 "a crash repeats at most {} finished events of each partition, and those of the last second",

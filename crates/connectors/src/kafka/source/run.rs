@@ -234,22 +234,17 @@ impl<'r> Run<'r> {
             let above = partition.watermark.uncommitted();
             if !partition.halted && above > limit {
                 partition.halted = true;
-                halt.push((partition.topic.clone(), partition.number));
+                halt.push((partition.topic.to_string(), partition.number));
             } else if partition.halted && above <= limit / 2 {
                 partition.halted = false;
-                resume.push((partition.topic.clone(), partition.number));
+                resume.push((partition.topic.to_string(), partition.number));
             }
         }
-        let of = |names: &[(engine::event::Text, i32)]| {
-            let mut list = rdkafka::TopicPartitionList::new();
-            names.iter().for_each(|(topic, number)| drop(list.add_partition(topic, *number)));
-            list
-        };
         if !halt.is_empty() {
-            self.report(self.member.pause(&of(&halt)));
+            self.report(self.member.pause(&moving::named(&halt)));
         }
         if !resume.is_empty() && self.held.is_none() {
-            self.report(self.member.resume(&of(&resume)));
+            self.report(self.member.resume(&moving::named(&resume)));
         }
     }
 

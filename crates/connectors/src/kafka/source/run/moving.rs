@@ -181,7 +181,8 @@ impl Run<'_> {
     }
 }
 
-fn named(partitions: &Partitions) -> TopicPartitionList {
+/// Names and numbers, for librdkafka.
+pub(super) fn named(partitions: &[(String, i32)]) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (topic, number) in partitions {
         list.add_partition(topic, *number);
