@@ -77,7 +77,9 @@ async fn a_full_engine_waits_stays_in_its_group_and_goes_on() {
     two.status_where("a share", |status| status["sources"]["orders"]["inFlight"].as_u64() > Some(0)).await;
     assert!(balanced(&one.status().await));
 
-    let target = kafka::Kafka::start(kafka::Config::new().behind(gone, gone)).await;
+    let config = kafka::Config::new().line("auto.create.topics.enable=false").behind(gone, gone);
+    let target = kafka::Kafka::start(config).await;
+    target.create_topic("copies", 4, &[]).await;
     let copies = Kcat::new(target.address());
     within("every event in the other cluster", async {
         loop {

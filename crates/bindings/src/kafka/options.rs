@@ -142,7 +142,8 @@ fn period(
     let Some(typed) = typed else { return usual };
     if !(min..=max).contains(&typed.value.0) {
         let message = format!("'{key}' is {:?}", typed.value.0);
-        check.error(typed.span, message, format!("write a time from {min:?} to {max:?}"));
+        let least = if min.is_zero() { String::new() } else { format!("at least {min:?} and ") };
+        check.error(typed.span, message, format!("write a time of {least}at most {max:?}"));
     }
     typed.value.0.clamp(min, max)
 }

@@ -160,6 +160,7 @@ impl Desk {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => "; create the topic",
             Some(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => "; allow this user to write it",
             Some(Code::MessageTimedOut) => " (timeout)",
+            Some(Code::Fatal) => "; the producer cannot go on, so restart the engine",
             _ => "",
         };
         let words = code.map_or_else(|| cause.to_string(), |code| code.to_string());

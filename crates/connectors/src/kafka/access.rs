@@ -203,20 +203,18 @@ impl Sasl {
     }
 }
 
-/// Whether a text names a broker.
-fn address(text: &str) -> Result<(), String> {
+/// Whether a text names a broker. What is wrong is said without the text, which may hold what somebody logs in with.
+fn address(text: &str) -> Result<(), &'static str> {
     if text.contains("://") {
-        return Err(format!("'{text}' is a URL, and a broker is a host and a port"));
+        return Err("this is a URL, and a broker is a host and a port");
     }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return Err(format!("broker '{text}' has no port"));
-    };
+    let Some((host, port)) = text.rsplit_once(':') else { return Err("this broker has no port") };
     if host.is_empty() || host.contains(|character: char| character.is_whitespace() || ",/@".contains(character)) {
-        return Err(format!("broker '{text}' has no host"));
+        return Err("this broker has no host");
     }
     match port.parse::<u16>() {
         Ok(port) if port > 0 => Ok(()),
-        _ => Err(format!("broker '{text}' has no port")),
+        _ => Err("this broker has no port"),
     }
 }
 

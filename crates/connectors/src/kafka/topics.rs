@@ -146,81 +146,82 @@ fn posix(wire: &str) -> String {
 impl Pattern {
     /// Reads an expression in the common subset of both dialects.
     fn parse(text: &str) -> Result<Pattern, Flaw> {
-        let flaw = |at, len, message: &str, help: &str| {
-            Err(Flaw { at, len, message: message.to_owned(), help: help.to_owned() })
-        };
-        if text.is_empty() {
-            return flaw(0, 0, "the pattern is empty", "write one such as ^fleet-(?<fleet>[^-]+)$");
-        }
-        let (mut posix, mut class, mut at) = (String::from("^("), false, 0);
         let body = text.strip_prefix('^').unwrap_or(text);
         let offset = text.len() - body.len();
         let body = body.strip_suffix('$').filter(|rest| !rest.ends_with('\\')).unwrap_or(body);
-        while let Some(character) = body[at..].chars().next() {
-            let rest = &body[at + character.len_utf8()..];
-            let mut step = character.len_utf8();
-            match character {
-                '\\' => {
-                    let escaped = rest.chars().next().unwrap_or(' ');
-                    step += escaped.len_utf8();
-                    match escaped {
-                        _ if class => {
-                            let help = "list the characters without a backslash";
-                            return flaw(offset + at, step, "a class cannot hold an escape here", help);
-                        }
-                        'd' => posix.push_str("[0-9]"),
-                        'w' => posix.push_str("[A-Za-z0-9_]"),
-                        sign if sign.is_ascii_punctuation() => posix.extend(['\\', sign]),
-                        _ => {
-                            let help = "write \\d, \\w, a class such as [a-z], or a sign behind the backslash";
-                            return flaw(offset + at, step, "this escape is not understood here", help);
-                        }
-                    }
-                }
-                '(' if !class && rest.starts_with('?') => {
-                    let name = ["?P<", "?<"].iter().find_map(|open| rest.strip_prefix(open));
-                    let end = name.and_then(|name| name.find('>'));
-                    let Some((name, end)) = name.zip(end) else {
-                        let help = "write (...) or (?<name>...)";
-                        return flaw(offset + at, 2, "this kind of group is not understood here", help);
-                    };
-                    posix.push('(');
-                    step += rest.len() - name.len() + end + 1;
-                }
-                '?' if !class && body[..at].ends_with(['*', '+', '?', '}']) => {
-                    let help = "leave it out: only whether a topic matches is asked, not how much of it";
-                    return flaw(offset + at, 1, "a pattern cannot be lazy here", help);
-                }
-                sign => {
-                    class = match sign {
-                        '[' => true,
-                        // The first sign of a class stands for itself.
-                        ']' => class && (body[..at].ends_with('[') || body[..at].ends_with("[^")),
-                        _ => class,
-                    };
-                    posix.push(sign);
-                }
-            }
-            at += step;
+        if body.is_empty() {
+            return Err(flaw(0, text.len(), "the pattern is empty", EXAMPLE));
         }
-        posix.push_str(")$");
-        let regex = Regex::new(&format!("^(?:{body})$")).map_err(|cause| Flaw {
-            at: 0,
-            len: text.len(),
-            message: format!("the pattern is no regular expression: {cause}"),
-            help: "write one such as ^fleet-(?<fleet>[^-]+)$".to_owned(),
-        })?;
+        let posix = translated(body).map_err(|found| Flaw { at: found.at + offset, ..found })?;
+        let regex = Regex::new(&format!("^(?:{body})$"))
+            .map_err(|cause| flaw(0, text.len(), &format!("the pattern is no regular expression: {cause}"), EXAMPLE))?;
         let mut names = Vec::new();
         for name in regex.capture_names().flatten() {
-            names.push(Name::new(name).map_err(|cause| Flaw {
-                at: text.find(&format!("<{name}>")).map_or(0, |at| at + 1),
-                len: name.len(),
-                message: cause.to_string(),
-                help: "such as (?<vehicle>[^-]+)".to_owned(),
-            })?);
+            let at = text.find(&format!("<{name}>")).map_or(0, |at| at + 1);
+            let wrong = |cause| flaw(at, name.len(), &format!("{cause}"), "such as (?<vehicle>[^-]+)");
+            names.push(Name::new(name).map_err(wrong)?);
         }
-        Ok(Pattern { posix, regex, names })
+        Ok(Pattern { posix: format!("^({posix})$"), regex, names })
     }
+}
+
+const EXAMPLE: &str = "write one such as ^fleet-(?<fleet>[^-]+)$";
+
+fn flaw(at: usize, len: usize, message: &str, help: &str) -> Flaw {
+    Flaw { at, len, message: message.to_owned(), help: help.to_owned() }
+}
+
+/// An expression as POSIX has it: without names of groups, and with classes for what has a letter.
+fn translated(body: &str) -> Result<String, Flaw> {
+    let (mut posix, mut class, mut at) = (String::new(), false, 0);
+    while let Some(sign) = body[at..].chars().next() {
+        let rest = &body[at + sign.len_utf8()..];
+        let mut step = sign.len_utf8();
+        match sign {
+            '\\' => {
+                let escaped = rest.chars().next().unwrap_or(' ');
+                step += escaped.len_utf8();
+                if class {
+                    let help = "list the characters without a backslash";
+                    return Err(flaw(at, step, "a class cannot hold an escape here", help));
+                }
+                match escaped {
+                    'd' => posix.push_str("[0-9]"),
+                    'w' => posix.push_str("[A-Za-z0-9_]"),
+                    sign if sign.is_ascii_punctuation() => posix.extend(['\\', sign]),
+                    _ => {
+                        let help = "write \\d, \\w, a class such as [a-z], or a sign behind the backslash";
+                        return Err(flaw(at, step, "this escape is not understood here", help));
+                    }
+                }
+            }
+            '(' if !class && rest.starts_with('?') => {
+                let name = ["?P<", "?<"].iter().find_map(|open| rest.strip_prefix(open));
+                let end = name.and_then(|name| name.find('>'));
+                let Some((name, end)) = name.zip(end) else {
+                    let help = "write (...) or (?<name>...)";
+                    return Err(flaw(at, 2, "this kind of group is not understood here", help));
+                };
+                posix.push('(');
+                step += rest.len() - name.len() + end + 1;
+            }
+            '?' if !class && body[..at].ends_with(['*', '+', '?', '}']) => {
+                let help = "leave it out: only whether a topic matches is asked, not how much of it";
+                return Err(flaw(at, 1, "a pattern cannot be lazy here", help));
+            }
+            sign => {
+                class = match sign {
+                    '[' => true,
+                    // The first sign of a class stands for itself.
+                    ']' => class && (body[..at].ends_with('[') || body[..at].ends_with("[^")),
+                    _ => class,
+                };
+                posix.push(sign);
+            }
+        }
+        at += step;
+    }
+    Ok(posix)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn brokers_are_hosts_with_ports() {
         ("a:0", "has no port"),
         (":9092", "has no host"),
         ("a@b:1", "has no host"),
-        ("kafka://a:1", "is a URL"),
+        ("kafka://a:1", "this is a URL"),
     ] {
         let said = problems(&format!(r#"{{"brokers":["{broker}"]}}"#));
         assert!(said.contains(part), "{broker}: {said}");
