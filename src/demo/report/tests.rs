@@ -18,6 +18,7 @@ fn source(received: u64, settled: u64) -> SourceStatus {
         connects: 1,
         last_error: None,
         dropped: BTreeMap::new(),
+        lag: None,
     }
 }
 

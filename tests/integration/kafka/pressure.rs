@@ -43,7 +43,7 @@ async fn what_cannot_be_an_event_is_kept_and_stalls_nothing() {
         "which event.id names",
         topic.as_str(),
     ] {
-        assert!(rejects.contains(part), "{part} is not in\n{:.3000}", rejects);
+        assert!(rejects.contains(part), "{part} is not in\n{rejects:.3000}");
     }
     assert!(engine.terminate().await.success());
     engine.start().await;
