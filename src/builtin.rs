@@ -11,6 +11,8 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
     let binary = binary.source(connectors::kafka::Kafka).output(bindings::kafka::Kafka);
     #[cfg(feature = "mqtt")]
     let binary = binary.source(connectors::mqtt::Mqtt);
+    #[cfg(feature = "nats")]
+    let binary = binary.source(connectors::nats::Nats).output(bindings::nats::Nats);
     #[cfg(feature = "demo")]
     let binary = binary.command(crate::demo::command());
     binary
@@ -19,6 +21,6 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
 /// Chooses ring for every TLS connection of the process, before the first one is made.
 pub(crate) fn install_tls() {
     // A binary around this library may have chosen before, which then counts.
-    #[cfg(any(feature = "mqtt", feature = "prometheus-push"))]
+    #[cfg(any(feature = "mqtt", feature = "nats", feature = "prometheus-push"))]
     drop(rustls::crypto::ring::default_provider().install_default());
 }

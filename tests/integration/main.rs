@@ -27,6 +27,8 @@ mod mqtt;
 
 // The Kafka source and output in the built program, behind a real Apache Kafka, judged by kcat.
 mod kafka;
+// The NATS source and output in the built program, behind a real nats-server that is stopped, killed and cut off.
+mod nats;
 
 // A function that blocks its threads for ever, and the connections beside it.
 mod blocked;

@@ -5,6 +5,8 @@ pub mod file;
 pub mod kafka;
 pub mod log;
 pub mod message;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod prometheus;
 
 #[cfg(feature = "prometheus-push")]

@@ -53,6 +53,14 @@ impl Backoff {
     }
 }
 
+/// The delay before attempt `number` of a series that starts at zero, for clients that count themselves; `draw` as above.
+#[must_use]
+pub fn nth(number: usize, draw: f64) -> Duration {
+    let doublings = u32::try_from(number.min(16)).unwrap_or(16);
+    let full = (FIRST * 2_u32.pow(doublings)).min(LONGEST);
+    full.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)
+}
+
 impl Default for Backoff {
     fn default() -> Backoff {
         Backoff::new()
@@ -68,6 +76,12 @@ mod tests {
         let mut backoff = Backoff::new();
         let delays: Vec<_> = (0..11).map(|_| backoff.delay(Patience::Short, 1.0).as_millis()).collect();
         assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn a_series_is_the_same_when_somebody_else_counts() {
+        let mut backoff = Backoff::new();
+        assert!((0..40).all(|number| nth(number, 0.5) == backoff.delay(Patience::Short, 0.5)));
     }
 
     #[test]

@@ -164,6 +164,12 @@ impl Filters {
         self.filters.iter().map(|(filter, _)| filter.wire())
     }
 
+    /// Which filter, in the order of the file, is the first that matches `text`.
+    #[must_use]
+    pub fn first(&self, text: &str) -> Option<usize> {
+        self.filters.iter().position(|(filter, _)| filter.capture(text, &mut Parts::new()))
+    }
+
     /// The captures of the first filter that matches `text`; `None` when none does, which a subscription that an earlier
     /// configuration left behind can cause.
     #[must_use]

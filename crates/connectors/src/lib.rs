@@ -11,6 +11,8 @@ pub mod credentials;
 pub mod kafka;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod normalise;
 pub mod tls;
 #[cfg(feature = "rustls")]

@@ -130,6 +130,8 @@ fn the_rest_of_a_subject_is_at_least_one_token() {
     let subjects = Filters::new(vec![token("v1.{vehicle}.>")]);
     assert_eq!(subjects.capture("v1.veh-1"), None);
     assert_eq!(subjects.capture("v1.veh-1.a.b").unwrap().as_slice(), [Some("veh-1")]);
+    let several = Filters::new(vec![token("a.*"), token("a.>"), token("b")]);
+    assert_eq!(["a.x", "a.x.y", "b", "c"].map(|text| several.first(text)), [Some(0), Some(1), Some(2), None]);
     assert!(Filters::new(vec![token(">")]).capture("$JS.API").is_some(), "no subject is out of reach");
 }
 

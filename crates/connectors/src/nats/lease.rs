@@ -1,0 +1,113 @@
+//! Messages in seats, and how long the server will wait for each.
+//!
+//! Decision: one sweep over the seats, not a timer per event. It extends the lease of every message that has been silent
+//! for half of `ack_wait`, whether its event runs or waits for its turn or its next attempt; so a slow function never
+//! makes the server deliver again what is only slow.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// A message that is in a seat and not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Where its acknowledgement goes.
+    pub(super) reply: Bytes,
+    /// Its place in the stream.
+    pub(super) sequence: u64,
+    /// When the server last heard of it.
+    pub(super) touched: Instant,
+}
+
+/// The messages in seats.
+#[derive(Debug)]
+pub(super) struct Leases(Vec<Option<Held>>);
+
+impl Leases {
+    /// No message is in any of `capacity` seats.
+    pub(super) fn new(capacity: usize) -> Leases {
+        Leases(vec![None; capacity])
+    }
+
+    /// A message has taken a seat.
+    pub(super) fn hold(&mut self, seat: usize, held: Held) {
+        self.0[seat] = Some(held);
+    }
+
+    /// The message in a seat has settled.
+    pub(super) fn release(&mut self, seat: usize) -> Option<Held> {
+        self.0[seat].take()
+    }
+
+    /// The message with this place in the stream, if it is still open here: what came again is a copy of it.
+    pub(super) fn open(&mut self, sequence: u64) -> Option<&mut Held> {
+        self.0.iter_mut().flatten().find(|held| held.sequence == sequence)
+    }
+
+    /// Every message of which the server has not heard for half of `lease`, which from now on it has.
+    pub(super) fn due(&mut self, lease: Duration, now: Instant) -> impl Iterator<Item = &Bytes> {
+        self.0.iter_mut().flatten().filter_map(move |held| {
+            (now.saturating_duration_since(held.touched) >= lease / 2).then(|| {
+                held.touched = now;
+                &held.reply
+            })
+        })
+    }
+}
+
+/// How often to look for leases that are due. A lease is extended at three quarters of its time at the latest.
+pub(super) fn period(lease: Duration) -> Duration {
+    (lease / 4).max(Duration::from_millis(20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(4);
+
+    fn held(sequence: u64) -> Held {
+        Held { reply: Bytes::from(format!("r{sequence}")), sequence, touched: Instant::now() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_extended_before_it_ends_however_long_the_event_takes() {
+        let mut leases = Leases::new(2);
+        let mut heard = Instant::now();
+        leases.hold(1, held(7));
+        let until = heard + 10 * LEASE;
+        while Instant::now() < until {
+            tokio::time::advance(period(LEASE)).await;
+            let now = Instant::now();
+            if leases.due(LEASE, now).count() > 0 {
+                assert!(now - heard < LEASE, "the server would have delivered it again");
+                heard = now;
+            }
+        }
+        assert!(Instant::now() - heard < LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_silent_and_open_is_due() {
+        let mut leases = Leases::new(3);
+        leases.hold(0, held(1));
+        tokio::time::advance(LEASE / 2).await;
+        leases.hold(1, held(2));
+        leases.hold(2, held(3));
+        leases.release(2);
+        let now = Instant::now();
+        assert_eq!(leases.due(LEASE, now).collect::<Vec<_>>(), ["r1"]);
+        assert_eq!(leases.due(LEASE, now).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_what_is_open_is_known() {
+        let mut leases = Leases::new(2);
+        leases.hold(1, held(7));
+        assert_eq!(leases.open(7).unwrap().reply, "r7");
+        assert!(leases.open(8).is_none());
+        assert_eq!(leases.release(1).unwrap().sequence, 7);
+        assert!(leases.open(7).is_none() && leases.release(1).is_none());
+    }
+}

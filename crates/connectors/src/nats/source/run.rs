@@ -1,0 +1,429 @@
+//! What one run holds: messages in seats, messages that wait for one, and answers that wait for a connection.
+
+mod event;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::config::AckPoint;
+use engine::delivery::{Intake, Outcome, Seat};
+use engine::port::SourceError;
+use tokio::time::Instant;
+
+use self::event::Facts;
+use super::Ingredients;
+use super::line::{Consuming, Happening, Line, PULLS, SUBJECTS, Session};
+use crate::nats::api::{self, Consumer};
+use crate::nats::connection::{Connection, answered};
+use crate::nats::fault::Fault;
+use crate::nats::header::Headers;
+use crate::nats::lease::{Held, Leases, period};
+use crate::nats::position::Position;
+use crate::nats::pull::EXPIRES;
+use crate::nats::wire::{self, Message};
+use crate::normalise::Ids;
+
+/// The most messages that are handed over at once, so that none of them waits long for the others.
+const BATCH: usize = 256;
+/// Bytes that may be staged of what a server pushes.
+const STAGED: usize = 16 << 20;
+/// How often the lag is asked for; it costs the server a request.
+const LAG: Duration = Duration::from_secs(2);
+/// How long a consumer is left alone that has refused a request.
+const QUIET: Duration = Duration::from_secs(1);
+/// Later than anything that is waited for.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What a server is told about one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    /// Done.
+    Ack,
+    /// Never again: its bytes are safe here.
+    Term,
+    /// Again, after this time.
+    Nak(Duration),
+    /// Still at it.
+    Progress,
+}
+
+/// A message that waits for a seat.
+struct Staged {
+    message: Message,
+    position: Option<Position>,
+    touched: Instant,
+}
+
+/// One run of a receiver.
+pub(super) struct Run<'r> {
+    made_of: &'r mut Ingredients,
+    facts: Facts,
+    capacity: usize,
+    /// Seats that are taken, acknowledged or not.
+    taken: usize,
+    leases: Leases,
+    staged: VecDeque<Staged>,
+    staged_bytes: usize,
+    /// Answers that wait for a connection.
+    owed: Vec<(Bytes, Verb)>,
+    /// What was acknowledged last, to be asked about in the end.
+    last: Option<Bytes>,
+    /// Whether the server has answered the last question.
+    fenced: bool,
+    /// Whether nothing more is read.
+    closed: bool,
+    /// Ids of messages with a position.
+    positions: Option<Ids>,
+    next_sweep: Instant,
+    next_lag: Instant,
+    quiet: Instant,
+}
+
+impl<'r> Run<'r> {
+    pub(super) fn new(made_of: &'r mut Ingredients, capacity: usize) -> Run<'r> {
+        let now = Instant::now();
+        Run {
+            facts: Facts::new(&made_of.reading),
+            made_of,
+            capacity,
+            taken: 0,
+            leases: Leases::new(capacity),
+            staged: VecDeque::new(),
+            staged_bytes: 0,
+            owed: Vec::new(),
+            last: None,
+            fenced: false,
+            closed: false,
+            positions: None,
+            next_sweep: now,
+            next_lag: now,
+            quiet: now,
+        }
+    }
+
+    /// Whether a message waits for a seat.
+    pub(super) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// The connection is set up: what has waited for it is due.
+    pub(super) fn opened(&mut self, session: Option<&mut Session>) {
+        let Some(Session { connection, durable: Some(consuming) }) = session else { return };
+        let now = Instant::now();
+        self.positions = Some(consuming.ids.clone());
+        self.made_of.link.lag(Some(consuming.lag));
+        self.sweep(connection, consuming, now);
+        self.next_lag = now + LAG;
+        if self.closed {
+            unsubscribe(connection, PULLS);
+        }
+    }
+
+    /// Sends what is owed, takes in what was read, and asks for as much as there are seats.
+    pub(super) fn work(&mut self, session: &mut Session, open: bool) -> Result<(), Fault> {
+        self.pay(&mut session.connection);
+        let now = Instant::now();
+        while let Some(message) = session.connection.message()? {
+            self.arrived(message, session, now)?;
+        }
+        self.pay(&mut session.connection);
+        let free = self.capacity.saturating_sub(self.taken + self.staged.len());
+        if let Some(consuming) = session.durable.as_mut().filter(|_| open && !self.closed && self.quiet <= now)
+            && let Some((number, batch)) = consuming.pulls.ask(free, self.capacity, now)
+        {
+            let Consuming { durable, inbox, .. } = consuming;
+            let subject = format!("{}.CONSUMER.MSG.NEXT.{}.{}", durable.api(), durable.stream, durable.durable);
+            let request = format!("{{\"batch\":{batch},\"expires\":{}}}", EXPIRES.as_nanos());
+            let reply = format!("{inbox}{number}");
+            wire::publish(&mut session.connection.out, subject.as_bytes(), reply.as_bytes(), request.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn arrived(&mut self, message: Message, session: &mut Session, now: Instant) -> Result<(), Fault> {
+        let Session { connection, durable } = session;
+        match durable {
+            Some(consuming) if message.sid == PULLS => match message.subject.strip_prefix(consuming.inbox.as_bytes()) {
+                Some(number) => {
+                    let number =
+                        std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+                    self.status(number, &message, consuming, now)?;
+                }
+                None => {
+                    consuming.pulls.arrived();
+                    self.delivered(message, now);
+                }
+            },
+            None if message.sid >= SUBJECTS => self.pushed(message, now),
+            _ => match connection.answer(&message) {
+                Some(b"fence") => self.fenced = true,
+                Some(b"lag") => {
+                    let consumer = answered(message).and_then(|json| serde_json::from_slice::<Consumer>(&json).ok());
+                    self.made_of.link.lag(consumer.map(|consumer| consumer.lag()));
+                }
+                _ => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// A message of the consumer.
+    fn delivered(&mut self, message: Message, now: Instant) {
+        // Without a position nobody could ever acknowledge it; the server makes none like that.
+        let Some(position) = Position::read(&message.reply) else { return };
+        if self.closed {
+            self.owed.push((message.reply, Verb::Nak(Duration::ZERO)));
+            return;
+        }
+        if position.delivered > 1 && self.is_open(position.sequence, &message.reply, now) {
+            return;
+        }
+        self.staged_bytes += message.payload.len() + message.headers.len();
+        self.staged.push_back(Staged { message, position: Some(position), touched: now });
+    }
+
+    /// Whether the message with this place is still open here, so that what came is a copy of it. Its acknowledgement goes
+    /// where the copy wants it.
+    fn is_open(&mut self, sequence: u64, reply: &Bytes, now: Instant) -> bool {
+        if let Some(held) = self.leases.open(sequence) {
+            held.reply.clone_from(reply);
+            held.touched = now;
+            return true;
+        }
+        let known = |staged: &&mut Staged| staged.position.is_some_and(|position| position.sequence == sequence);
+        let Some(staged) = self.staged.iter_mut().find(known) else { return false };
+        staged.message.reply.clone_from(reply);
+        staged.touched = now;
+        true
+    }
+
+    /// A message of a core subject, which came whether or not there was room.
+    fn pushed(&mut self, message: Message, now: Instant) {
+        let index = usize::try_from(message.sid - SUBJECTS).unwrap_or(usize::MAX);
+        let first = std::str::from_utf8(&message.subject).ok().and_then(|text| self.made_of.subjects.first(text));
+        if first.is_some_and(|first| first < index) {
+            // Another subject of this source matches too, and has brought it already.
+            return;
+        }
+        let size = message.payload.len() + message.headers.len();
+        if self.closed {
+            self.made_of.link.dropped("shutdown", 1);
+        } else if self.staged.len() >= 2 * self.capacity || self.staged_bytes + size > STAGED.max(size) {
+            self.made_of.link.dropped("full", 1);
+        } else {
+            self.staged_bytes += size;
+            self.staged.push_back(Staged { message, position: None, touched: now });
+        }
+    }
+
+    /// What the server says of a request instead of a message.
+    fn status(&mut self, number: u64, message: &Message, at: &mut Consuming, now: Instant) -> Result<(), Fault> {
+        let headers = Headers::read(&message.headers).unwrap_or_default();
+        let Some(status) = headers.status else { return Ok(()) };
+        let gone = status.code == 503 || status.text.eq_ignore_ascii_case("Consumer Deleted");
+        if gone {
+            let (consumer, stream) = (&at.durable.durable, &at.durable.stream);
+            return Err(Fault::JetStream(format!("no longer has consumer '{consumer}' of stream '{stream}'")));
+        }
+        match status.code {
+            100 => {}
+            404 | 408 => at.pulls.ended(number, headers.pending),
+            code => {
+                // Asking again at once would only be refused again.
+                at.pulls.ended(number, headers.pending);
+                self.quiet = now + QUIET;
+                tracing::debug!(code, "a pull request was refused: {}", status.text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what is staged, waiting for the first seat. Cancel safe.
+    pub(super) async fn hand_over(&mut self, intake: &mut Option<Intake>) -> Result<(), SourceError> {
+        let Some(intake) = intake else { return Ok(()) };
+        let reserved = intake.reserve(self.staged.len().min(BATCH)).await;
+        let mut seats = reserved.map_err(|cause| SourceError::Restart(cause.to_string(), None))?;
+        while !seats.is_empty()
+            && let Some(staged) = self.staged.pop_front()
+        {
+            self.staged_bytes -= staged.message.payload.len() + staged.message.headers.len();
+            let seat = match self.event(&staged) {
+                Ok(event) => seats.deliver(event).ok(),
+                Err(message) => seats.reject(message).ok(),
+            };
+            // No more was taken than there are seats.
+            if let Some(seat) = seat {
+                self.seated(seat, staged);
+            }
+        }
+        Ok(())
+    }
+
+    fn seated(&mut self, seat: Seat, staged: Staged) {
+        self.taken += 1;
+        let Some(position) = staged.position else { return };
+        let reply = staged.message.reply;
+        match self.made_of.ack {
+            AckPoint::Received => self.owed.push((reply, Verb::Ack)),
+            _ => {
+                let held = Held { reply, sequence: position.sequence, touched: staged.touched };
+                self.leases.hold(seat.index(), held);
+            }
+        }
+    }
+
+    /// Owes the server an answer for each message that has settled.
+    pub(super) fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>) {
+        for (seat, outcome) in settled.drain(..) {
+            self.taken = self.taken.saturating_sub(1);
+            let Some(held) = self.leases.release(seat.index()) else { continue };
+            self.owed.push(match outcome {
+                Outcome::Ack => (held.reply, Verb::Ack),
+                Outcome::Reject => (held.reply, Verb::Term),
+                Outcome::Retry { after } => (held.reply, Verb::Nak(after)),
+            });
+        }
+    }
+
+    /// Sends every answer that is owed, in one piece.
+    fn pay(&mut self, connection: &mut Connection) {
+        for (reply, verb) in self.owed.drain(..) {
+            say(connection, &reply, b"", verb);
+            if verb == Verb::Ack {
+                self.last = Some(reply);
+            }
+        }
+    }
+
+    /// Extends every lease that is due.
+    fn sweep(&mut self, connection: &mut Connection, consuming: &Consuming, now: Instant) {
+        for reply in self.leases.due(consuming.lease, now) {
+            say(connection, reply, b"", Verb::Progress);
+        }
+        let half = consuming.lease / 2;
+        for staged in self.staged.iter_mut().filter(|staged| now.saturating_duration_since(staged.touched) >= half) {
+            say(connection, &staged.message.reply, b"", Verb::Progress);
+            staged.touched = now;
+        }
+        self.next_sweep = now + period(consuming.lease);
+    }
+
+    /// When something is due whatever happens.
+    pub(super) fn due(&self, line: &mut Line) -> Instant {
+        let now = Instant::now();
+        let Some(Session { durable: Some(consuming), .. }) = line.session() else { return now + NEVER };
+        let quiet = (self.quiet > now).then_some(self.quiet);
+        let due = [Some(self.next_sweep), Some(self.next_lag), consuming.pulls.until(), quiet];
+        due.into_iter().flatten().min().unwrap_or(now + NEVER)
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant, session: Option<&mut Session>) {
+        let Some(Session { connection, durable: Some(consuming) }) = session else { return };
+        if self.next_sweep <= now {
+            self.sweep(connection, consuming, now);
+        }
+        if self.next_lag <= now {
+            self.next_lag = now + LAG;
+            ask(connection, consuming, "lag");
+        }
+        consuming.pulls.expire(now);
+    }
+
+    /// Reads nothing more: what waits for a seat goes back to the stream at once, for another engine.
+    pub(super) fn close(&mut self, session: Option<&mut Session>) {
+        self.closed = true;
+        let waiting = self.staged.drain(..).map(|staged| staged.message.reply);
+        match session.map(|session| (&mut session.connection, session.durable.is_some())) {
+            Some((connection, true)) => unsubscribe(connection, PULLS),
+            Some((connection, false)) => {
+                let sids = SUBJECTS..SUBJECTS + self.made_of.subjects.wire().count() as u64;
+                sids.for_each(|sid| unsubscribe(connection, sid));
+            }
+            None => {}
+        }
+        if self.facts.durable() {
+            self.owed.extend(waiting.map(|reply| (reply, Verb::Nak(Duration::ZERO))));
+        } else {
+            let lost = waiting.count() as u64;
+            if lost > 0 {
+                self.made_of.link.dropped("shutdown", lost);
+            }
+        }
+        self.staged_bytes = 0;
+    }
+
+    /// Sends what is still owed, and waits until the server has taken it: the last acknowledgement is asked about, and it
+    /// is taken after all others.
+    pub(super) async fn goodbye(&mut self, line: &mut Line) {
+        let mut asked = false;
+        while !self.fenced && self.facts.durable() && (asked || self.last.is_some() || !self.owed.is_empty()) {
+            if let Some(session) = line.session() {
+                if let Err(fault) = self.work(session, false) {
+                    line.lost(&fault);
+                    asked = false;
+                    continue;
+                }
+                if !asked {
+                    asked = true;
+                    self.fence(session);
+                }
+            }
+            if !self.fenced
+                && let Happening::Opened = line.moves().await
+            {
+                asked = false;
+            }
+        }
+    }
+
+    fn fence(&mut self, session: &mut Session) {
+        let Session { connection, durable: Some(consuming) } = session else { return };
+        match &self.last {
+            Some(reply) => {
+                let fence = format!("{}fence", connection.inbox);
+                say(connection, reply, fence.as_bytes(), Verb::Ack);
+            }
+            None => ask(connection, consuming, "fence"),
+        }
+    }
+
+    /// The server has not taken everything in time.
+    pub(super) fn unheard(&self) {
+        let source = &self.made_of.name;
+        tracing::warn!(%source, owed = self.owed.len(), "the server did not confirm the last acknowledgements; those events come again");
+    }
+
+    /// Somebody wants the source to leave for good.
+    pub(super) fn stays(&self) {
+        if self.facts.durable() {
+            let source = &self.made_of.name;
+            tracing::info!(%source, "the durable consumer stays, because other engines may use it; delete it at the server");
+        }
+    }
+}
+
+/// Tells the server about one message; `reply` is where it confirms, if it should.
+fn say(connection: &mut Connection, to: &[u8], reply: &[u8], verb: Verb) {
+    match verb {
+        Verb::Ack => wire::publish(&mut connection.out, to, reply, b"+ACK"),
+        Verb::Term => wire::publish(&mut connection.out, to, reply, b"+TERM"),
+        Verb::Progress => wire::publish(&mut connection.out, to, reply, b"+WPI"),
+        Verb::Nak(Duration::ZERO) => wire::publish(&mut connection.out, to, reply, b"-NAK"),
+        Verb::Nak(after) => {
+            let payload = format!("-NAK {{\"delay\":{}}}", after.as_nanos());
+            wire::publish(&mut connection.out, to, reply, payload.as_bytes());
+        }
+    }
+}
+
+/// Asks for the state of the consumer; the answer comes under `name`.
+fn ask(connection: &mut Connection, consuming: &Consuming, name: &str) {
+    let reply = format!("{}{name}", connection.inbox);
+    wire::publish(&mut connection.out, api::consumer_info(&consuming.durable).as_bytes(), reply.as_bytes(), b"");
+}
+
+fn unsubscribe(connection: &mut Connection, sid: u64) {
+    connection.out.extend_from_slice(format!("UNSUB {sid}\r\n").as_bytes());
+}

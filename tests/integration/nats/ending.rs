@@ -1,0 +1,100 @@
+//! How an engine ends, and what the server thinks of it afterwards.
+
+use super::*;
+
+#[tokio::test]
+async fn stopping_under_load_repeats_nothing() {
+    let server = server().await;
+    let mut engine = engine(&server.url(), &DURABLE);
+    engine.start().await;
+    let mut peer = server.peer().await;
+    let (_, ()) = tokio::join!(store(&mut peer, 0..4000), async {
+        for wanted in [500, 1500, 2500] {
+            file_has(&engine, wanted..wanted + 1).await;
+            assert!(engine.terminate().await.success());
+            engine.start().await;
+        }
+    });
+    let ids = file_has(&engine, 0..4000).await;
+    all_acknowledged(&mut peer).await;
+    let repeated: Vec<_> = ids.iter().filter(|(_, count)| **count > 1).collect();
+    assert_eq!((ids.len(), repeated), (4000, vec![]));
+    assert!(engine.terminate().await.success());
+    let info = peer.consumer_info("FLEET", "mill").await;
+    assert_eq!((info["num_ack_pending"].as_u64(), info["num_redelivered"].as_u64()), (Some(0), Some(0)), "{info}");
+}
+
+#[tokio::test]
+async fn a_killed_engine_finds_everything_when_it_returns() {
+    let server = server().await;
+    let mut engine = engine(&server.url(), &DURABLE);
+    engine.start().await;
+    let mut peer = server.peer().await;
+    let (_, ()) = tokio::join!(store(&mut peer, 0..4000), async {
+        for wanted in [500, 1500, 2500] {
+            file_has(&engine, wanted..wanted + 1).await;
+            engine.kill().await;
+            engine.start().await;
+        }
+    });
+    assert_eq!(file_has(&engine, 0..4000).await.len(), 4000);
+    all_acknowledged(&mut peer).await;
+    assert!(engine.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_event_that_waits_longer_than_the_server_is_not_delivered_again() {
+    let server = server().await;
+    let mut peer = server.peer().await;
+    // Results go where no stream takes them yet, so the events wait in their seats, between attempts and in them.
+    let yaml = format!(
+        "sources:
+  fleet:
+    nats:
+      url: {0}
+      subjects: [\"v1.{{fleet}}.{{vehicle}}.telemetry\"]
+      stream: FLEET
+      durable: mill
+      create: {{ ackWait: 1s }}
+    event: {{ id: id }}
+outputs:
+  out: {{ nats: {{ url: \"{0}\", subject: \"out.{{id}}\" }} }}
+triggers:
+  telemetry:
+    source: fleet
+    rules:
+      keep: {{ output: out, retry: {{ maxAttempts: 1000, backoffPolicy: linear, backoffDelay: 50ms, maxDelay: 500ms }} }}
+",
+        server.url()
+    );
+    let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+    engine.start().await;
+    store(&mut peer, 0..20).await;
+    engine.status_where("events in flight", |status| status["sources"]["fleet"]["inFlight"] == 20).await;
+    waited(&mut server.peer().await, 3).await;
+    let info = peer.consumer_info("FLEET", "mill").await;
+    assert_eq!((info["num_ack_pending"].as_u64(), info["num_redelivered"].as_u64()), (Some(20), Some(0)), "{info}");
+    let status = engine.status().await;
+    assert_eq!(status["sources"]["fleet"]["received"], 20);
+    let said = status["outputs"]["out"]["lastError"].as_str().unwrap_or_default();
+    assert!(said.contains("no stream takes subject 'out.") && said.contains(&server.url()), "{said}");
+    peer.stream("OUT", &["out.>"]).await;
+    all_acknowledged(&mut peer).await;
+    let stored = peer.api("STREAM.INFO.OUT", &Value::Null).await;
+    assert_eq!(stored["state"]["messages"], 20);
+    assert!(engine.terminate().await.success());
+}
+
+/// Waits as long as the server itself takes to give up so many seconds: until it delivers a message again that a consumer
+/// with that patience has not acknowledged.
+async fn waited(peer: &mut Peer, seconds: u64) {
+    peer.stream("PROBE", &["probe"]).await;
+    peer.consumer("PROBE", "probe", serde_json::json!({ "ack_wait": seconds * 1_000_000_000 })).await;
+    peer.store("probe", b"", b"").await;
+    peer.subscribe("pulled").await;
+    let request = "{\"batch\":2,\"expires\":50000000000}";
+    peer.request("$JS.API.CONSUMER.MSG.NEXT.PROBE.probe", "pulled", request.as_bytes()).await;
+    for _ in 0..2 {
+        assert_eq!(peer.delivery().await.subject, "probe");
+    }
+}
