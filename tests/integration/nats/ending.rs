@@ -42,32 +42,44 @@ async fn a_killed_engine_finds_everything_when_it_returns() {
     assert!(engine.terminate().await.success());
 }
 
-#[tokio::test]
-async fn an_event_that_waits_longer_than_the_server_is_not_delivered_again() {
-    let server = server().await;
-    let mut peer = server.peer().await;
-    // Results go where no stream takes them yet, so the events wait in their seats, between attempts and in them.
+/// An engine whose results go where no stream takes them yet, so that events wait in their seats, between attempts and in
+/// them; the server waits one second for a sign of life.
+fn waiting_engine(url: &str) -> Tidemill {
     let yaml = format!(
         "sources:
   fleet:
     nats:
-      url: {0}
+      url: {url}
       subjects: [\"v1.{{fleet}}.{{vehicle}}.telemetry\"]
       stream: FLEET
       durable: mill
       create: {{ ackWait: 1s }}
     event: {{ id: id }}
 outputs:
-  out: {{ nats: {{ url: \"{0}\", subject: \"out.{{id}}\" }} }}
+  out: {{ nats: {{ url: \"{url}\", subject: \"out.{{id}}\" }} }}
 triggers:
   telemetry:
     source: fleet
     rules:
       keep: {{ output: out, retry: {{ maxAttempts: 1000, backoffPolicy: linear, backoffDelay: 50ms, maxDelay: 500ms }} }}
-",
-        server.url()
+"
     );
-    let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
+}
+
+/// Lets the results go, and waits until every event is done.
+async fn released(peer: &mut Peer, events: u64) {
+    peer.stream("OUT", &["out.>"]).await;
+    all_acknowledged(peer).await;
+    let stored = peer.api("STREAM.INFO.OUT", &Value::Null).await;
+    assert_eq!(stored["state"]["messages"], events);
+}
+
+#[tokio::test]
+async fn an_event_that_waits_longer_than_the_server_is_not_delivered_again() {
+    let server = server().await;
+    let mut peer = server.peer().await;
+    let mut engine = waiting_engine(&server.url());
     engine.start().await;
     store(&mut peer, 0..20).await;
     engine.status_where("events in flight", |status| status["sources"]["fleet"]["inFlight"] == 20).await;
@@ -78,10 +90,32 @@ triggers:
     assert_eq!(status["sources"]["fleet"]["received"], 20);
     let said = status["outputs"]["out"]["lastError"].as_str().unwrap_or_default();
     assert!(said.contains("no stream takes subject 'out.") && said.contains(&server.url()), "{said}");
-    peer.stream("OUT", &["out.>"]).await;
-    all_acknowledged(&mut peer).await;
-    let stored = peer.api("STREAM.INFO.OUT", &Value::Null).await;
-    assert_eq!(stored["state"]["messages"], 20);
+    released(&mut peer, 20).await;
+    assert!(engine.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_copy_of_an_event_that_is_still_open_is_not_run_again() {
+    let server = server().await;
+    let mut peer = server.peer().await;
+    let mut engine = waiting_engine(&server.url());
+    engine.start().await;
+    store(&mut peer, 0..20).await;
+    engine.status_where("events in flight", |status| status["sources"]["fleet"]["inFlight"] == 20).await;
+    // An engine that gets no time cannot say that it is still at it, so the server sends everything again.
+    engine.process().freeze();
+    within("copies on their way", async {
+        while peer.consumer_info("FLEET", "mill").await["num_redelivered"] != 20 {
+            tokio::time::sleep(RETRY).await;
+        }
+    })
+    .await;
+    engine.process().thaw();
+    store(&mut peer, 20..21).await;
+    engine.status_where("what came later", |status| status["sources"]["fleet"]["inFlight"] == 21).await;
+    let status = engine.status().await;
+    assert_eq!(status["sources"]["fleet"]["received"], 21, "{status}");
+    released(&mut peer, 21).await;
     assert!(engine.terminate().await.success());
 }
 

@@ -177,12 +177,12 @@ impl Shared {
         let because = || std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Err(match error.kind() {
             Kind::TimedOut | Kind::BrokenPipe | Kind::MaxAckPending => Refused::Again,
-            Kind::StreamNotFound => self.retry(format!(
+            Kind::StreamNotFound => self.retry(&format!(
                 "no stream takes subject '{subject}'; create one that does, or write jetstream: false for core NATS"
             )),
             Kind::MaxPayloadExceeded => self.reject(&too_large(parcel)),
             Kind::Other if is_too_large(&error) => self.reject(&format!("a stream refused '{subject}'{}", because())),
-            _ => self.retry(format!("a stream refused '{subject}'{}", because())),
+            _ => self.retry(&format!("a stream refused '{subject}'{}", because())),
         })
     }
 
@@ -200,7 +200,7 @@ impl Shared {
         client.flush().await.map_err(|_| Refused::Again)
     }
 
-    fn retry(&self, what: String) -> Refused {
+    fn retry(&self, what: &str) -> Refused {
         let error = format!("server {}: {what}", self.address);
         self.link.error(error.clone());
         Refused::Publish(PublishError::Retry { after: None, error })

@@ -24,6 +24,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(20);
 /// Room for one read.
 const READ: usize = 64 * 1024;
+/// Less room than this is not worth a read.
+const LEAST: usize = 4 * 1024;
 
 /// The subscription of everything that is answered to this connection.
 const ANSWERS: u64 = 1;
@@ -161,9 +163,12 @@ impl Connection {
     /// Reads and writes what there is, until something was read or all was written, and pings a silent server. Cancel safe.
     pub(super) async fn exchange(&mut self) -> Result<(), Fault> {
         let due = self.heard + if self.pinged { ANSWER } else { SILENCE };
+        let writing = self.has_output();
         let Connection { reader, writer, decoder, out, unflushed, .. } = self;
-        decoder.buffer.reserve(READ);
-        let writing = !out.is_empty() || *unflushed;
+        // Messages keep the memory that they were read into, so a new piece is begun only when the last one is used up.
+        if decoder.buffer.capacity() - decoder.buffer.len() < LEAST {
+            decoder.buffer.reserve(READ);
+        }
         tokio::select! {
             biased;
             written = write(writer, out, unflushed), if writing => written.map_err(Fault::Lost),
@@ -186,6 +191,11 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Whether something is still to be written.
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty() || self.unflushed
     }
 
     /// The next message of what was read. Pings are answered on the way.

@@ -23,7 +23,7 @@ pub(super) enum Fault {
     ServerName(String),
     #[error("refused the connection: {0}; correct user and password, token, nkey or credentials")]
     Unauthorized(String),
-    #[error("refused: {0}")]
+    #[error("refused something: {0}; grant it to this user, or change what is asked for")]
     Refused(String),
     #[error("closed the connection")]
     Closed,

@@ -4,6 +4,7 @@
 //! for half of `ack_wait`, whether its event runs or waits for its turn or its next attempt; so a slow function never
 //! makes the server deliver again what is only slow.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +46,11 @@ impl Leases {
         self.0.iter_mut().flatten().find(|held| held.sequence == sequence)
     }
 
+    /// The stream was made anew, so that places in it mean other messages than before.
+    pub(super) fn forget_places(&mut self) {
+        self.0.iter_mut().flatten().for_each(|held| held.sequence = 0);
+    }
+
     /// Every message of which the server has not heard for half of `lease`, which from now on it has.
     pub(super) fn due(&mut self, lease: Duration, now: Instant) -> impl Iterator<Item = &Bytes> {
         self.0.iter_mut().flatten().filter_map(move |held| {
@@ -53,6 +59,46 @@ impl Leases {
                 &held.reply
             })
         })
+    }
+}
+
+/// What of the stream was seen, so that a copy is not taken for another message.
+///
+/// A server sends copies when a lease ends, when an acknowledgement was lost with its connection, and, seen with 2.9.10,
+/// when a message is handed back while a consumer's request goes away: then even twice, once as if for the first time.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// The furthest place of a message that came.
+    highest: u64,
+    /// The places of what was settled last, oldest first.
+    settled: VecDeque<u64>,
+    most: usize,
+}
+
+impl Seen {
+    /// Nothing was seen; `most` settled messages are remembered.
+    pub(super) fn new(most: usize) -> Seen {
+        Seen { most, ..Seen::default() }
+    }
+
+    /// A message came. Tells whether it may be a copy of one that came before; what is further than all others is none.
+    pub(super) fn came(&mut self, sequence: u64) -> bool {
+        let may_be_copy = sequence <= self.highest;
+        self.highest = self.highest.max(sequence);
+        may_be_copy
+    }
+
+    /// A message was settled for good.
+    pub(super) fn settled(&mut self, sequence: u64) {
+        if self.settled.len() >= self.most {
+            self.settled.pop_front();
+        }
+        self.settled.push_back(sequence);
+    }
+
+    /// Whether a message was settled not long ago.
+    pub(super) fn was_settled(&self, sequence: u64) -> bool {
+        self.settled.contains(&sequence)
     }
 }
 
@@ -109,5 +155,15 @@ mod tests {
         assert!(leases.open(8).is_none());
         assert_eq!(leases.release(1).unwrap().sequence, 7);
         assert!(leases.open(7).is_none() && leases.release(1).is_none());
+    }
+
+    #[test]
+    fn only_what_is_not_further_than_all_others_may_be_a_copy() {
+        let mut seen = Seen::new(2);
+        assert_eq!([5, 6, 6, 4, 7].map(|sequence| seen.came(sequence)), [false, false, true, true, false]);
+        for sequence in [4, 5, 6] {
+            seen.settled(sequence);
+        }
+        assert_eq!([4, 5, 6].map(|sequence| seen.was_settled(sequence)), [false, true, true]);
     }
 }

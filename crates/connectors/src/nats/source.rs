@@ -76,10 +76,16 @@ impl Receiver {
                     run.close(line.session());
                 }
                 handed = run.hand_over(&mut intake), if intake.is_some() && run.has_staged() => handed?,
-                happening = line.moves() => if let Happening::Opened = happening {
-                    run.opened(line.session());
-                },
-                () = sleep_until(due) => run.tick(Instant::now(), line.session()),
+                happening = line.moves() => {
+                    if let (Happening::Opened, Some(session)) = (happening, line.session()) {
+                        run.opened(session);
+                    }
+                }
+                () = sleep_until(due) => {
+                    if let Some(session) = line.session() {
+                        run.tick(Instant::now(), session);
+                    }
+                }
             }
         }
         if timeout(GOODBYE, run.goodbye(&mut line)).await.is_err() {

@@ -58,7 +58,7 @@ impl Decoder {
             Some(begun) => begun,
             None => {
                 let Some(line) = self.line()? else { return Ok(None) };
-                match frame(line)? {
+                match frame(&line)? {
                     Begin::Whole(frame) => return Ok(Some(frame)),
                     Begin::Message(message, head, total) => (message, head, total),
                 }
@@ -99,7 +99,7 @@ enum Begin {
     Message(Message, usize, usize),
 }
 
-fn frame(line: Bytes) -> Result<Begin, Broken> {
+fn frame(line: &Bytes) -> Result<Begin, Broken> {
     let (word, rest) = match line.iter().position(|byte| *byte == b' ' || *byte == b'\t') {
         Some(at) => (line.slice(..at), line.slice(at + 1..)),
         None => (line.clone(), Bytes::new()),

@@ -15,7 +15,6 @@ use crate::nats::options::{Durable, Reading};
 use crate::nats::pull::Pulls;
 use crate::nats::settings;
 use crate::nats::wire;
-use crate::normalise::{Ids, prefix};
 
 /// The subscription that pull requests are answered to.
 pub(super) const PULLS: u64 = 2;
@@ -36,8 +35,8 @@ pub(super) struct Consuming {
     pub(super) inbox: String,
     /// How long the server waits for a sign of life.
     pub(super) lease: Duration,
-    /// Ids of messages by their sequence.
-    pub(super) ids: Ids,
+    /// When the stream was made.
+    pub(super) created: String,
     pub(super) lag: u64,
     /// What is unsafe about the settings, a sentence each.
     risks: Vec<String>,
@@ -201,7 +200,7 @@ async fn consume(connection: &mut Connection, durable: Durable, capacity: usize)
         pulls: Pulls::new(usize::try_from(consumer.config.max_batch).ok().filter(|most| *most > 0).unwrap_or(capacity)),
         inbox,
         lease: consumer.config.lease(),
-        ids: Ids::new(prefix(&[durable.stream.as_bytes(), stream.created.as_bytes()])),
+        created: stream.created,
         lag: consumer.lag(),
         risks,
         durable,

@@ -18,11 +18,11 @@ use crate::nats::api::{self, Consumer};
 use crate::nats::connection::{Connection, answered};
 use crate::nats::fault::Fault;
 use crate::nats::header::Headers;
-use crate::nats::lease::{Held, Leases, period};
+use crate::nats::lease::{Held, Leases, Seen, period};
 use crate::nats::position::Position;
 use crate::nats::pull::EXPIRES;
 use crate::nats::wire::{self, Message};
-use crate::normalise::Ids;
+use crate::normalise::{Ids, prefix};
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
 const BATCH: usize = 256;
@@ -73,8 +73,9 @@ pub(super) struct Run<'r> {
     fenced: bool,
     /// Whether nothing more is read.
     closed: bool,
-    /// Ids of messages with a position.
-    positions: Option<Ids>,
+    seen: Seen,
+    /// When the stream was made, and the ids of the messages in it.
+    positions: Option<(String, Ids)>,
     next_sweep: Instant,
     next_lag: Instant,
     quiet: Instant,
@@ -95,6 +96,7 @@ impl<'r> Run<'r> {
             last: None,
             fenced: false,
             closed: false,
+            seen: Seen::new(2 * capacity),
             positions: None,
             next_sweep: now,
             next_lag: now,
@@ -108,10 +110,15 @@ impl<'r> Run<'r> {
     }
 
     /// The connection is set up: what has waited for it is due.
-    pub(super) fn opened(&mut self, session: Option<&mut Session>) {
-        let Some(Session { connection, durable: Some(consuming) }) = session else { return };
+    pub(super) fn opened(&mut self, session: &mut Session) {
+        let Session { connection, durable: Some(consuming) } = session else { return };
         let now = Instant::now();
-        self.positions = Some(consuming.ids.clone());
+        if self.positions.as_ref().is_none_or(|(created, _)| *created != consuming.created) {
+            let ids = Ids::new(prefix(&[consuming.durable.stream.as_bytes(), consuming.created.as_bytes()]));
+            self.positions = Some((consuming.created.clone(), ids));
+            self.seen = Seen::new(2 * self.capacity);
+            self.leases.forget_places();
+        }
         self.made_of.link.lag(Some(consuming.lag));
         self.sweep(connection, consuming, now);
         self.next_lag = now + LAG;
@@ -176,8 +183,15 @@ impl<'r> Run<'r> {
             self.owed.push((message.reply, Verb::Nak(Duration::ZERO)));
             return;
         }
-        if position.delivered > 1 && self.is_open(position.sequence, &message.reply, now) {
-            return;
+        if self.seen.came(position.sequence) {
+            if self.is_open(position.sequence, &message.reply, now) {
+                return;
+            }
+            if self.seen.was_settled(position.sequence) {
+                // Its acknowledgement was lost, or has crossed this copy.
+                self.owed.push((message.reply, Verb::Ack));
+                return;
+            }
         }
         self.staged_bytes += message.payload.len() + message.headers.len();
         self.staged.push_back(Staged { message, position: Some(position), touched: now });
@@ -278,11 +292,15 @@ impl<'r> Run<'r> {
         for (seat, outcome) in settled.drain(..) {
             self.taken = self.taken.saturating_sub(1);
             let Some(held) = self.leases.release(seat.index()) else { continue };
-            self.owed.push(match outcome {
-                Outcome::Ack => (held.reply, Verb::Ack),
-                Outcome::Reject => (held.reply, Verb::Term),
-                Outcome::Retry { after } => (held.reply, Verb::Nak(after)),
-            });
+            let verb = match outcome {
+                Outcome::Ack => Verb::Ack,
+                Outcome::Reject => Verb::Term,
+                Outcome::Retry { after } => Verb::Nak(after),
+            };
+            if !matches!(verb, Verb::Nak(_)) {
+                self.seen.settled(held.sequence);
+            }
+            self.owed.push((held.reply, verb));
         }
     }
 
@@ -319,8 +337,8 @@ impl<'r> Run<'r> {
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self, now: Instant, session: Option<&mut Session>) {
-        let Some(Session { connection, durable: Some(consuming) }) = session else { return };
+    pub(super) fn tick(&mut self, now: Instant, session: &mut Session) {
+        let Session { connection, durable: Some(consuming) } = session else { return };
         if self.next_sweep <= now {
             self.sweep(connection, consuming, now);
         }
@@ -375,6 +393,16 @@ impl<'r> Run<'r> {
             {
                 asked = false;
             }
+        }
+        self.write_out(line).await;
+    }
+
+    /// Sees off what was handed back while the last answer was waited for.
+    async fn write_out(&mut self, line: &mut Line) {
+        while let Some(session) = line.session()
+            && session.connection.has_output()
+        {
+            line.moves().await;
         }
     }
 

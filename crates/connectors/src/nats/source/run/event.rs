@@ -38,16 +38,16 @@ impl Facts {
         self.durable
     }
 
-    fn add(&self, mut event: Event, subject: &str, sequence: Option<u64>) -> Event {
+    fn add(&self, event: &mut Event, subject: &str, sequence: Option<u64>) {
+        let mut edit = event.edit();
         if let Some(name) = &self.subject {
-            event = event.with_extension(name.clone(), Text::new(subject));
+            edit.extension(name.clone(), Text::new(subject));
         }
         if let (Some((stream, name, place)), Some(sequence)) = (&self.stream, sequence) {
-            event = event.with_extension(name.clone(), stream.clone());
+            edit.extension(name.clone(), stream.clone());
             // Beyond what an integer attribute can be, so it is text.
-            event = event.with_extension(place.clone(), Text::from(sequence.to_string()));
+            edit.extension(place.clone(), Text::from(sequence.to_string()));
         }
-        event
     }
 }
 
@@ -73,16 +73,18 @@ impl Run<'_> {
             content_type: headers.content_type,
             binary: headers.binary,
             attributes: headers.attributes(),
-            facts: 3,
             payload: message.payload.clone(),
         };
         let (positions, ids) = (&self.positions, &mut self.made_of.ids);
         let event: Result<Event, NoEvent> = self.made_of.template.receive(received, || match (positions, sequence) {
-            (Some(positions), Some(sequence)) => positions.at(sequence),
+            (Some((_, positions)), Some(sequence)) => positions.at(sequence),
             _ => ids.draw(),
         });
         match event {
-            Ok(event) => Ok(self.facts.add(event, subject, sequence)),
+            Ok(mut event) => {
+                self.facts.add(&mut event, subject, sequence);
+                Ok(event)
+            }
             Err(cause) => Err(self.refused(staged, cause.to_string())),
         }
     }
