@@ -118,6 +118,22 @@ triggers:
 }
 
 #[tokio::test]
+async fn the_example_runs_as_it_stands() {
+    let server = server().await;
+    let example = include_str!("../../../examples/nats/tidemill.yaml");
+    let mut engine =
+        Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &example.replace("nats://localhost:4222", &server.url()));
+    engine.start().await;
+    let (mut peer, mut listener) = (server.peer().await, server.peer().await);
+    listener.subscribe("live.>").await;
+    peer.store(SUBJECT, b"", b"{\"id\":\"1\"}").await;
+    let delivery = listener.delivery().await;
+    assert_eq!((delivery.subject.as_str(), delivery.payload.as_slice()), ("live.demo.veh-1", &b"{\"id\":\"1\"}"[..]));
+    assert!(delivery.headers.contains("ce-type: org.covesa.vss.telemetry.v1"), "{}", delivery.headers);
+    assert!(engine.terminate().await.success());
+}
+
+#[tokio::test]
 async fn large_messages_pass_and_the_lag_is_told() {
     let server = Nats::start(Config::new().line("max_payload: 8MB")).await;
     let mut peer = server.peer().await;
