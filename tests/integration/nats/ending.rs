@@ -119,6 +119,33 @@ async fn a_copy_of_an_event_that_is_still_open_is_not_run_again() {
     assert!(engine.terminate().await.success());
 }
 
+#[tokio::test]
+async fn a_paused_source_holds_what_came_and_goes_on_where_it_was() {
+    let server = server().await;
+    let mut peer = server.peer().await;
+    let mut engine = engine(&server.url(), &["stream: FLEET", "durable: mill", "create: { ackWait: 1s }"]);
+    engine.start().await;
+    store(&mut peer, 0..10).await;
+    file_has(&engine, 0..10).await;
+    assert_eq!(engine.post("/v1/sources/fleet/pause", "").await.status, 200);
+    store(&mut peer, 10..20).await;
+    // Longer than the server waits for what it has sent already.
+    waited(&mut server.peer().await, 3).await;
+    assert_eq!(ids(&engine).len(), 10);
+    let status = engine.status().await;
+    assert_eq!(
+        (&status["sources"]["fleet"]["received"], &status["sources"]["fleet"]["connects"]),
+        (&10.into(), &1.into())
+    );
+    assert_eq!(engine.post("/v1/sources/fleet/resume", "").await.status, 200);
+    let ids = file_has(&engine, 0..20).await;
+    all_acknowledged(&mut peer).await;
+    assert!(ids.values().all(|count| *count == 1), "{ids:?}");
+    let info = peer.consumer_info("FLEET", "mill").await;
+    assert_eq!(info["num_redelivered"], 0, "{info}");
+    assert!(engine.terminate().await.success());
+}
+
 /// Waits as long as the server itself takes to give up so many seconds: until it delivers a message again that a consumer
 /// with that patience has not acknowledged.
 async fn waited(peer: &mut Peer, seconds: u64) {

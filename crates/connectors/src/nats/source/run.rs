@@ -136,7 +136,9 @@ impl<'r> Run<'r> {
         }
         self.pay(&mut session.connection);
         let free = self.capacity.saturating_sub(self.taken + self.staged.len());
-        if let Some(consuming) = session.durable.as_mut().filter(|_| open && !self.closed && self.quiet <= now)
+        // What is staged waits for seats, which a paused source is not given: then nothing more is asked for.
+        let ready = open && !self.closed && self.quiet <= now && self.staged.is_empty();
+        if let Some(consuming) = session.durable.as_mut().filter(|_| ready)
             && let Some((number, batch)) = consuming.pulls.ask(free, self.capacity, now)
         {
             let Consuming { durable, inbox, .. } = consuming;
