@@ -11,6 +11,7 @@ mod pause;
 mod remote;
 mod run;
 mod schema;
+mod send;
 mod status;
 mod table;
 #[cfg(test)]
@@ -50,6 +51,7 @@ enum Command {
     Check(check::Arguments),
     Schema(schema::Arguments),
     Status(status::Arguments),
+    Send(send::Arguments),
     Leave(leave::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -152,6 +154,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Check(arguments) => check::check(&arguments, registry),
         Command::Schema(_) => schema::schema(registry),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Send(arguments) => send::send(&arguments),
         Command::Leave(arguments) => leave::leave(&arguments),
         Command::Pause(arguments) => arguments.run(),
         Command::Resume(arguments) => arguments.run(),

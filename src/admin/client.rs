@@ -1,4 +1,4 @@
-//! The client of the admin API behind `tidemill status` and `tidemill leave`: one request, one answer.
+//! The client of the admin API behind `tidemill status`, `tidemill leave` and their like: one request, one answer.
 //!
 //! It blocks, because a command that waits for one answer needs no runtime, and speaks HTTP/1.0, in which an answer ends
 //! with its connection.
@@ -32,17 +32,22 @@ pub enum Error {
     Refused(String),
 }
 
-/// Sends one request without a body and reads the JSON in its answer, each step of which may take `patience`.
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path, its segments escaped.
+    pub path: &'a str,
+    /// The body, which may be empty.
+    pub body: &'a [u8],
+}
+
+/// Sends one request and reads the JSON in its answer, each step of which may take `patience`.
 ///
 /// # Errors
 /// [`Error`]; a refusal carries the API's sentence.
-pub fn ask(
-    address: &Address,
-    token: Option<&Token>,
-    method: &str,
-    path: &str,
-    patience: Duration,
-) -> Result<Value, Error> {
+pub fn ask(address: &Address, token: Option<&Token>, request: Request<'_>, patience: Duration) -> Result<Value, Error> {
     let unreachable = |cause| Error::Unreachable(address.clone(), cause);
     let silent = |cause| Error::Silent(address.clone(), cause);
     let (mut stream, host): (Box<dyn Stream>, String) = match address {
@@ -58,8 +63,10 @@ pub fn ask(
         }
     };
     let authorization = token.map(|token| format!("Authorization: {}\r\n", token.authorization())).unwrap_or_default();
-    let request = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n{authorization}\r\n");
-    stream.write_all(request.as_bytes()).map_err(silent)?;
+    let Request { method, path, body } = request;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n{authorization}\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).map_err(silent)?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(silent)?;
     let (status, body) = parse(&answer).ok_or_else(|| Error::Foreign(address.clone()))?;
@@ -118,7 +125,8 @@ mod tests {
     fn nobody_there_is_said_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::Unix(folder.path().join("admin.sock"));
-        let sentence = ask(&address, None, "GET", "/v1/status", Duration::from_secs(1)).unwrap_err().to_string();
+        let status = Request { method: "GET", path: "/v1/status", body: b"" };
+        let sentence = ask(&address, None, status, Duration::from_secs(1)).unwrap_err().to_string();
         assert!(sentence.contains("no tidemill answers on unix:") && sentence.contains("--admin"), "{sentence}");
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::metric::Connection;
-use engine::supervisor::{Engine, LeaveError, UnknownSource};
+use engine::supervisor::{Engine, LeaveError, SendError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,10 +19,11 @@ use super::Guard;
 
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
-    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/leave, \
-                 POST /v1/sources/{name}/pause, POST /v1/sources/{name}/resume";
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/events, \
+                 POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, POST /v1/sources/{name}/resume";
     let control = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/sources/{name}/events", post(send))
         .route("/v1/sources/{name}/leave", post(leave))
         .route("/v1/sources/{name}/pause", post(pause))
         .route("/v1/sources/{name}/resume", post(resume));
@@ -120,6 +122,21 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
         Ok(Err(LeaveError::Unknown(error))) => unknown(&error),
         Ok(Err(error @ LeaveError::Remains { .. })) => refused(StatusCode::BAD_GATEWAY, &error.to_string()),
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "leaving failed; the log says why"),
+    }
+}
+
+async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, body: Bytes) -> Response {
+    let event = match engine::event::json::decode(&body) {
+        Ok(event) => event,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let id = event.id().clone();
+    // A task of its own: a client that goes away half-way must not hand the event back.
+    match tokio::spawn(async move { engine.send(&name, event).await }).await {
+        Ok(Ok(())) => Json(json!({ "sent": id })).into_response(),
+        Ok(Err(SendError::Unknown(error))) => unknown(&error),
+        Ok(Err(error @ SendError::HandedBack)) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "sending failed; the log says why"),
     }
 }
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::client::{self, Error};
+use super::client::{self, Error, Request};
 use super::{Address, Bound, Guard, Server, Token};
 use drip::Drip;
 
@@ -98,7 +98,7 @@ impl Mill {
 }
 
 fn ask(address: &Address, method: &str, path: &str) -> Result<Value, Error> {
-    client::ask(address, None, method, path, Duration::from_secs(60))
+    client::ask(address, None, Request { method, path, body: b"" }, Duration::from_secs(60))
 }
 
 /// One request as it goes over the wire, and the whole answer with header names in lower case.
@@ -210,7 +210,8 @@ fn the_guard_stands_before_every_path() {
         assert!(!answer.starts_with("HTTP/1.0 40") || path == "/no/such", "{answer}");
     }
     let token = Token::find(None, Some("0123456789abcdef".to_owned())).unwrap();
-    client::ask(&mill.admin, token.as_ref(), "GET", "/v1/status", Duration::from_secs(60)).unwrap();
+    let status = Request { method: "GET", path: "/v1/status", body: b"" };
+    client::ask(&mill.admin, token.as_ref(), status, Duration::from_secs(60)).unwrap();
     assert!(mill.get("/v1/status").unwrap_err().to_string().contains("Authorization"));
     mill.end();
 }
@@ -267,6 +268,24 @@ fn a_paused_source_reads_nothing_until_it_is_resumed() {
     assert!(
         ask(&mill.admin, "POST", "/v1/sources/sprung/pause").unwrap_err().to_string().contains("no source 'sprung'")
     );
+    mill.end();
+}
+
+#[test]
+fn an_event_can_be_sent_by_hand_and_is_answered_once_it_is_done() {
+    let mill = Mill::start(2, None);
+    mill.connect();
+    ask(&mill.admin, "POST", "/v1/sources/spring/pause").unwrap();
+    let send = |path, body: &str| {
+        client::ask(&mill.admin, None, Request { method: "POST", path, body: body.as_bytes() }, Duration::from_secs(60))
+    };
+    let ice = r#"{"specversion":"1.0","id":"by-hand","source":"/me","type":"ice"}"#;
+    assert_eq!(send("/v1/sources/spring/events", ice).unwrap()["sent"], "by-hand");
+    let status = mill.get("/v1/status").unwrap();
+    assert_eq!(figure(&status, &["rules", "water/spilt", "done"]), 1, "only what is sent by hand is ice");
+    let refused = |path, body| send(path, body).unwrap_err().to_string();
+    assert!(refused("/v1/sources/spring/events", "{}").contains("specversion"));
+    assert!(refused("/v1/sources/sprung/events", ice).contains("no source 'sprung'"));
     mill.end();
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Failure;
-use crate::admin::{self, Address, Token, client};
+use crate::admin::client::{self, Request};
+use crate::admin::{self, Address, Token};
 
 /// Where the admin API is and how to be let in.
 #[derive(Debug, clap::Args)]
@@ -20,10 +21,15 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Sends one request and reads the JSON in its answer.
+    /// Sends one request without a body and reads the JSON in its answer.
     pub(super) fn ask(&self, method: &str, path: &str, patience: Duration) -> Result<Value, Failure> {
+        self.tell(Request { method, path, body: b"" }, patience)
+    }
+
+    /// Sends one request and reads the JSON in its answer.
+    pub(super) fn tell(&self, request: Request<'_>, patience: Duration) -> Result<Value, Failure> {
         let token = token(self.admin_token_file.as_deref())?;
-        client::ask(&self.admin, token.as_ref(), method, path, patience).map_err(Failure::failed)
+        client::ask(&self.admin, token.as_ref(), request, patience).map_err(Failure::failed)
     }
 }
 

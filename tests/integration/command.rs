@@ -147,6 +147,10 @@ async fn status_and_leave_speak_to_a_unix_socket() {
         let output = tidemill(&[verb, "fleet", "--admin", &admin]);
         assert_eq!((output.status.code(), text(&output.stdout).trim()), (Some(0), format!("{done} fleet").as_str()));
     }
+    let output =
+        tidemill(&["send", "fleet", "--type", "t", "--data", "1", "--attribute", "tenant=a", "--admin", &admin]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("sent send-"), "{}", text(&output.stdout));
     // The observe page is no place to ask for a status.
     let observe = format!("unix:{}", engine.folder().join("observe.sock").display());
     let output = tidemill(&["status", "--admin", &observe]);

@@ -10,6 +10,7 @@ mod exposition;
 mod homes;
 mod pause;
 mod runs;
+mod send;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::delivery::Ledger;
+use crate::delivery::{Ledger, Route};
 use crate::dispatch::{self, Feed};
 use crate::event::Text;
 use crate::metric::{Link, Page};
@@ -36,6 +37,7 @@ use crate::router::Tally;
 pub use end::{Drained, LeaveError};
 pub use homes::Housing;
 pub use pause::UnknownSource;
+pub use send::SendError;
 pub use status::{OutputStatus, RuleStatus, SourceStatus, Status, TriggerStatus};
 
 /// What the engine is given besides its plan.
@@ -81,11 +83,16 @@ struct Tasks {
     rejects: Option<(JoinHandle<()>, Unsettled)>,
 }
 
+/// Makes the router of one run of a source.
+type MakeRoute = Arc<dyn Fn() -> Box<dyn Route> + Send + Sync>;
+
 struct RunningSource {
     name: Text,
     seats: usize,
     ledger: Ledger,
     link: Link,
+    /// Makes a router to the lines of its rules.
+    route: MakeRoute,
     stop: StopTrigger,
     /// How its last run ended, once it has.
     ended: watch::Receiver<Option<Result<(), String>>>,

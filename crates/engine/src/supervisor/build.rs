@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::end::{FLUSH, close};
 use super::homes::Home;
 use super::runs::Runs;
-use super::{Engine, Host, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use super::{Engine, Host, MakeRoute, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::plan::{self, Plan};
-use crate::delivery::{Ledger, Route};
+use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
 use crate::event::Text;
 use crate::filter::Filter;
@@ -241,14 +241,14 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
     let (stop, shutdown) = Shutdown::channel();
     let ledger = Ledger::default();
     let name = opened.name.clone();
-    let route = move || -> Box<dyn Route> {
+    let route: MakeRoute = Arc::new(move || {
         let trigger = |wiring: &Wiring| Trigger {
             filter: wiring.filter.clone(),
             rules: wiring.rules.clone(),
             tally: Arc::clone(&wiring.tally),
         };
         Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
-    };
+    });
     let runs = Runs {
         name: opened.name.clone(),
         source: opened.source,
@@ -256,7 +256,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         ledger: ledger.clone(),
         link: opened.link.clone(),
         stop: shutdown,
-        route: Box::new(route),
+        route: Arc::clone(&route),
     };
     let (ending, ended) = watch::channel(None);
     let task = opened.home.spawn(async move {
@@ -268,6 +268,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         seats: opened.seats,
         ledger,
         link: opened.link,
+        route,
         stop,
         ended,
         abort: task.abort_handle(),

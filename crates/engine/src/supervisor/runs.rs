@@ -8,7 +8,8 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use crate::delivery::{Inbox, Ledger, Route};
+use super::MakeRoute;
+use crate::delivery::{Inbox, Ledger};
 use crate::event::Text;
 use crate::invoke::panic_text;
 use crate::metric::Link;
@@ -28,8 +29,7 @@ pub(super) struct Runs {
     pub(super) ledger: Ledger,
     pub(super) link: Link,
     pub(super) stop: Shutdown,
-    /// Makes the router of one run.
-    pub(super) route: Box<dyn Fn() -> Box<dyn Route> + Send>,
+    pub(super) route: MakeRoute,
 }
 
 impl Runs {
