@@ -30,5 +30,6 @@ pub mod programs;
 pub mod prometheus;
 pub mod proxy;
 pub mod python;
+pub mod rabbitmq;
 pub mod stub_broker;
 pub mod tidemill;

@@ -40,7 +40,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_has_the_libraries_and_its_arguments() {
-        let mut process = run("import nats, sys; print('hello', sys.argv[1])", &["mill"]);
+        let mut process = run("import nats, pika, sys; print('hello', sys.argv[1])", &["mill"]);
         assert_eq!(process.line("a greeting", |line| line.starts_with("hello")).await, "hello mill");
         assert!(process.wait().await.success());
     }
