@@ -9,6 +9,7 @@
 //! at each arrival otherwise, unless the template names a field that holds it; and what the captures of a topic say is
 //! added to every event that does not say it itself.
 
+mod amqp;
 mod field;
 mod id;
 mod kafka;
@@ -20,6 +21,7 @@ mod template;
 
 use engine::event::{Invalid, Text};
 
+pub use amqp::{Field, Posted};
 pub use id::{Ids, prefix};
 pub use kafka::Record;
 pub use mqtt::Message;
