@@ -4,6 +4,8 @@
 //! broker), and its *source* (what the engine runs). [`normalise`] stands between all of them and the engine. What more
 //! than one broker needs stands beside them, and outputs use it too: [`tls`], [`credentials`], [`backoff`], [`capture`].
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 pub mod backoff;
 pub mod capture;
 pub mod credentials;

@@ -1,0 +1,72 @@
+//! A checked AMQP source: what it can promise, and how it is opened.
+
+use std::time::Duration;
+
+use engine::config::AckPoint;
+use engine::event::Text;
+use engine::port::Source;
+use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+
+use crate::amqp::access::Access;
+use crate::amqp::queue::Queue;
+use crate::amqp::source::{Consumer, Ingredients};
+use crate::capture::Filters;
+use crate::normalise::{Ids, Template};
+
+/// A checked AMQP source.
+pub(super) struct Plan {
+    pub(super) access: Access,
+    pub(super) queue: Queue,
+    pub(super) routing_keys: Filters,
+    pub(super) template: Template,
+    pub(super) timeout: Duration,
+    pub(super) limit: u64,
+    pub(super) ack: AckPoint,
+}
+
+impl Plan {
+    fn limits(&self) -> Vec<String> {
+        let acks = match self.ack {
+            AckPoint::Received => "ack received: what was in flight when the engine died is lost",
+            _ => "each message is acknowledged by itself, so a crash repeats at most the events in seats",
+        };
+        let sentences = [
+            acks,
+            "amqp keeps the order of a queue between crashes and reconnects only: what was in flight comes again, late",
+            "an event that waits or runs for nine tenths of consumerTimeout (the broker's consumer_timeout) is handed back \
+             and comes again while the first may still run",
+            "a quorum queue with a delivery limit counts what is handed back; beyond it the broker drops or dead-letters it",
+            "a queue with a length limit or a message TTL drops what was never delivered",
+        ];
+        sentences.map(str::to_owned).into()
+    }
+}
+
+impl SourcePlan for Plan {
+    fn facts(&self) -> SourceFacts {
+        SourceFacts {
+            ack: self.ack,
+            redelivers: self.ack == AckPoint::Processed,
+            // A CloudEvent can always bring its own key.
+            keyed: true,
+            captures: self.routing_keys.names().iter().map(|name| Text::new(name.as_str())).collect(),
+            limits: self.limits(),
+        }
+    }
+
+    fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {
+        Ok(Box::new(Consumer::new(Ingredients {
+            terms: self.access.open()?,
+            client: format!("tidemill-{}-{}", setup.name, setup.instance).into(),
+            name: setup.name,
+            queue: self.queue.clone(),
+            routing_keys: self.routing_keys.clone(),
+            template: self.template.clone(),
+            ids: Ids::new(fastrand::u64(..)),
+            timeout: self.timeout,
+            limit: self.limit,
+            ack: self.ack,
+            link: setup.link,
+        })))
+    }
+}
