@@ -1,5 +1,7 @@
 //! Output bindings: where results go, one folder per kind.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 pub mod file;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -1,0 +1,124 @@
+//! From an event to a message: its routing key, its properties and its payload.
+//!
+//! There is no binding of CloudEvents for AMQP 0-9-1; that of AMQP 1.0 is taken over. Binary mode has the attributes as
+//! text in headers `cloudEvents:NAME`, and the media type in the property `content_type`; structured mode has the event in
+//! JSON. The property `message_id` is the event's id in both.
+
+use bytes::Bytes;
+use connectors::amqp::Stamp;
+use engine::event::{Event, json};
+
+use crate::message::{Mode, STRUCTURED, Template, attributes, content_type};
+
+/// The longest name that AMQP can carry, in bytes.
+pub(super) const LONGEST: usize = 255;
+
+/// How events become messages.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    pub(super) routing_key: Template,
+    pub(super) mode: Mode,
+    /// The largest payload, in bytes.
+    pub(super) largest: u64,
+}
+
+/// A message that is ready to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parcel {
+    pub(super) routing_key: Box<str>,
+    /// The event's id, as far as it fits.
+    pub(super) message_id: Option<Box<str>>,
+    pub(super) properties: Bytes,
+    pub(super) payload: Bytes,
+}
+
+impl Form {
+    /// The message for `event`, or why there is none.
+    pub(super) fn parcel(&self, event: &Event) -> Result<Parcel, String> {
+        let mut buffer = String::new();
+        let routing_key = self.routing_key.fill(event, &mut buffer).map_err(|missing| {
+            format!("{missing}, which routingKey needs; write one that every event has, or filter these events out")
+        })?;
+        if routing_key.len() > LONGEST {
+            let shown: String = routing_key.chars().take(60).collect();
+            return Err(format!("the routing key '{shown}...' is longer than 255 bytes"));
+        }
+        let message_id = Some(event.id().as_str()).filter(|id| id.len() <= LONGEST);
+        let (media_type, headers, payload) = match self.mode {
+            Mode::Binary => {
+                let headers =
+                    attributes(event).map(|(name, value)| (format!("cloudEvents:{name}"), value.into_owned()));
+                (content_type(event), headers.collect(), event.data().cloned().unwrap_or_default())
+            }
+            Mode::Structured => {
+                let mut text = Vec::new();
+                json::encode(event, &mut text);
+                (Some(STRUCTURED), Vec::new(), text.into())
+            }
+        };
+        if payload.len() as u64 > self.largest {
+            let (size, largest) = (payload.len(), self.largest);
+            return Err(format!(
+                "the payload has {size} bytes, more than maxMessageSize ({largest}); raise it, and max_message_size there"
+            ));
+        }
+        let too_long = |(name, _): &&(String, String)| name.len() > LONGEST;
+        if let Some((name, _)) = headers.iter().find(too_long) {
+            let shown: String = name.chars().take(60).collect();
+            return Err(format!("attribute '{shown}...' has a name that is too long for a header"));
+        }
+        if media_type.is_some_and(|text| text.len() > LONGEST) {
+            return Err("the event's datacontenttype is longer than 255 bytes".to_owned());
+        }
+        let stamp = Stamp { content_type: media_type, message_id };
+        let Some(properties) = stamp.properties(headers) else {
+            return Err(
+                "the event's attributes are too large for the headers of one message; use mode: structured".to_owned()
+            );
+        };
+        Ok(Parcel { routing_key: routing_key.into(), message_id: message_id.map(Into::into), properties, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::config::{Check, Spanned};
+    use engine::event::Name;
+
+    use super::*;
+
+    fn form(routing_key: &str, mode: Mode) -> Form {
+        let typed = Spanned { value: routing_key.to_owned(), ..Spanned::default() };
+        Form { routing_key: Template::compile(&typed, &mut Check::default()), mode, largest: 1000 }
+    }
+
+    fn event() -> Event {
+        Event::new("e 1".into(), "/fleet/é".into(), "org.example.alert".into())
+            .unwrap()
+            .with_data(Bytes::from_static(b"{\"n\":1.10}"), None)
+    }
+
+    #[test]
+    fn a_binary_message_has_its_data_as_payload_and_a_structured_one_the_event() {
+        let parcel = form("alerts.{type}", Mode::Binary).parcel(&event()).unwrap();
+        assert_eq!((&*parcel.routing_key, parcel.message_id.as_deref()), ("alerts.org.example.alert", Some("e 1")));
+        assert_eq!(parcel.payload, "{\"n\":1.10}");
+        let parcel = form("alerts", Mode::Structured).parcel(&event()).unwrap();
+        assert_eq!(json::decode(&parcel.payload).unwrap().data(), event().data());
+    }
+
+    #[test]
+    fn what_cannot_be_a_message_is_refused_in_words() {
+        let refused = |routing_key: &str, event: Event| form(routing_key, Mode::Binary).parcel(&event).unwrap_err();
+        assert!(refused("a.{tenant}", event()).contains("no attribute 'tenant'"));
+        let tenant = |text: String| event().with_extension(Name::new("tenant").unwrap(), text.as_str());
+        assert!(refused("a.{tenant}", tenant("x".repeat(255))).contains("longer than 255 bytes"));
+        assert!(refused("a", tenant("x".repeat(140_000))).contains("mode: structured"));
+        assert!(refused("a", event().with_data(vec![0; 1001].into(), None)).contains("max_message_size"));
+        assert!(refused("a", event().with_datacontenttype("x".repeat(256).into())).contains("datacontenttype"));
+        let name = Name::new(&"n".repeat(250)).unwrap();
+        assert!(refused("a", event().with_extension(name, "x")).contains("too long for a header"));
+        let long = Event::new("i".repeat(256).into(), "/s".into(), "t".into()).unwrap();
+        assert_eq!(form("a", Mode::Binary).parcel(&long).unwrap().message_id, None);
+    }
+}
