@@ -7,6 +7,8 @@ use crate::Tidemill;
 pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
     let binary =
         binary.output(bindings::prometheus::Prometheus).output(bindings::log::Log).output(bindings::file::File);
+    #[cfg(feature = "amqp")]
+    let binary = binary.source(connectors::amqp::Amqp).output(bindings::amqp::Amqp);
     #[cfg(feature = "kafka")]
     let binary = binary.source(connectors::kafka::Kafka).output(bindings::kafka::Kafka);
     #[cfg(feature = "mqtt")]
@@ -21,6 +23,6 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
 /// Chooses ring for every TLS connection of the process, before the first one is made.
 pub(crate) fn install_tls() {
     // A binary around this library may have chosen before, which then counts.
-    #[cfg(any(feature = "mqtt", feature = "nats", feature = "prometheus-push"))]
+    #[cfg(any(feature = "amqp", feature = "mqtt", feature = "nats", feature = "prometheus-push"))]
     drop(rustls::crypto::ring::default_provider().install_default());
 }

@@ -22,6 +22,9 @@ mod config;
 // The prometheus output before real judges: promtool and the Pushgateway.
 mod metrics_output;
 
+// The AMQP source and output in the built program, behind a real RabbitMQ that is stopped, killed and filled with garbage.
+mod amqp;
+
 // The MQTT source in the built program, behind a real mosquitto that is stopped, killed and cut off.
 mod mqtt;
 
