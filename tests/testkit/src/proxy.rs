@@ -114,11 +114,13 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, mode: watch::Sender
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        if mode.borrow().refusing {
+        // Read before anybody can know of the connection, so that whoever does can cut it.
+        let (start, mode) = (*mode.borrow(), mode.subscribe());
+        if start.refusing {
             continue;
         }
         let connection = record.connected();
-        connections.spawn(pump::serve(client, upstream, mode.subscribe(), Arc::clone(&record), connection));
+        connections.spawn(pump::serve(client, upstream, (start, mode), Arc::clone(&record), connection));
     }
 }
 

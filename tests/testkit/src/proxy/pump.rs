@@ -33,15 +33,14 @@ struct Pump {
 
 /// Forwards until the client has gone, the broker has gone, or the proxy cuts. The client's side is
 /// always closed by an end of stream and then read to its own end: a reset would throw away what
-/// the record says was delivered.
+/// the record says was delivered. Cuts and abandonments are those since the mode was as it is given first.
 pub(super) async fn serve(
     client: TcpStream,
     upstream: SocketAddr,
-    mut mode: watch::Receiver<Mode>,
+    (start, mut mode): (Mode, watch::Receiver<Mode>),
     record: Arc<Record>,
     connection: u64,
 ) {
-    let start = *mode.borrow_and_update();
     let Ok(broker) = TcpStream::connect(upstream).await else {
         return;
     };
