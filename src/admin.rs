@@ -11,6 +11,7 @@
 //! | `GET /metrics` | yes | yes | Prometheus' text format; `?engine=0` leaves the engine's own families out |
 //! | `GET /v1/status` | yes | no | [`engine::supervisor::Status`] as JSON |
 //! | `POST /v1/sources/{name}/events` | yes | no | when every delivery of the CloudEvent in JSON that was sent has ended |
+//! | `POST /v1/sources/{name}/fire` | yes | no | when the source has made one more event; its id |
 //! | `POST /v1/sources/{name}/leave` | yes | no | when the source's session at its broker is ended |
 //! | `POST /v1/sources/{name}/pause`, `/resume` | yes | no | once the source is kept from reading, or may read again |
 //!

@@ -9,6 +9,10 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
         binary.output(bindings::prometheus::Prometheus).output(bindings::log::Log).output(bindings::file::File);
     #[cfg(feature = "amqp")]
     let binary = binary.source(connectors::amqp::Amqp).output(bindings::amqp::Amqp);
+    #[cfg(feature = "cron")]
+    let binary = binary.source(connectors::cron::Cron);
+    #[cfg(feature = "http")]
+    let binary = binary.source(connectors::http::Http).output(bindings::http::Http);
     #[cfg(feature = "kafka")]
     let binary = binary.source(connectors::kafka::Kafka).output(bindings::kafka::Kafka);
     #[cfg(feature = "mqtt")]
@@ -23,6 +27,6 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
 /// Chooses ring for every TLS connection of the process, before the first one is made.
 pub(crate) fn install_tls() {
     // A binary around this library may have chosen before, which then counts.
-    #[cfg(any(feature = "amqp", feature = "mqtt", feature = "nats", feature = "prometheus-push"))]
+    #[cfg(any(feature = "amqp", feature = "http", feature = "mqtt", feature = "nats", feature = "prometheus-push"))]
     drop(rustls::crypto::ring::default_provider().install_default());
 }

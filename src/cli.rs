@@ -5,6 +5,7 @@
 
 mod check;
 mod console;
+mod fire;
 mod leave;
 mod log;
 mod pause;
@@ -52,6 +53,7 @@ enum Command {
     Schema(schema::Arguments),
     Status(status::Arguments),
     Send(send::Arguments),
+    Fire(fire::Arguments),
     Leave(leave::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -155,6 +157,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Schema(_) => schema::schema(registry),
         Command::Status(arguments) => status::status(&arguments),
         Command::Send(arguments) => send::send(&arguments),
+        Command::Fire(arguments) => fire::fire(&arguments),
         Command::Leave(arguments) => leave::leave(&arguments),
         Command::Pause(arguments) => arguments.run(),
         Command::Resume(arguments) => arguments.run(),

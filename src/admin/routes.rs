@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::metric::Connection;
-use engine::supervisor::{Engine, LeaveError, SendError, UnknownSource};
+use engine::supervisor::{Engine, FireError, LeaveError, SendError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -20,10 +20,12 @@ use super::Guard;
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
     let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/events, \
-                 POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, POST /v1/sources/{name}/resume";
+                 POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
+                 POST /v1/sources/{name}/resume";
     let control = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/sources/{name}/events", post(send))
+        .route("/v1/sources/{name}/fire", post(fire))
         .route("/v1/sources/{name}/leave", post(leave))
         .route("/v1/sources/{name}/pause", post(pause))
         .route("/v1/sources/{name}/resume", post(resume));
@@ -112,6 +114,20 @@ async fn metrics(State(engine): State<Arc<Engine>>, Query(families): Query<Famil
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
     Json(engine.status()).into_response()
+}
+
+async fn fire(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {
+    match engine.fire(&name).await {
+        Ok(id) => Json(json!({ "fired": name, "id": id })).into_response(),
+        Err(error) => {
+            let status = match error {
+                FireError::Unknown(_) => StatusCode::NOT_FOUND,
+                FireError::Deaf(_) => StatusCode::CONFLICT,
+                FireError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            refused(status, &error.to_string())
+        }
+    }
 }
 
 async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {

@@ -35,7 +35,7 @@ fn every_help_has_an_example_and_every_example_parses() {
 
 #[test]
 fn data_can_be_had_as_json() {
-    for line in ["check a.yaml --json", "status --json", "run a.yaml --log-format json"] {
+    for line in ["check a.yaml --json", "status --json", "fire nightly --json", "run a.yaml --log-format json"] {
         parse(&format!("tidemill {line}")).unwrap();
     }
 }
@@ -47,6 +47,7 @@ fn what_cannot_be_meant_is_told_what_to_write() {
         ("run a.yaml --admin example.org", "IP:PORT"),
         ("run a.yaml --grace 5", "such as 500ms, 30s"),
         ("run a.yaml --log-format xml", "json"),
+        ("fire", "SOURCE"),
         ("leave", "SOURCE"),
         ("pause", "SOURCE"),
         ("send fleet", "--type"),

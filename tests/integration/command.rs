@@ -67,7 +67,7 @@ fn the_schema_knows_the_kinds_of_this_binary() {
     assert_eq!(output.status.code(), Some(0));
     let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(schema["properties"]["sources"].is_object());
-    for kind in ["mqtt", "native", "prometheus", "log", "file"] {
+    for kind in ["cron", "http", "mqtt", "native", "prometheus", "log", "file"] {
         assert!(text(&output.stdout).contains(&format!("\"{kind}\"")), "{kind}");
     }
 }

@@ -33,5 +33,11 @@ mod kafka;
 // The NATS source and output in the built program, behind a real nats-server that is stopped, killed and cut off.
 mod nats;
 
+// HTTP in and out in the built program: what was answered 202 is kept, whoever dies.
+mod http;
+
+// The clock in the built program: it ticks, and is fired by hand.
+mod cron;
+
 // A function that blocks its threads for ever, and the connections beside it.
 mod blocked;

@@ -3,6 +3,8 @@
 #[cfg(feature = "amqp")]
 pub mod amqp;
 pub mod file;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod log;

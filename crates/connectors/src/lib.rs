@@ -9,6 +9,10 @@ pub mod amqp;
 pub mod backoff;
 pub mod capture;
 pub mod credentials;
+#[cfg(feature = "cron")]
+pub mod cron;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "mqtt")]

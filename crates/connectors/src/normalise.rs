@@ -11,6 +11,7 @@
 
 mod amqp;
 mod field;
+mod http;
 mod id;
 mod kafka;
 mod mqtt;
@@ -22,6 +23,7 @@ mod template;
 use engine::event::{Invalid, Text};
 
 pub use amqp::{Field, Posted};
+pub use http::Request;
 pub use id::{Ids, prefix};
 pub use kafka::Record;
 pub use mqtt::Message;

@@ -8,6 +8,7 @@
 //! (`tokio::task::block_in_place` panics there); what blocks goes to `spawn_blocking` or to a thread of its own. Functions
 //! are started and called on the runtime of user code.
 
+mod bell;
 mod clock;
 mod function;
 mod output;
@@ -17,6 +18,7 @@ mod stop;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use bell::{Bell, Ring, Rings};
 pub use clock::{Clock, SystemClock};
 pub use function::{Call, Function, StartError, Verdict, Verdicts, Worker};
 pub use output::{Confirm, Output, PublishError};

@@ -7,6 +7,7 @@
 mod build;
 mod end;
 mod exposition;
+mod fire;
 mod homes;
 mod pause;
 mod runs;
@@ -29,12 +30,13 @@ use crate::dispatch::{self, Feed};
 use crate::event::Text;
 use crate::metric::{Link, Page};
 use crate::pool::Pool;
-use crate::port::{Clock, Output, Trigger as StopTrigger};
+use crate::port::{Bell, Clock, Output, Trigger as StopTrigger};
 use crate::registry::OpenError;
 use crate::reject::Unsettled;
 use crate::router::Tally;
 
 pub use end::{Drained, LeaveError};
+pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
 pub use send::SendError;
@@ -94,6 +96,8 @@ struct RunningSource {
     /// Makes a router to the lines of its rules.
     route: MakeRoute,
     stop: StopTrigger,
+    /// By which it is asked for an event, if it can be.
+    bell: Option<Bell>,
     /// How its last run ended, once it has.
     ended: watch::Receiver<Option<Result<(), String>>>,
     abort: AbortHandle,

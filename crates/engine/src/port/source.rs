@@ -1,6 +1,6 @@
 //! Where messages come from.
 
-use super::{BoxFuture, Shutdown};
+use super::{Bell, BoxFuture, Shutdown};
 use crate::delivery::Inbox;
 
 /// A connection that receives messages and hands them to the engine as events.
@@ -25,6 +25,12 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError`] when this run cannot go on; what is in flight stays with the broker.
     fn run<'a>(&'a mut self, inbox: Inbox, stop: Shutdown) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// By which one more event can be asked for now; nothing for a source whose events come from elsewhere. Asked for once,
+    /// before the first run.
+    fn bell(&self) -> Option<Bell> {
+        None
+    }
 }
 
 /// Why a run ended; the variant decides what the supervisor does.

@@ -241,6 +241,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
     let (stop, shutdown) = Shutdown::channel();
     let ledger = Ledger::default();
     let name = opened.name.clone();
+    let bell = opened.source.bell();
     let route: MakeRoute = Arc::new(move || {
         let trigger = |wiring: &Wiring| Trigger {
             filter: wiring.filter.clone(),
@@ -270,6 +271,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         link: opened.link,
         route,
         stop,
+        bell,
         ended,
         abort: task.abort_handle(),
     }
