@@ -55,7 +55,7 @@ async fn an_event_that_reaches_no_queue_has_failed_and_those_beside_it_have_not(
     let mut engine = into(&url, &queue, &[], &output);
     engine.start().await;
     let whole = |number: usize| {
-        let subject = if number % 2 == 0 { "even" } else { "odd" };
+        let subject = if number.is_multiple_of(2) { "even" } else { "odd" };
         format!(
             "{{\"specversion\":\"1.0\",\"id\":\"{number}\",\"type\":\"t\",\"source\":\"/s\",\"subject\":\"{subject}\"}}"
         )
