@@ -281,8 +281,10 @@ fn an_event_can_be_sent_by_hand_and_is_answered_once_it_is_done() {
     };
     let ice = r#"{"specversion":"1.0","id":"by-hand","source":"/me","type":"ice"}"#;
     assert_eq!(send("/v1/sources/spring/events", ice).unwrap()["sent"], "by-hand");
-    let status = mill.get("/v1/status").unwrap();
-    assert_eq!(figure(&status, &["rules", "water/spilt", "done"]), 1, "only what is sent by hand is ice");
+    // The answer may overtake the books, which a line lays open at the end of its turn.
+    let done = || figure(&mill.get("/v1/status").unwrap(), &["rules", "water/spilt", "done"]);
+    while done() == 0 {}
+    assert_eq!(done(), 1, "only what is sent by hand is ice");
     let refused = |path, body| send(path, body).unwrap_err().to_string();
     assert!(refused("/v1/sources/spring/events", "{}").contains("specversion"));
     assert!(refused("/v1/sources/sprung/events", ice).contains("no source 'sprung'"));
