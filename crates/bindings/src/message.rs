@@ -6,7 +6,7 @@
 //! attributes.
 //!
 //! Decided here: data without a media type is JSON by the specification, so a binary message says so ([`content_type`]);
-//! and header values are encoded strictly, whatever lenient peers send ([`percent`]).
+//! and header values of HTTP and NATS are encoded strictly, whatever lenient peers send ([`percent`]).
 
 mod template;
 #[cfg(test)]
@@ -18,6 +18,7 @@ use engine::event::{Event, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use connectors::normalise::percent::encode as percent;
 pub use template::{Missing, Piece, Template};
 
 /// The media type of a structured message.
@@ -54,25 +55,4 @@ pub fn attributes(event: &Event) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 pub fn content_type(event: &Event) -> Option<&str> {
     let absent = event.data().map(|_| "application/json");
     event.datacontenttype().map(|text| text.as_str()).or(absent)
-}
-
-/// A value as headers of HTTP and NATS carry it: everything but the visible characters of ASCII is percent-encoded as
-/// UTF-8, and so are the double quote and the percent sign.
-#[must_use]
-pub fn percent(value: &str) -> Cow<'_, str> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'%');
-    if value.as_bytes().iter().all(plain) {
-        return Cow::Borrowed(value);
-    }
-    let mut encoded = String::with_capacity(value.len() + 16);
-    for byte in value.bytes() {
-        if plain(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-            encoded.extend(['%', char::from(digits[0]), char::from(digits[1])]);
-        }
-    }
-    Cow::Owned(encoded)
 }

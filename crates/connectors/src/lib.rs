@@ -2,15 +2,18 @@
 //!
 //! A connector is three things: its *options* (what was typed, checked without any I/O), its *client* (what talks to the
 //! broker), and its *source* (what the engine runs). [`normalise`] stands between all of them and the engine. What more
-//! than one broker needs stands beside them, and outputs use it too: [`tls`], [`credentials`], [`backoff`], [`capture`].
+//! than one broker needs stands beside them, and outputs use it too: [`tls`], [`credentials`], [`endpoint`], [`backoff`], [`capture`],
+//! [`braces`].
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
 pub mod backoff;
+pub mod braces;
 pub mod capture;
 pub mod credentials;
 #[cfg(feature = "cron")]
 pub mod cron;
+pub mod endpoint;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kafka")]

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use connectors::braces;
 use engine::config::{Check, Spanned};
 use engine::event::{Attribute, Event, Text};
 
@@ -48,39 +49,15 @@ impl Template {
     }
 
     fn parse(text: &str) -> Result<Template, Flaw> {
-        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(brace) = rest.find('{') {
-            let at = text.len() - rest.len() + brace;
-            literal.push_str(&rest[..brace]);
-            rest = &rest[brace + 1..];
-            if let Some(after) = rest.strip_prefix('{') {
-                literal.push('{');
-                rest = after;
-                continue;
-            }
-            let Some((name, after)) = rest.split_once('}') else {
-                let help = "close it, or write {{ for a literal brace".to_owned();
-                return Err(Flaw { at, len: text.len() - at, message: "the brace is never closed".into(), help });
-            };
-            let attribute = Attribute::named(name).map_err(|cause| {
-                let lower = name.to_lowercase();
-                let help = match Attribute::named(&lower) {
-                    Ok(_) => format!("did you mean {{{lower}}}?"),
-                    Err(_) => "name an attribute, such as {type} or {partitionkey}; {{ is a literal brace".to_owned(),
-                };
-                Flaw { at, len: name.len() + 2, message: cause.to_string(), help }
-            })?;
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
-            }
-            pieces.push(Piece::Attribute(attribute));
-            rest = after;
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal.into()));
-        }
-        Ok(Template { pieces })
+        let pieces = braces::pieces(text).map_err(|flaw| {
+            let help = "close it, or write {{ for a literal brace".to_owned();
+            Flaw { at: flaw.at, len: text.len() - flaw.at, message: flaw.to_string(), help }
+        })?;
+        let piece = |piece: braces::Piece<'_>| match piece {
+            braces::Piece::Literal(text) => Ok(Piece::Literal(text.into())),
+            braces::Piece::Name { name, at } => Ok(Piece::Attribute(named(name, at)?)),
+        };
+        Ok(Template { pieces: pieces.into_iter().map(piece).collect::<Result<_, _>>()? })
     }
 
     /// What it is put together from, for checks of a broker's own rules. Literals next to each other do not occur.
@@ -125,6 +102,18 @@ impl Template {
         }
         Ok(buffer)
     }
+}
+
+/// The attribute that stands between braces at byte `at`.
+fn named(name: &str, at: usize) -> Result<Attribute, Flaw> {
+    Attribute::named(name).map_err(|cause| {
+        let lower = name.to_lowercase();
+        let help = match Attribute::named(&lower) {
+            Ok(_) => format!("did you mean {{{lower}}}?"),
+            Err(_) => "name an attribute, such as {type} or {partitionkey}; {{ is a literal brace".to_owned(),
+        };
+        Flaw { at, len: name.len() + 2, message: cause.to_string(), help }
+    })
 }
 
 fn value<'a>(event: &'a Event, attribute: &'a Attribute) -> Result<Cow<'a, str>, Missing<'a>> {

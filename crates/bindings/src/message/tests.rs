@@ -108,18 +108,6 @@ fn data_without_a_media_type_is_json() {
     assert_eq!(content_type(&bare.with_datacontenttype("text/plain".into())), Some("text/plain"));
 }
 
-#[test]
-fn what_headers_cannot_carry_is_percent_encoded() {
-    for (value, encoded) in [
-        ("plain/~!", "plain/~!"),
-        ("Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80"),
-        ("\"50%\"", "%2250%25%22"),
-        ("a\r\nb\0\u{7f}", "a%0D%0Ab%00%7F"),
-    ] {
-        assert_eq!(percent(value), encoded);
-    }
-}
-
 proptest! {
     #[test]
     fn no_text_makes_a_template_panic(text in "[{}aTé.]{0,12}") {

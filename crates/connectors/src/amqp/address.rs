@@ -2,6 +2,16 @@
 
 use std::fmt;
 
+use crate::endpoint::{self, Flaw, Style};
+
+const STYLE: Style = Style {
+    foreign: "AMQP 0-9-1 is not reached by",
+    schemes: "write amqp://host:5672, or amqps://host:5671 for TLS",
+    credentials: "write user: and password: beside url:, such as password: ${env:NAME}",
+    host: "write amqp://host:5672",
+    bracketed: "write amqp://[::1]:5672",
+};
+
 /// The virtual host of a URL that names none.
 const DEFAULT: &str = "/";
 
@@ -18,73 +28,34 @@ pub struct Address {
     pub vhost: String,
 }
 
-/// What is wrong with a URL, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
-    /// What is wrong, without the URL in it.
-    pub message: String,
-    /// What to write instead.
-    pub help: &'static str,
-}
-
 impl Address {
     /// Reads `amqp://host:port/vhost`; the virtual host is `/` unless one is written, percent-encoded.
     ///
     /// # Errors
     /// [`Flaw`], without the URL in it, which may hold a password.
     pub fn parse(url: &str) -> Result<Address, Flaw> {
-        let flaw = |message: &str, help| Err(Flaw { message: message.to_owned(), help });
-        let (tls, rest) = match url.split_once("://") {
-            Some(("amqp", rest)) => (false, rest),
-            Some(("amqps", rest)) => (true, rest),
-            Some((other, _)) => {
-                let message = format!("url has scheme '{other}', which AMQP 0-9-1 is not reached by");
-                return Err(Flaw { message, help: "write amqp://host:5672, or amqps://host:5671 for TLS" });
-            }
-            None => return flaw("url has no scheme", "write amqp://host:5672, or amqps://host:5671 for TLS"),
-        };
-        if rest.contains('@') {
-            return flaw(
-                "url holds credentials",
-                "write user: and password: beside url:, such as password: ${env:NAME}",
-            );
-        }
+        let (tls, rest) = STYLE.scheme(url, |scheme| match scheme {
+            "amqp" => Some(false),
+            "amqps" => Some(true),
+            _ => None,
+        })?;
         let (authority, vhost) = rest.split_once('/').unwrap_or((rest, ""));
         if rest.contains(['?', '#']) || vhost.contains('/') {
             let help = "write amqp://host:5672/vhost, with %2F for a slash in the name of the virtual host";
-            return flaw("url goes on after the virtual host", help);
+            return Err(Flaw::new("url goes on after the virtual host", help));
         }
         let vhost = match vhost {
             "" => DEFAULT.to_owned(),
             name => match decode(name) {
                 Some(name) if name.len() <= 255 => name,
-                _ => return flaw("url has a virtual host that is no text", "percent-encode it, such as %2F for '/'"),
+                _ => {
+                    let help = "percent-encode it, such as %2F for '/'";
+                    return Err(Flaw::new("url has a virtual host that is no text", help));
+                }
             },
         };
-        let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
-            let Some((host, after)) = bracketed.split_once(']') else {
-                return flaw("url has a bracket that is never closed", "write amqp://[::1]:5672");
-            };
-            (host, after.strip_prefix(':'))
-        } else {
-            match authority.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => {
-                    return flaw("url has an IPv6 address without brackets", "write amqp://[::1]:5672");
-                }
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            }
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return flaw("url has no host", "write amqp://host:5672");
-        }
-        let port = match port.map(str::parse) {
-            None if tls => 5671,
-            None => 5672,
-            Some(Ok(port)) if port > 0 => port,
-            Some(_) => return flaw("url has a port that is no number from 1 to 65535", "write amqp://host:5672"),
-        };
-        Ok(Address { tls, host: host.to_owned(), port, vhost })
+        let (host, port) = STYLE.host(authority, if tls { 5671 } else { 5672 })?;
+        Ok(Address { tls, host, port, vhost })
     }
 }
 
@@ -111,11 +82,7 @@ fn decode(text: &str) -> Option<String> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Address { tls, host, port, vhost } = self;
-        let scheme = if *tls { "amqps" } else { "amqp" };
-        match host.contains(':') {
-            true => write!(f, "{scheme}://[{host}]:{port}")?,
-            false => write!(f, "{scheme}://{host}:{port}")?,
-        }
+        endpoint::show(f, if *tls { "amqps" } else { "amqp" }, host, *port)?;
         if vhost == DEFAULT { Ok(()) } else { write!(f, "/{}", vhost.replace('/', "%2F")) }
     }
 }

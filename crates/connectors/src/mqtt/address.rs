@@ -2,6 +2,16 @@
 
 use std::fmt;
 
+use crate::endpoint::{self, Flaw, Style};
+
+const STYLE: Style = Style {
+    foreign: "MQTT is not reached by",
+    schemes: "write mqtt://host:1883, or mqtts://host:8883 for TLS, or ws://host/path",
+    credentials: "write user: and password: beside url:, such as password: ${env:NAME}",
+    host: "write mqtt://host:1883",
+    bracketed: "write mqtt://[::1]:1883",
+};
+
 /// How the bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
@@ -51,79 +61,31 @@ pub(super) struct Address {
     pub(super) path: String,
 }
 
-/// What is wrong with a URL, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
-    pub(super) message: String,
-    pub(super) help: &'static str,
-}
-
 impl Address {
     /// Reads `mqtt://host:port`; the port is 1883, or 8883 for `mqtts`, unless it is written.
     ///
     /// # Errors
     /// [`Flaw`], without the URL in it, which may hold a password.
     pub(super) fn parse(url: &str) -> Result<Address, Flaw> {
-        let flaw = |message: &str, help| Err(Flaw { message: message.to_owned(), help });
-        let (scheme, rest) = match url.split_once("://") {
-            Some(("mqtt" | "tcp", rest)) => (Scheme::Plain, rest),
-            Some(("mqtts" | "ssl", rest)) => (Scheme::Tls, rest),
-            Some(("ws", rest)) => (Scheme::WebSocket, rest),
-            Some(("wss", rest)) => (Scheme::WebSocketTls, rest),
-            Some((other, _)) => {
-                let message = format!("url has scheme '{other}', which this source does not speak");
-                return Err(Flaw {
-                    message,
-                    help: "write mqtt://host:1883, or mqtts://host:8883 for TLS, or ws://host/path",
-                });
-            }
-            None => {
-                return flaw(
-                    "url has no scheme",
-                    "write mqtt://host:1883, or mqtts://host:8883 for TLS, or ws://host/path",
-                );
-            }
-        };
-        if rest.contains('@') {
-            return flaw(
-                "url holds credentials",
-                "write user: and password: beside url:, such as password: ${env:NAME}",
-            );
-        }
+        let (scheme, rest) = STYLE.scheme(url, |scheme| match scheme {
+            "mqtt" | "tcp" => Some(Scheme::Plain),
+            "mqtts" | "ssl" => Some(Scheme::Tls),
+            "ws" => Some(Scheme::WebSocket),
+            "wss" => Some(Scheme::WebSocketTls),
+            _ => None,
+        })?;
         let (authority, path) = match rest.find('/') {
             Some(slash) if rest.len() > slash + 1 => rest.split_at(slash),
             Some(slash) => (&rest[..slash], ""),
             None => (rest, ""),
         };
         if authority.contains(['?', '#']) || (!path.is_empty() && !scheme.is_websocket()) {
-            return flaw("url goes on after the port", "an MQTT broker has no path; write mqtt://host:1883");
+            let help = "an MQTT broker has no path; write mqtt://host:1883";
+            return Err(Flaw::new("url goes on after the port", help));
         }
-        let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
-            let Some((host, after)) = bracketed.split_once(']') else {
-                return flaw("url has a bracket that is never closed", "write mqtt://[::1]:1883");
-            };
-            (host, after.strip_prefix(':'))
-        } else {
-            match authority.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => {
-                    return flaw("url has an IPv6 address without brackets", "write mqtt://[::1]:1883");
-                }
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            }
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return flaw("url has no host", "write mqtt://host:1883");
-        }
-        let port = match (port, scheme) {
-            (None, scheme) => scheme.name_and_port().1,
-            (Some(text), _) => match text.parse() {
-                Ok(port) if port > 0 => port,
-                _ => return flaw("url has a port that is no number from 1 to 65535", "write mqtt://host:1883"),
-            },
-        };
+        let (host, port) = STYLE.host(authority, scheme.name_and_port().1)?;
         let path = if scheme.is_websocket() && path.is_empty() { PATH } else { path };
-        Ok(Address { scheme, host: host.to_owned(), port, path: path.to_owned() })
+        Ok(Address { scheme, host, port, path: path.to_owned() })
     }
 }
 
@@ -131,10 +93,8 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Address { scheme, host, port, path } = self;
         let (scheme, _) = scheme.name_and_port();
-        match host.contains(':') {
-            true => write!(f, "{scheme}://[{host}]:{port}{path}"),
-            false => write!(f, "{scheme}://{host}:{port}{path}"),
-        }
+        endpoint::show(f, scheme, host, *port)?;
+        f.write_str(path)
     }
 }
 

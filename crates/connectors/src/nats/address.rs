@@ -2,6 +2,16 @@
 
 use std::fmt;
 
+use crate::endpoint::{self, Flaw, Style};
+
+const STYLE: Style = Style {
+    foreign: "NATS is not reached by",
+    schemes: "write nats://host:4222, or tls://host:4222",
+    credentials: "write user: and password:, token:, nkey: or credentials: beside url:",
+    host: "write nats://host:4222",
+    bracketed: "write nats://[::1]:4222",
+};
+
 /// The port without which a URL is usually written.
 const PORT: u16 = 4222;
 
@@ -20,15 +30,6 @@ pub struct Address {
     servers: Vec<Server>,
 }
 
-/// What is wrong with a URL, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
-    /// What is wrong, without the URL in it.
-    pub message: String,
-    /// What to write instead.
-    pub help: &'static str,
-}
-
 impl Address {
     /// Reads `nats://host:port`, or several with commas between them; the port is 4222 unless it is written.
     ///
@@ -37,8 +38,7 @@ impl Address {
     pub fn parse(url: &str) -> Result<Address, Flaw> {
         let servers: Vec<Server> = url.split(',').map(|url| Server::parse(url.trim())).collect::<Result<_, _>>()?;
         if servers.iter().any(|server| server.tls != servers[0].tls) {
-            let message = "url mixes servers with and without TLS".to_owned();
-            return Err(Flaw { message, help: "write tls:// for all of them" });
+            return Err(Flaw::new("url mixes servers with and without TLS", "write tls:// for all of them"));
         }
         Ok(Address { servers })
     }
@@ -62,60 +62,25 @@ impl Address {
 
 impl Server {
     fn parse(url: &str) -> Result<Server, Flaw> {
-        let flaw = |message: &str, help| Err(Flaw { message: message.to_owned(), help });
-        let (tls, rest) = match url.split_once("://") {
-            Some(("nats", rest)) => (false, rest),
-            Some(("tls" | "nats+tls", rest)) => (true, rest),
-            Some((other, _)) => {
-                let message = format!("url has scheme '{other}', which NATS is not reached by");
-                return Err(Flaw { message, help: "write nats://host:4222, or tls://host:4222" });
-            }
-            None => return flaw("url has no scheme", "write nats://host:4222, or tls://host:4222"),
-        };
-        if rest.contains('@') {
-            return flaw(
-                "url holds credentials",
-                "write user: and password:, token:, nkey: or credentials: beside url:",
-            );
-        }
+        let (tls, rest) = STYLE.scheme(url, |scheme| match scheme {
+            "nats" => Some(false),
+            "tls" | "nats+tls" => Some(true),
+            _ => None,
+        })?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
-            return flaw("url goes on after the port", "a NATS server has no path; write nats://host:4222");
+            let help = "a NATS server has no path; write nats://host:4222";
+            return Err(Flaw::new("url goes on after the port", help));
         }
-        let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
-            let Some((host, after)) = bracketed.split_once(']') else {
-                return flaw("url has a bracket that is never closed", "write nats://[::1]:4222");
-            };
-            (host, after.strip_prefix(':'))
-        } else {
-            match authority.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => {
-                    return flaw("url has an IPv6 address without brackets", "write nats://[::1]:4222");
-                }
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            }
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return flaw("url has no host", "write nats://host:4222");
-        }
-        let port = match port.map(str::parse) {
-            None => PORT,
-            Some(Ok(port)) if port > 0 => port,
-            Some(_) => return flaw("url has a port that is no number from 1 to 65535", "write nats://host:4222"),
-        };
-        Ok(Server { tls, host: host.to_owned(), port })
+        let (host, port) = STYLE.host(authority, PORT)?;
+        Ok(Server { tls, host, port })
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Server { tls, host, port } = self;
-        let scheme = if *tls { "tls" } else { "nats" };
-        match host.contains(':') {
-            true => write!(f, "{scheme}://[{host}]:{port}"),
-            false => write!(f, "{scheme}://{host}:{port}"),
-        }
+        endpoint::show(f, if *tls { "tls" } else { "nats" }, host, *port)
     }
 }
 

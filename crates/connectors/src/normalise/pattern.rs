@@ -6,6 +6,8 @@
 use engine::event::{Text, TextBuilder};
 use smallvec::SmallVec;
 
+use crate::braces;
+
 /// A text that may hold captures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
@@ -61,39 +63,24 @@ impl Pattern {
     /// # Errors
     /// The first [`Flaw`].
     pub(super) fn parse(text: &str, slot: impl Fn(&str) -> Option<Slot>) -> Result<Pattern, Flaw> {
-        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(brace) = rest.find('{') {
-            let at = text.len() - rest.len() + brace;
-            literal.push_str(&rest[..brace]);
-            rest = &rest[brace + 1..];
-            if let Some(after) = rest.strip_prefix('{') {
-                literal.push('{');
-                rest = after;
-                continue;
-            }
-            let Some((name, after)) = rest.split_once('}') else {
-                return Err(Flaw { at, len: text.len() - at, message: "the brace is never closed".into() });
-            };
-            let Some(slot) = slot(name) else {
-                return Err(Flaw { at, len: name.len() + 2, message: format!("nothing captures '{{{name}}}'") });
-            };
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
-            }
-            pieces.push(Piece::Slot(slot));
-            rest = after;
-        }
-        literal.push_str(rest);
-        if pieces.is_empty() {
-            return Ok(Pattern::Fixed(literal.into()));
-        }
-        if let ([Piece::Slot(slot)], true) = (pieces.as_slice(), literal.is_empty()) {
-            return Ok(Pattern::One(*slot));
-        }
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal.into()));
-        }
-        Ok(Pattern::Mixed(pieces))
+        let unclosed =
+            |flaw: braces::Unclosed| Flaw { at: flaw.at, len: text.len() - flaw.at, message: flaw.to_string() };
+        let piece = |piece: braces::Piece<'_>| match piece {
+            braces::Piece::Literal(text) => Ok(Piece::Literal(text.into())),
+            braces::Piece::Name { name, at } => slot(name).map(Piece::Slot).ok_or_else(|| Flaw {
+                at,
+                len: name.len() + 2,
+                message: format!("nothing captures '{{{name}}}'"),
+            }),
+        };
+        let pieces: Vec<Piece> =
+            braces::pieces(text).map_err(unclosed)?.into_iter().map(piece).collect::<Result<_, _>>()?;
+        Ok(match pieces.as_slice() {
+            [] => Pattern::Fixed(Text::default()),
+            [Piece::Literal(text)] => Pattern::Fixed(Text::new(text)),
+            [Piece::Slot(slot)] => Pattern::One(*slot),
+            _ => Pattern::Mixed(pieces),
+        })
     }
 
     /// Whether capture number `index` is used.

@@ -100,6 +100,7 @@ mod tests {
             ("Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80"),
             ("100%", "100%25"),
             ("say \"x\"\n", "say%20%22x%22%0A"),
+            ("a\r\n\0\u{7f}", "a%0D%0A%00%7F"),
             ("", ""),
         ] {
             assert_eq!(encode(text), encoded);
