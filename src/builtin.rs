@@ -16,7 +16,7 @@ pub(crate) fn kinds(binary: Tidemill) -> Tidemill {
     #[cfg(feature = "kafka")]
     let binary = binary.source(connectors::kafka::Kafka).output(bindings::kafka::Kafka);
     #[cfg(feature = "mqtt")]
-    let binary = binary.source(connectors::mqtt::Mqtt);
+    let binary = binary.source(connectors::mqtt::Mqtt).output(bindings::mqtt::Mqtt);
     #[cfg(feature = "nats")]
     let binary = binary.source(connectors::nats::Nats).output(bindings::nats::Nats);
     #[cfg(feature = "demo")]

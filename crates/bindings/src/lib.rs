@@ -9,6 +9,8 @@ pub mod http;
 pub mod kafka;
 pub mod log;
 pub mod message;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod prometheus;

@@ -106,6 +106,11 @@ pub trait OutputPlan: Send + Sync {
     /// Whether a confirmed event survives a crash of this engine, for the guarantee that `check` prints.
     fn durable(&self) -> bool;
 
+    /// Sentences on the far side's limits that a user should know, lower case, without a full stop.
+    fn limits(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the output. Background work belongs to tasks spawned on the current runtime that end when it is closed.
     ///
     /// # Errors

@@ -11,36 +11,27 @@ use bytes::BytesMut;
 use engine::event::Text;
 use engine::metric::Link;
 use engine::port::Stop;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::connection::{ANSWER, Connection, Happening, LEAVE_PACKET, Terms};
+use super::access;
+use super::connection::{Connection, Happening, LEAVE_PACKET, Terms};
 use super::desk::{Desk, Intent};
-use super::dialect::{Control, Dialect, Greeting};
+use super::dialect::Welcome;
 use super::fault::Fault;
+use super::greeting::{Purpose, greet};
+use super::pipe::Pipe;
 use super::record::Record;
-use super::transport::{Stream, Transport};
-use super::wire::{Decoder, Frame};
 use crate::backoff::Backoff;
 
 /// Packet identifiers of our own; there is at most one of each on its way.
 const SUBSCRIBE_PACKET: u16 = 1;
 const UNSUBSCRIBE_PACKET: u16 = 2;
 
-/// The first byte of the only packet that answers a greeting.
-const CONNACK: u8 = 0x20;
-
 /// How a source is known to its broker, and what it asks for.
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) name: Text,
-    pub(super) transport: Transport,
-    pub(super) dialect: &'static dyn Dialect,
-    pub(super) client_id: String,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<Vec<u8>>,
-    /// Seconds; zero for no pings.
-    pub(super) keep_alive: u16,
+    pub(super) access: access::Terms,
     /// Seconds that the session outlives its connection.
     pub(super) expiry: u32,
     /// Filters as the broker is asked for them.
@@ -131,7 +122,7 @@ impl Client {
                     return match stop {
                         Stop::Keep => Ok(()),
                         // MQTT 5 has ended the session with its goodbye.
-                        Stop::Leave if self.session.dialect.has_properties() => {
+                        Stop::Leave if self.session.access.dialect.has_properties() => {
                             self.forget();
                             Ok(())
                         }
@@ -143,20 +134,19 @@ impl Client {
     }
 
     async fn connect(&mut self) -> Result<Connection, Fault> {
-        let (stream, input, welcome) = self.greet(false).await?;
-        let Control::Welcome { session_present, keep_alive } = welcome else { return Err(Fault::Closed) };
+        let (pipe, Welcome { session_present, keep_alive, .. }) = self.greet(false).await?;
         self.since = Some(Instant::now());
         let session = &self.session;
         let mut unsubscribe = BytesMut::new();
-        session.dialect.unsubscribe(LEAVE_PACKET, &session.filters, &mut unsubscribe)?;
+        session.access.dialect.unsubscribe(LEAVE_PACKET, &session.filters, &mut unsubscribe)?;
         let terms = Terms {
-            dialect: session.dialect,
-            keep_alive: Duration::from_secs(keep_alive.unwrap_or(session.keep_alive).into()),
+            dialect: session.access.dialect,
+            keep_alive: Duration::from_secs(keep_alive.unwrap_or(session.access.keep_alive).into()),
             limit: session.limit,
             window: session.window,
             unsubscribe,
         };
-        let mut connection = Connection::new(stream, input, Arc::clone(&self.desk), self.link.clone(), terms);
+        let mut connection = Connection::new(pipe, Arc::clone(&self.desk), self.link.clone(), terms);
         if self.subscribed && session_present {
             self.connected();
         } else {
@@ -165,54 +155,18 @@ impl Client {
         Ok(connection)
     }
 
-    /// Connects and says hello; answers the stream, what came behind the welcome, and the welcome.
-    async fn greet(&self, clean: bool) -> Result<(Box<dyn Stream>, BytesMut, Control), Fault> {
+    /// Connects and says hello.
+    async fn greet(&self, clean: bool) -> Result<(Pipe, Welcome), Fault> {
         let session = &self.session;
-        let mut out = BytesMut::new();
-        session.dialect.connect(
-            &Greeting {
-                client_id: &session.client_id,
-                clean,
-                keep_alive: session.keep_alive,
-                expiry: if clean { 0 } else { session.expiry },
-                receive_maximum: u16::try_from(session.window).unwrap_or(u16::MAX),
-                user: session.user.as_deref(),
-                password: session.password.as_deref(),
-            },
-            &mut out,
-        )?;
-        let mut stream = match timeout(ANSWER, session.transport.open()).await {
-            Ok(stream) => stream?,
-            Err(_) => return Err(Fault::Mute(ANSWER)),
+        let purpose = Purpose {
+            client_id: &session.access.client_id,
+            clean,
+            expiry: if clean { 0 } else { session.expiry },
+            receive_maximum: u16::try_from(session.window).unwrap_or(u16::MAX),
+            limit: session.limit,
         };
-        let answer = async {
-            stream.write_all(&out).await.map_err(Fault::Lost)?;
-            stream.flush().await.map_err(Fault::Lost)?;
-            let mut decoder = Decoder::new(session.dialect.has_properties(), session.limit);
-            let mut input = BytesMut::with_capacity(8 * 1024);
-            loop {
-                match decoder.next(&mut input)? {
-                    Some(Frame::Control(frame)) => return Ok((session.dialect.read(frame)?, input)),
-                    Some(Frame::Publish(_)) => return Err(Fault::Protocol("a message before the welcome".into())),
-                    None => {}
-                }
-                // Whoever answers in another protocol may never complete what would be a packet.
-                if input.first().is_some_and(|first| *first != CONNACK) {
-                    return Err(Fault::Protocol("its first packet is no answer to a greeting".into()));
-                }
-                // Some brokers reset a connection whose greeting they do not understand.
-                if !matches!(stream.read_buf(&mut input).await, Ok(1..)) {
-                    return Err(Fault::ClosedAtOnce(session.dialect.other()));
-                }
-            }
-        };
-        match timeout(ANSWER, answer).await {
-            Ok(Ok((Control::Refused(refusal), _))) => Err(Fault::Refused(refusal)),
-            Ok(Ok((control @ Control::Welcome { .. }, input))) => Ok((stream, input, control)),
-            Ok(Ok(_)) => Err(Fault::Protocol("something else than a welcome".into())),
-            Ok(Err(fault)) => Err(fault),
-            Err(_) => Err(Fault::Mute(ANSWER)),
-        }
+        let (stream, input, welcome) = greet(&session.access, &purpose).await?;
+        Ok((Pipe::new(stream, input), welcome))
     }
 
     /// What to subscribe to, and what to unsubscribe that an earlier configuration left in the session.
@@ -226,12 +180,12 @@ impl Client {
         let mut out = BytesMut::new();
         if session_present && !stale.is_empty() {
             tracing::info!(source = %session.name, ?stale, "unsubscribing topics of an earlier configuration");
-            session.dialect.unsubscribe(UNSUBSCRIBE_PACKET, &stale, &mut out)?;
+            session.access.dialect.unsubscribe(UNSUBSCRIBE_PACKET, &stale, &mut out)?;
             self.remember(&[session.filters.as_slice(), &stale].concat());
         } else {
             self.remember(&session.filters);
         }
-        session.dialect.subscribe(SUBSCRIBE_PACKET, &session.filters, session.quality, &mut out)?;
+        session.access.dialect.subscribe(SUBSCRIBE_PACKET, &session.filters, session.quality, &mut out)?;
         Ok(out)
     }
 
@@ -263,18 +217,18 @@ impl Client {
         self.link.connected();
         self.said = None;
         let session = &self.session;
-        tracing::info!(source = %session.name, broker = %session.transport.address, client = %session.client_id, "connected");
+        tracing::info!(source = %session.name, broker = %session.access.address(), client = %session.access.client_id, "connected");
     }
 
     /// Ends the session by coming back with a clean one.
     async fn end_session(&mut self) -> Result<(), Fault> {
-        let (mut stream, _, _) = self.greet(true).await?;
-        let mut out = BytesMut::new();
-        self.session.dialect.disconnect(true, &mut out)?;
-        stream.write_all(&out).await.map_err(Fault::Lost)?;
-        stream.flush().await.map_err(Fault::Lost)?;
+        let (mut pipe, _) = self.greet(true).await?;
+        self.session.access.dialect.disconnect(true, &mut pipe.out)?;
+        if !pipe.send_off().await {
+            return Err(Fault::Closed);
+        }
         // The broker's closing says that it has read the goodbye; one that does not close has still heard of the end.
-        let _ = timeout(ANSWER / 2, stream.read_buf(&mut out)).await;
+        pipe.finish().await;
         self.forget();
         Ok(())
     }
@@ -293,7 +247,7 @@ impl Client {
     }
 
     fn text(&self, fault: &Fault) -> String {
-        format!("broker {} {fault}", self.session.transport.address)
+        format!("broker {} {fault}", self.session.access.address())
     }
 
     /// Says what happened: once as a warning, and then only where somebody asks.

@@ -14,33 +14,26 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use engine::metric::Link;
 use engine::port::Stop;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 
 use super::desk::{Desk, Intent};
 use super::dialect::{Control, Dialect};
 use super::fault::Fault;
+use super::greeting::ANSWER;
+use super::pipe::Pipe;
 use super::staging::Arrival;
-use super::transport::Stream;
-use super::wire::{Ack, Decoder, Frame, write_ack, write_complete, write_ping};
+use super::wire::{Ack, Decoder, Frame, write_ack, write_complete};
 
-/// How long a broker may take for an answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long the broker may take to close after goodbye; less than the engine grants a source after its grace time.
-const GOODBYE: Duration = Duration::from_millis(1500);
 /// How long a session that was unsubscribed must be quiet before it counts as drained.
 const QUIET: Duration = Duration::from_secs(1);
-/// The least and the most that one read asks for.
-const READ: std::ops::RangeInclusive<usize> = 8 * 1024..=128 * 1024;
-
 /// An alarm that does not matter now.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
@@ -73,17 +66,12 @@ pub(super) enum Happening {
 
 /// An open connection.
 pub(super) struct Connection {
-    stream: Box<dyn Stream>,
+    pipe: Pipe,
     desk: Arc<Desk>,
     link: Link,
     terms: Terms,
     epoch: u32,
     decoder: Decoder,
-    input: BytesMut,
-    /// How much the next read asks for.
-    appetite: usize,
-    out: BytesMut,
-    unflushed: bool,
     /// Messages that are decoded and not staged.
     decoded: VecDeque<Arrival>,
     /// Packets around messages that are decoded and not handled.
@@ -97,12 +85,7 @@ pub(super) struct Connection {
     leaving: Leaving,
     ending: Option<Stop>,
     alarm: Pin<Box<Sleep>>,
-    last_sent: Instant,
-    last_received: Instant,
     last_message: Instant,
-    last_ping: Instant,
-    /// When something must have come, because a ping was sent.
-    pong_by: Option<Instant>,
     /// When a subscription must be answered.
     answer_by: Option<Instant>,
 }
@@ -118,19 +101,15 @@ enum Leaving {
 
 impl Connection {
     /// A connection whose greeting is over; `input` holds what came behind it.
-    pub(super) fn new(stream: Box<dyn Stream>, input: BytesMut, desk: Arc<Desk>, link: Link, terms: Terms) -> Self {
+    pub(super) fn new(pipe: Pipe, desk: Arc<Desk>, link: Link, terms: Terms) -> Self {
         let now = Instant::now();
         Connection {
-            stream,
+            pipe,
             epoch: desk.begin(),
             desk,
             link,
             decoder: Decoder::new(terms.dialect.has_properties(), terms.limit),
             terms,
-            input,
-            appetite: *READ.start(),
-            out: BytesMut::new(),
-            unflushed: false,
             decoded: VecDeque::new(),
             controls: VecDeque::new(),
             acks: Vec::new(),
@@ -140,18 +119,14 @@ impl Connection {
             leaving: Leaving::No,
             ending: None,
             alarm: Box::pin(tokio::time::sleep_until(now)),
-            last_sent: now,
-            last_received: now,
             last_message: now,
-            last_ping: now,
-            pong_by: None,
             answer_by: None,
         }
     }
 
     /// Queues packets whose answer is waited for.
     pub(super) fn ask(&mut self, packets: &[u8]) {
-        self.out.extend_from_slice(packets);
+        self.pipe.out.extend_from_slice(packets);
         self.answer_by = Some(Instant::now() + ANSWER);
         self.rouse();
     }
@@ -164,27 +139,15 @@ impl Connection {
     /// Tells the broker what it did wrong, if it did.
     pub(super) async fn complain(mut self, fault: &Fault) {
         let Some(reason) = fault.complaint() else { return };
-        self.terms.dialect.complain(reason, &mut self.out);
-        let told = async {
-            self.stream.write_all_buf(&mut self.out).await?;
-            self.stream.flush().await
-        };
-        if matches!(tokio::time::timeout(GOODBYE, told).await, Ok(Ok(()))) {
+        self.terms.dialect.complain(reason, &mut self.pipe.out);
+        if self.pipe.send_off().await {
             self.finish().await;
         }
     }
 
-    /// Reads to the end of the stream after goodbye, so that the broker's last packets do not meet a closed socket,
-    /// whose reset would overtake the acknowledgements.
-    pub(super) async fn finish(mut self) {
-        let rest = async {
-            let _ = self.stream.shutdown().await;
-            let mut discarded = BytesMut::with_capacity(*READ.start());
-            while matches!(self.stream.read_buf(&mut discarded).await, Ok(1..)) {
-                discarded.clear();
-            }
-        };
-        let _ = tokio::time::timeout(GOODBYE, rest).await;
+    /// Reads to the end after goodbye.
+    pub(super) async fn finish(self) {
+        self.pipe.finish().await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Happening, Fault>> {
@@ -196,14 +159,14 @@ impl Connection {
                 return Poll::Ready(Ok(happening));
             }
             self.check_clock(context)?;
-            let written = self.poll_write(context)?;
+            let written = self.pipe.poll_write(context)?;
             if let (Some(stop), Poll::Ready(())) = (self.ending, written) {
                 return Poll::Ready(Ok(Happening::Done(stop)));
             }
             if self.deaf() {
                 return Poll::Pending;
             }
-            if ready!(self.poll_read(context))? {
+            if ready!(self.pipe.poll_read(context))? {
                 // There is more, but the other tasks come first.
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -221,13 +184,13 @@ impl Connection {
         let orders = self.desk.orders(&mut self.acks);
         self.outstanding = self.outstanding.saturating_sub(self.acks.len());
         for ack in self.acks.drain(..) {
-            write_ack(ack, &mut self.out);
+            write_ack(ack, &mut self.pipe.out);
         }
         if self.held && orders.half_empty {
             self.held = false;
             // The answers may still stand behind what is read now.
             let by = Instant::now() + ANSWER;
-            (self.pong_by, self.answer_by) = (self.pong_by.map(|_| by), self.answer_by.map(|_| by));
+            (self.pipe.pong_by, self.answer_by) = (self.pipe.pong_by.map(|_| by), self.answer_by.map(|_| by));
             self.rouse();
         }
         self.intent = orders.intent;
@@ -242,7 +205,7 @@ impl Connection {
             Intent::Unsubscribe => self.leave(orders.handed_back)?,
             Intent::End(stop) if self.ending.is_none() => {
                 self.ending = Some(stop);
-                self.terms.dialect.disconnect(stop == Stop::Leave, &mut self.out)?;
+                self.terms.dialect.disconnect(stop == Stop::Leave, &mut self.pipe.out)?;
             }
             Intent::End(_) => {}
         }
@@ -274,7 +237,7 @@ impl Connection {
         if self.deaf() {
             return Ok(());
         }
-        while let Some(frame) = self.decoder.next(&mut self.input)? {
+        while let Some(frame) = self.decoder.next(&mut self.pipe.input)? {
             match frame {
                 Frame::Publish(publish) => {
                     self.outstanding += usize::from(publish.ack.is_some());
@@ -299,7 +262,7 @@ impl Connection {
         while let Some(control) = self.controls.pop_front() {
             match control {
                 Control::Pong => {}
-                Control::Release(packet) => write_complete(packet, &mut self.out),
+                Control::Release(packet) => write_complete(packet, &mut self.pipe.out),
                 Control::Goodbye(refusal) => return Err(Fault::Ended(refusal)),
                 Control::Subscribed(answers) => {
                     self.answer_by = None;
@@ -312,8 +275,11 @@ impl Connection {
                     self.rouse();
                 }
                 Control::Unsubscribed(_) => return Ok(Some(Happening::Unsubscribed)),
-                Control::Welcome { .. } | Control::Refused(_) => {
+                Control::Welcome(_) | Control::Refused(_) => {
                     return Err(Fault::Protocol("a second answer to the greeting".to_owned()));
+                }
+                Control::Taken(_) => {
+                    return Err(Fault::Protocol("a confirmation of what was never published".to_owned()));
                 }
             }
         }
@@ -330,20 +296,15 @@ impl Connection {
         while self.alarm.as_mut().poll(context).is_ready() {
             let now = Instant::now();
             let every = self.terms.keep_alive;
-            let overdue = [self.pong_by, self.answer_by].into_iter().flatten().any(|by| by <= now);
+            let overdue = [self.pipe.pong_by, self.answer_by].into_iter().flatten().any(|by| by <= now);
             if overdue && !self.deaf() {
-                return Err(Fault::Silent(now - self.last_received));
+                return Err(Fault::Silent(now - self.pipe.last_received));
             }
             let mut next = now + NEVER;
             if !every.is_zero() {
-                if self.ping_due() <= now {
-                    write_ping(&mut self.out);
-                    self.last_ping = now;
-                    self.pong_by.get_or_insert(now + every / 2);
-                }
-                next = next.min(self.ping_due());
+                next = next.min(self.pipe.ping(every));
             }
-            for by in [self.pong_by, self.answer_by].into_iter().flatten().filter(|by| *by > now) {
+            for by in [self.pipe.pong_by, self.answer_by].into_iter().flatten().filter(|by| *by > now) {
                 next = next.min(by);
             }
             if self.leaving == Leaving::Confirmed {
@@ -352,58 +313,5 @@ impl Connection {
             self.alarm.as_mut().reset(next);
         }
         Ok(())
-    }
-
-    /// A ping is due when one direction has been quiet for the whole interval: the broker wants to hear something, and a
-    /// broker that says nothing may be gone.
-    fn ping_due(&self) -> Instant {
-        self.last_sent.min(self.last_received).max(self.last_ping) + self.terms.keep_alive
-    }
-
-    /// Writes everything that is queued, in as few writes as the stream takes.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Fault> {
-        let mut stream = Pin::new(&mut *self.stream);
-        while !self.out.is_empty() {
-            match stream.as_mut().poll_write(context, &self.out).map_err(Fault::Lost)? {
-                Poll::Ready(0) => return Err(Fault::Closed),
-                Poll::Ready(written) => {
-                    self.out.advance(written);
-                    self.unflushed = true;
-                    self.last_sent = Instant::now();
-                }
-                Poll::Pending => return Ok(Poll::Pending),
-            }
-        }
-        if self.unflushed {
-            match stream.poll_flush(context).map_err(Fault::Lost)? {
-                Poll::Ready(()) => self.unflushed = false,
-                Poll::Pending => return Ok(Poll::Pending),
-            }
-        }
-        Ok(Poll::Ready(()))
-    }
-
-    /// Reads once; answers whether there is more to read at once.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
-        if self.input.capacity() - self.input.len() < self.appetite / 4 {
-            self.input.reserve(self.appetite);
-        }
-        let room = self.input.capacity() - self.input.len();
-        let read = pin!(self.stream.read_buf(&mut self.input)).poll(context);
-        let count = match ready!(read) {
-            Ok(0) => return Poll::Ready(Err(Fault::Closed)),
-            Ok(count) => count,
-            Err(cause) => return Poll::Ready(Err(Fault::Lost(cause))),
-        };
-        self.last_received = Instant::now();
-        self.pong_by = None;
-        let full = count == room;
-        // Blocks stay small while little comes, because one event in flight keeps its whole block alive.
-        if full {
-            self.appetite = (self.appetite * 2).min(*READ.end());
-        } else if count < self.appetite / 8 {
-            self.appetite = (self.appetite / 2).max(*READ.start());
-        }
-        Poll::Ready(Ok(full))
     }
 }

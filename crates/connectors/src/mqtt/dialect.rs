@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use engine::event::Text;
 
 use super::fault::{Fault, Refusal};
+use super::posting::Answer;
 
 pub(super) use v5::V5;
 pub(super) use v311::V311;
@@ -32,11 +33,8 @@ pub(super) struct Greeting<'g> {
 /// What the broker says besides messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Control {
-    /// The connection stands. The broker may ask for another keep-alive, in seconds.
-    Welcome {
-        session_present: bool,
-        keep_alive: Option<u16>,
-    },
+    /// The connection stands.
+    Welcome(Welcome),
     /// The connection is refused.
     Refused(Refusal),
     /// An answer for each filter: the granted quality of service, or why not.
@@ -44,10 +42,36 @@ pub(super) enum Control {
     /// The answer to an unsubscription with this packet identifier.
     Unsubscribed(u16),
     Pong,
+    /// PUBACK: what became of a message that was published.
+    Taken(Answer),
     /// PUBREL: the second half of quality of service 2.
     Release(u16),
     /// The broker ends the connection.
     Goodbye(Refusal),
+}
+
+/// What a broker says about a connection that it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Welcome {
+    pub(super) session_present: bool,
+    /// The keep-alive that it asks for instead, in seconds.
+    pub(super) keep_alive: Option<u16>,
+    /// How many messages may be published without being confirmed.
+    pub(super) receive_maximum: u16,
+    /// The largest packet that it takes, in bytes.
+    pub(super) packet: usize,
+    /// The highest quality of service that it takes.
+    pub(super) quality: u8,
+    /// Whether it retains messages.
+    pub(super) retains: bool,
+}
+
+impl Welcome {
+    /// A welcome without a word about limits.
+    pub(super) fn unlimited(session_present: bool) -> Welcome {
+        let packet = super::wire::LARGEST;
+        Welcome { session_present, keep_alive: None, receive_maximum: u16::MAX, packet, quality: 2, retains: true }
+    }
 }
 
 /// One version of the protocol.

@@ -8,7 +8,8 @@ use crate::backoff::Patience;
 
 /// What went wrong. Every text goes on after "broker ADDRESS " and holds no credentials.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+#[expect(missing_docs, reason = "the texts say it")]
+pub enum Fault {
     #[error("cannot be reached: {0}; start it, or correct url")]
     Unreachable(#[source] io::Error),
     #[error("did not answer within {} s; see that url names an MQTT port", .0.as_secs())]
@@ -35,6 +36,12 @@ pub(super) enum Fault {
     Silent(Duration),
     #[error("sent what is not MQTT: {0}")]
     Protocol(String),
+    #[error("takes only qos 0; write qos: 0, at most once, or publish elsewhere")]
+    Quality,
+    #[error("keeps no retained messages; write retain: false")]
+    Retain,
+    #[error("has confirmed nothing for so long that everything on its way was given up")]
+    Unconfirmed,
     #[error("still keeps messages that were handed back; reconnecting so that it sends them again")]
     HandedBack,
 }
@@ -42,21 +49,23 @@ pub(super) enum Fault {
 /// A refusal in the broker's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// The reason, and what to change.
     pub(super) text: String,
     pub(super) patience: Patience,
+    /// Whether the broker has said that something which was published is the reason.
+    pub(super) about_a_message: bool,
 }
 
 impl Refusal {
     /// A refusal that may pass by itself.
     pub(super) fn passing(text: impl Into<String>) -> Refusal {
-        Refusal { text: text.into(), patience: Patience::Short }
+        Refusal { text: text.into(), patience: Patience::Short, about_a_message: false }
     }
 
     /// A refusal that lasts until somebody changes something.
     pub(super) fn lasting(text: impl Into<String>) -> Refusal {
-        Refusal { text: text.into(), patience: Patience::Long }
+        Refusal { text: text.into(), patience: Patience::Long, about_a_message: false }
     }
 }
 
@@ -69,14 +78,23 @@ impl Fault {
         }
     }
 
+    /// Whether the broker ended the connection over something that was published: it would end the next one too.
+    #[must_use]
+    pub fn blames_a_message(&self) -> bool {
+        matches!(self, Fault::Ended(refusal) if refusal.about_a_message)
+    }
+
     /// How soon to try again.
-    pub(super) fn patience(&self) -> Patience {
+    #[must_use]
+    pub fn patience(&self) -> Patience {
         match self {
             Fault::Refused(refusal) | Fault::Ended(refusal) => refusal.patience,
             Fault::Handshake(_)
             | Fault::ServerName(_)
             | Fault::WebSocket(_)
             | Fault::Subscription(_)
+            | Fault::Quality
+            | Fault::Retain
             | Fault::Protocol(_) => Patience::Long,
             _ => Patience::Short,
         }
@@ -109,6 +127,14 @@ mod tests {
             Fault::Unreachable(io::Error::other("x")),
         ];
         assert!(soon.iter().all(|fault| fault.patience() == Patience::Short));
+    }
+
+    #[test]
+    fn a_message_is_to_blame_only_where_the_broker_says_so() {
+        let blamed = Refusal { about_a_message: true, ..Refusal::passing("packet too large") };
+        assert!(Fault::Ended(blamed).blames_a_message());
+        assert!(!Fault::Ended(Refusal::passing("server shutting down")).blames_a_message());
+        assert!(!Fault::Closed.blames_a_message());
     }
 
     #[test]

@@ -5,12 +5,10 @@ mod plan;
 
 use engine::config::{ByteSize, Check, Period, Secret, Spanned};
 use engine::registry::{SourceCommon, SourceKind, SourcePlan};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
-use std::borrow::Cow;
-use std::fmt;
 
+use super::version::Version;
 use crate::tls::Tls;
 
 /// The kind of source behind the key `mqtt`.
@@ -61,60 +59,11 @@ pub(super) enum AckOrder {
     Received,
 }
 
-/// A version of the protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Version {
-    #[default]
-    Five,
-    ThreeOneOne,
-}
-
 impl SourceKind for Mqtt {
     type Options = Options;
     const NAME: &'static str = "mqtt";
 
     fn check(&self, options: Options, common: &SourceCommon, check: &mut Check) -> Option<Box<dyn SourcePlan>> {
         check::plan(&options, common, check).map(|plan| Box::new(plan) as Box<dyn SourcePlan>)
-    }
-}
-
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Number;
-        impl Visitor<'_> for Number {
-            type Value = Version;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a version of MQTT, 5 or 3.1.1")
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Version, E> {
-                self.visit_str(&number.to_string())
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Version, E> {
-                self.visit_str(&number.to_string())
-            }
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Version, E> {
-                self.visit_str(&number.to_string())
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Version, E> {
-                match text {
-                    "5" | "5.0" => Ok(Version::Five),
-                    "3.1.1" => Ok(Version::ThreeOneOne),
-                    other => Err(E::custom(format!("MQTT version '{other}' is not spoken; write 5 or 3.1.1"))),
-                }
-            }
-        }
-        deserializer.deserialize_any(Number)
-    }
-}
-
-impl JsonSchema for Version {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Version".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "enum": [5, "5", "3.1.1"] })
     }
 }

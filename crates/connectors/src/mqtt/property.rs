@@ -5,9 +5,12 @@
 
 use std::str::from_utf8;
 
-use super::wire::variable_integer;
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::wire::{variable_integer, write_variable_integer};
 
 const CONTENT_TYPE: u8 = 3;
+const REASON: u8 = 31;
 const USER: u8 = 38;
 
 /// The properties of one message, all of them well formed.
@@ -74,6 +77,47 @@ impl<'p> Properties<'p> {
             None
         })
     }
+}
+
+/// The properties of a message, with their length in front of them: its media type and its user properties. Each text is
+/// one without what [`super::text_flaw`] finds.
+pub fn properties<'u>(content_type: Option<&str>, user: impl Iterator<Item = (&'u str, impl AsRef<str>)>) -> Bytes {
+    let mut body = BytesMut::with_capacity(256);
+    let text = |text: &str, body: &mut BytesMut| {
+        body.put_u16(text.len() as u16);
+        body.put_slice(text.as_bytes());
+    };
+    if let Some(content_type) = content_type {
+        body.put_u8(CONTENT_TYPE);
+        text(content_type, &mut body);
+    }
+    for (name, value) in user {
+        body.put_u8(USER);
+        text(name, &mut body);
+        text(value.as_ref(), &mut body);
+    }
+    let mut whole = BytesMut::with_capacity(body.len() + 4);
+    write_variable_integer(body.len(), &mut whole);
+    whole.extend_from_slice(&body);
+    whole.freeze()
+}
+
+/// The broker's own words in the properties of a confirmation, which begin with their length.
+pub(super) fn reason(raw: &[u8]) -> Option<String> {
+    let (length, digits) = variable_integer(raw).ok()??;
+    let mut rest = raw.get(digits..digits + length)?;
+    while let Some((identifier, after)) = rest.split_first() {
+        rest = after;
+        match *identifier {
+            REASON => return text(&mut rest).ok().map(str::to_owned).filter(|reason| !reason.is_empty()),
+            USER => {
+                prefixed(&mut rest).ok()?;
+                prefixed(&mut rest).ok()?;
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn next<'p>(rest: &mut &'p [u8]) -> Result<Property<'p>, Flaw> {
@@ -160,6 +204,24 @@ mod tests {
     }
 
     #[test]
+    fn a_confirmation_brings_the_brokers_words() {
+        let written = |reason_string: Option<&str>| {
+            let user_properties = vec![pair("a", "b")];
+            let properties = v5::PubAckProperties { reason_string: reason_string.map(str::to_owned), user_properties };
+            let mut out = BytesMut::new();
+            v5::Packet::PubAck(v5::PubAck::new(7, Some(properties))).write(&mut out, None).unwrap();
+            reason(&out[5..])
+        };
+        assert_eq!(written(Some("no room")).as_deref(), Some("no room"));
+        assert_eq!(written(Some("")), None);
+        assert_eq!(written(None), None);
+        // Only user properties, nothing at all, and torn ones.
+        for raw in [&b"\x07\x26\x00\x01a\x00\x01b"[..], b"\x00", b"", b"\x09\x1f\x00", b"\x03\x1f\x00\x09"] {
+            assert_eq!(reason(raw), None, "{raw:?}");
+        }
+    }
+
+    #[test]
     fn flaws_are_named() {
         for (raw, flaw) in [
             (&b"\x03\x00\x05ab"[..], Flaw::Short),
@@ -191,7 +253,27 @@ mod tests {
         }
 
         #[test]
+        fn what_is_written_is_what_the_crate_writes(
+            pairs in prop::collection::vec(("[a-z0-9]{1,20}", "[ -~é]{0,60}"), 0..9),
+            content_type in prop::option::of("[a-z/+]{0,20}"),
+        ) {
+            let written = properties(content_type.as_deref(), pairs.iter().map(|(name, value)| (name.as_str(), value)));
+            let expected = raw(v5::PublishProperties {
+                user_properties: pairs.clone(),
+                content_type,
+                ..v5::PublishProperties::default()
+            });
+            let (length, digits) = variable_integer(&written).unwrap().unwrap();
+            prop_assert_eq!(length, written.len() - digits);
+            prop_assert_eq!(Properties::read(&written[digits..]).unwrap().content_type, Properties::read(&expected).unwrap().content_type);
+            prop_assert_eq!(written.len() - digits, expected.len());
+            let user: Vec<_> = Properties::read(&written[digits..]).unwrap().user().map(|(name, value)| pair(name, value)).collect();
+            prop_assert_eq!(user, pairs);
+        }
+
+        #[test]
         fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..60)) {
+            reason(&raw);
             if let Ok(properties) = Properties::read(&raw) {
                 properties.user().count();
             }

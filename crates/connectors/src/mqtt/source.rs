@@ -287,10 +287,11 @@ impl Run<'_> {
     }
 
     fn left_behind(&self) -> SourceError {
-        let Session { name, transport, client_id, .. } = &self.made_of.session;
+        let Session { name, access, .. } = &self.made_of.session;
         let text = format!(
-            "source '{name}' could not end its session '{client_id}': broker {} did not take part; it keeps the session",
-            transport.address
+            "source '{name}' could not end its session '{}': broker {} did not take part; it keeps the session",
+            access.client_id,
+            access.address()
         );
         SourceError::Fatal(text, None)
     }

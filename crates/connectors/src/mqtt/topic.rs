@@ -2,10 +2,8 @@
 
 use engine::event::Text;
 
+use super::text::LONGEST;
 use crate::capture::{Filter, Filters, Flaw, Syntax};
-
-/// The longest string that MQTT can carry.
-pub(super) const LONGEST: usize = 65_535;
 
 /// How MQTT writes topics.
 pub(super) static TOPICS: Syntax = Syntax {

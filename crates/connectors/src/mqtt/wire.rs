@@ -7,8 +7,13 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::posting::{Manner, Message};
+
 /// How much of a message that is too large is kept: always enough for the longest topic.
 pub(super) const HEAD: usize = 66 * 1024;
+
+/// The longest packet that MQTT can carry.
+pub(super) const LARGEST: usize = 268_435_460;
 
 const PUBLISH: u8 = 3;
 
@@ -200,6 +205,42 @@ pub(super) fn write_ack(ack: Ack, out: &mut BytesMut) {
 pub(super) fn write_complete(packet: u16, out: &mut BytesMut) {
     out.put_slice(&[0x70, 2]);
     out.put_u16(packet);
+}
+
+/// How many bytes [`write_publish`] writes.
+pub(super) fn publish_size(manner: Manner, message: Message<'_>) -> usize {
+    let body = publish_body(manner, message);
+    let digits = [128, 16_384, 2_097_152].iter().filter(|bound| body >= **bound).count() + 1;
+    1 + digits + body
+}
+
+/// What follows the fixed header.
+fn publish_body(manner: Manner, Message { topic, properties, payload }: Message<'_>) -> usize {
+    2 + topic.len() + 2 * usize::from(manner.quality > 0) + properties.len() + payload.len()
+}
+
+/// Appends a PUBLISH, which looks the same in both versions but for the properties. It must not be larger than
+/// [`LARGEST`], nor its topic longer than a string can be.
+pub(super) fn write_publish(manner: Manner, packet: u16, message: Message<'_>, out: &mut BytesMut) {
+    out.reserve(publish_size(manner, message));
+    out.put_u8(PUBLISH << 4 | manner.quality << 1 | u8::from(manner.retain));
+    write_variable_integer(publish_body(manner, message), out);
+    out.put_u16(message.topic.len() as u16);
+    out.put_slice(message.topic.as_bytes());
+    if manner.quality > 0 {
+        out.put_u16(packet);
+    }
+    out.put_slice(message.properties);
+    out.put_slice(message.payload);
+}
+
+/// Appends a variable byte integer.
+pub(super) fn write_variable_integer(mut value: usize, out: &mut BytesMut) {
+    while value > 0x7f {
+        out.put_u8((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
 }
 
 /// Appends a PINGREQ.

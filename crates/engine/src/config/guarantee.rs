@@ -116,7 +116,11 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output]) -> Chain {
         AckPoint::Processed => "when every matched delivery has ended",
     };
     let acknowledged = acknowledged.to_owned();
-    Chain { source: source.name.to_string(), delivery, acknowledged, lost, repeated, limits: facts.limits }
+    let mut limits = facts.limits;
+    for output in outputs {
+        limits.extend(output.plan.limits().into_iter().map(|limit| format!("output '{}': {limit}", output.name)));
+    }
+    Chain { source: source.name.to_string(), delivery, acknowledged, lost, repeated, limits }
 }
 
 impl Guarantee {

@@ -8,8 +8,9 @@ use mqtt311::mqttbytes::v4::{
     Connect, ConnectAuth, ConnectReturnCode, Packet, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
 };
 
-use super::{CLIENT_ID, CREDENTIALS, Control, Dialect, Greeting, NOT_AUTHORIZED, protocol, secret};
+use super::{CLIENT_ID, CREDENTIALS, Control, Dialect, Greeting, NOT_AUTHORIZED, Welcome, protocol, secret};
 use crate::mqtt::fault::{Fault, Refusal};
+use crate::mqtt::posting::Answer;
 
 /// MQTT 3.1.1.
 pub(in crate::mqtt) struct V311;
@@ -60,7 +61,7 @@ impl Dialect for V311 {
     fn read(&self, mut frame: BytesMut) -> Result<Control, Fault> {
         Ok(match Packet::read(&mut frame, usize::MAX).map_err(protocol)? {
             Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                Control::Welcome { session_present: ack.session_present, keep_alive: None }
+                Control::Welcome(Welcome::unlimited(ack.session_present))
             }
             Packet::ConnAck(ack) => Control::Refused(refusal(ack.code)),
             Packet::SubAck(ack) => Control::Subscribed(
@@ -73,6 +74,7 @@ impl Dialect for V311 {
                     .collect(),
             ),
             Packet::UnsubAck(ack) => Control::Unsubscribed(ack.pkid),
+            Packet::PubAck(ack) => Control::Taken(Answer { packet: ack.pkid, refused: None }),
             Packet::PingResp => Control::Pong,
             Packet::PubRel(release) => Control::Release(release.pkid),
             other => return Err(Fault::Protocol(format!("a {:?} packet that only clients send", other.packet_type()))),

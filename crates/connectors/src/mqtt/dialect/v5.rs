@@ -5,12 +5,15 @@ use bytes::BytesMut;
 use engine::event::Text;
 use mqtt5::mqttbytes::QoS;
 use mqtt5::mqttbytes::v5::{
-    Connect, ConnectAuth, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectProperties, DisconnectReasonCode,
-    Packet, RetainForwardRule, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
+    ConnAckProperties, Connect, ConnectAuth, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectProperties,
+    DisconnectReasonCode, Packet, RetainForwardRule, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
 };
 
-use super::{CLIENT_ID, CREDENTIALS, Control, Dialect, Greeting, NOT_AUTHORIZED, protocol, secret};
+use super::{CLIENT_ID, CREDENTIALS, Control, Dialect, Greeting, NOT_AUTHORIZED, Welcome, protocol, secret};
 use crate::mqtt::fault::{Fault, Refusal};
+use crate::mqtt::posting::{Answer, Refused};
+use crate::mqtt::property;
+use crate::mqtt::wire::variable_integer;
 
 const WRONG_VERSION: &str = "it does not speak MQTT 5; write version: 3.1.1";
 
@@ -98,11 +101,13 @@ impl Dialect for V5 {
         if let [0x62, _, high, low, ..] = frame[..] {
             return Ok(Control::Release(u16::from_be_bytes([high, low])));
         }
+        if frame.first().is_some_and(|first| first >> 4 == 4) {
+            return taken(&frame).map(Control::Taken);
+        }
         Ok(match Packet::read(&mut frame, None).map_err(protocol)? {
-            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Control::Welcome {
-                session_present: ack.session_present,
-                keep_alive: ack.properties.and_then(|properties| properties.server_keep_alive),
-            },
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
+                Control::Welcome(welcome(ack.session_present, ack.properties.as_ref()))
+            }
             Packet::ConnAck(ack) => {
                 Control::Refused(refusal(ack.code, ack.properties.and_then(|properties| properties.reason_string)))
             }
@@ -120,6 +125,35 @@ impl Dialect for V5 {
 
 fn write(packet: &Packet, out: &mut BytesMut) -> Result<(), Fault> {
     packet.write(out, None).map(|_| ()).map_err(protocol)
+}
+
+fn welcome(session_present: bool, properties: Option<&ConnAckProperties>) -> Welcome {
+    let silent = Welcome::unlimited(session_present);
+    let Some(properties) = properties else { return silent };
+    let packet = properties.max_packet_size.and_then(|size| usize::try_from(size).ok());
+    Welcome {
+        keep_alive: properties.server_keep_alive,
+        // Zero is a protocol error of the broker's, which must not stop everything for ever.
+        receive_maximum: properties.receive_max.unwrap_or(u16::MAX).max(1),
+        packet: packet.unwrap_or(silent.packet).min(silent.packet),
+        quality: properties.max_qos.unwrap_or(silent.quality),
+        retains: properties.retain_available != Some(0),
+        ..silent
+    }
+}
+
+/// A PUBACK. It is read here because the crate ends the connection over a reason that it does not know.
+fn taken(frame: &[u8]) -> Result<Answer, Fault> {
+    let short = || Fault::Protocol("a confirmation without a packet identifier".to_owned());
+    let (_, digits) = variable_integer(&frame[1..])?.ok_or_else(short)?;
+    let body = &frame[1 + digits..];
+    let [high, low, rest @ ..] = body else { return Err(short()) };
+    let packet = u16::from_be_bytes([*high, *low]);
+    let refused = match rest {
+        [code, properties @ ..] if *code >= 0x80 => Some(Refused { code: *code, reason: property::reason(properties) }),
+        _ => None,
+    };
+    Ok(Answer { packet, refused })
 }
 
 fn granted(code: SubscribeReasonCode) -> Result<u8, String> {
@@ -154,14 +188,28 @@ fn refusal(code: ConnectReturnCode, reason: Option<String>) -> Refusal {
 }
 
 fn farewell(code: DisconnectReasonCode, reason: Option<String>) -> Refusal {
-    match code {
+    let refusal = match code {
         DisconnectReasonCode::SessionTakenOver => Refusal::lasting(with_reason(
             "another client came with the same client id; give each its own clientId".to_owned(),
             reason,
         )),
         DisconnectReasonCode::NotAuthorized => Refusal::lasting(with_reason(NOT_AUTHORIZED.to_owned(), reason)),
         other => Refusal::passing(with_reason(words(&format!("{other:?}")), reason)),
-    }
+    };
+    let about_a_message = matches!(
+        code,
+        DisconnectReasonCode::MalformedPacket
+            | DisconnectReasonCode::ProtocolError
+            | DisconnectReasonCode::ImplementationSpecificError
+            | DisconnectReasonCode::NotAuthorized
+            | DisconnectReasonCode::TopicNameInvalid
+            | DisconnectReasonCode::PacketTooLarge
+            | DisconnectReasonCode::QuotaExceeded
+            | DisconnectReasonCode::PayloadFormatInvalid
+            | DisconnectReasonCode::RetainNotSupported
+            | DisconnectReasonCode::QoSNotSupported
+    );
+    Refusal { about_a_message, ..refusal }
 }
 
 fn with_reason(text: String, reason: Option<String>) -> String {

@@ -1,39 +1,29 @@
 //! A checked MQTT source: what it can promise, and how it is opened.
 
-use engine::config::{AckPoint, Secret};
+use engine::config::AckPoint;
 use engine::event::Text;
 use engine::port::Source;
 use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
 
-use super::Version;
 use crate::capture::Filters;
-use crate::credentials::{Login, reveal};
-use crate::mqtt::address::Address;
+use crate::mqtt::access::Access;
 use crate::mqtt::client::Session;
-use crate::mqtt::dialect::{Dialect, V5, V311};
 use crate::mqtt::order;
 use crate::mqtt::record::Record;
 use crate::mqtt::source::{Ingredients, Subscriber};
 use crate::mqtt::topic;
-use crate::mqtt::transport::Transport;
+use crate::mqtt::version::Version;
 use crate::normalise::{Ids, Template};
-use crate::tls::Files;
-use crate::trust::Trust;
 
 /// The least room for staged messages; it grows with the packet size.
 const STAGED: usize = 16 << 20;
 
 /// A checked MQTT source.
 pub(super) struct Plan {
-    pub(super) url: Secret,
-    pub(super) client_id: String,
-    pub(super) login: Login,
-    pub(super) tls: Files,
-    pub(super) version: Version,
+    pub(super) access: Access,
     pub(super) quality: u8,
     pub(super) share: Option<String>,
     pub(super) expiry: u32,
-    pub(super) keep_alive: u16,
     pub(super) limit: usize,
     pub(super) ack: AckPoint,
     pub(super) ack_order: order::AckOrder,
@@ -42,13 +32,6 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    fn dialect(&self) -> &'static dyn Dialect {
-        match self.version {
-            Version::Five => &V5,
-            Version::ThreeOneOne => &V311,
-        }
-    }
-
     fn limits(&self) -> Vec<String> {
         let mut limits = Vec::new();
         if self.quality == 0 {
@@ -62,7 +45,7 @@ impl Plan {
         );
         limits.push("a broker that is killed forgets what it accepted after it last saved its state".to_owned());
         limits.push("mqtt keeps the order of events only between crashes and reconnects".to_owned());
-        match self.version {
+        match self.access.version() {
             Version::Five if self.expiry == 0 => {
                 limits.push("sessionExpiry 0s: what arrives while the connection is lost is not kept".to_owned());
             }
@@ -96,7 +79,7 @@ fn period(seconds: u32) -> String {
 
 impl SourcePlan for Plan {
     fn facts(&self) -> SourceFacts {
-        let kept = self.version == Version::ThreeOneOne || self.expiry > 0;
+        let kept = self.access.version() == Version::ThreeOneOne || self.expiry > 0;
         SourceFacts {
             ack: self.ack,
             redelivers: self.quality == 1 && self.ack == AckPoint::Processed && kept,
@@ -108,24 +91,16 @@ impl SourcePlan for Plan {
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {
-        let address = Address::parse(&reveal("mqtt.url", &self.url)?)
-            .map_err(|flaw| OpenError { message: format!("mqtt.{}; {}", flaw.message, flaw.help), cause: None })?;
-        let tls = address.scheme.is_tls().then(|| Trust::load(&self.tls)).transpose()?;
-        let login = self.login.reveal("mqtt")?;
-        let client_id = format!("{}-{}", self.client_id, setup.instance);
+        let access = self.access.open(&format!("tidemill-{}", setup.name), &setup.instance)?;
+        let client_id = access.client_id.clone();
         let session = Session {
             name: setup.name.clone(),
-            transport: Transport { address, tls },
-            dialect: self.dialect(),
-            user: login.user,
-            password: login.password.map(String::into_bytes),
-            keep_alive: self.keep_alive,
+            access,
             expiry: self.expiry,
             filters: topic::wire(&self.topics, self.share.as_deref()),
             quality: self.quality,
             limit: self.limit,
             window: setup.seats.min(usize::from(u16::MAX)),
-            client_id: client_id.clone(),
         };
         Ok(Box::new(Subscriber::new(Ingredients {
             session,
