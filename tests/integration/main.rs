@@ -25,7 +25,7 @@ mod metrics_output;
 // The AMQP source and output in the built program, behind a real RabbitMQ that is stopped, killed and filled with garbage.
 mod amqp;
 
-// The MQTT source in the built program, behind a real mosquitto that is stopped, killed and cut off.
+// The MQTT source and output in the built program, behind a real mosquitto that is stopped, killed and cut off.
 mod mqtt;
 
 // The Kafka source and output in the built program, behind a real Apache Kafka, judged by kcat.

@@ -1,10 +1,12 @@
-//! The MQTT source in the built program, behind a real mosquitto on the documented profile: what is acknowledged is in a
+//! The MQTT source and output in the built program, behind a real mosquitto on the documented profile: what is acknowledged is in a
 //! file, whoever is stopped, killed or cut, and what the engine is told to refuse it refuses in words.
 
 // Brokers and connections that go away under load.
 mod lost;
 // SIGTERM, kill -9 and leaving.
 mod ending;
+// What is published, what is refused, and who waits.
+mod output;
 // Shares of one stream.
 mod share;
 // Passwords, certificates, and a broker that is not there.

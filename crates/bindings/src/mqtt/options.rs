@@ -102,15 +102,16 @@ impl Options {
 
     fn topic(&self, check: &mut Check) -> Template {
         let typed = &self.topic;
-        let before = check.failed();
         // Filters and templates look alike, so that this is what is most often wrong. No name of an attribute has these.
         if let Some(at) = typed.find(['+', '#']) {
             let help = "an event is published to one topic; name an attribute, such as alerts/{subject}";
             check.error(typed.span.part(at, 1), "a topic to publish to cannot hold a wildcard", help);
             return Template::compile(&Spanned::default(), check);
         }
-        let template = Template::compile(typed, check);
-        if check.failed() && !before {
+        let mut own = Check::default();
+        let template = Template::compile(typed, &mut own);
+        if own.failed() {
+            own.finish().into_iter().for_each(|diagnostic| check.note(diagnostic));
             return template;
         }
         // Any attribute could be a good level; what stands between them must be good by itself.
