@@ -19,6 +19,7 @@ mod many;
 mod node;
 mod parse;
 pub mod plan;
+mod prune;
 mod render;
 mod rules;
 mod schema;

@@ -10,6 +10,7 @@ use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry, StateE
 use super::guarantee::Guarantee;
 use super::node::{Entry, Node, Value};
 use super::plan::{Function, Output, Plan, Source};
+use super::prune::prune;
 use super::rules::Rules;
 use super::section::{Sections, Shape, name, parts};
 use super::suggest::quoted;
@@ -78,7 +79,7 @@ pub(super) fn plan(
     let mut rules = Rules::new(&sources, &functions, &outputs, defaults);
     rules.torn = sections.torn;
     let triggers = rules.read(&sections.triggers, check);
-    let guarantees = rules.guarantees();
+    let (guarantees, used) = rules.end();
     if check.failed() {
         return None;
     }
@@ -90,7 +91,7 @@ pub(super) fn plan(
         outputs: outputs.all()?,
         triggers,
     };
-    Some((plan, guarantees))
+    Some((prune(plan, &used), guarantees))
 }
 
 fn sources(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Source> {

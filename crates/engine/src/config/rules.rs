@@ -9,6 +9,7 @@ use super::file::{DeliveryEntry, OrderEntry, RequireEntry, RuleEntry, TriggerEnt
 use super::guarantee::{Delivery, Guarantee, guarantee};
 use super::node::Entry;
 use super::plan::{Output, Rule, Source, Trigger};
+use super::prune::Used;
 use super::section::name;
 use super::suggest::{instead, quoted};
 use super::when::WhenEntry;
@@ -53,9 +54,10 @@ impl<'a> Rules<'a> {
         triggers
     }
 
-    /// What the rules promise, in their order.
-    pub(super) fn guarantees(self) -> Vec<Guarantee> {
-        self.guarantees
+    /// What the rules promise, in their order, and what they use.
+    pub(super) fn end(self) -> (Vec<Guarantee>, Used) {
+        let [sources, functions, outputs] = self.used;
+        (self.guarantees, Used { sources, functions, outputs })
     }
 
     fn trigger(&mut self, entry: &Entry, check: &mut Check) -> Option<Trigger> {

@@ -42,6 +42,22 @@ fn everything_that_is_written_counts() {
 }
 
 #[test]
+fn what_nothing_leads_to_is_left_out() {
+    let plan = plan(
+        "sources: { spare: { timer: { every: 1s } }, s: { timer: { every: 1s } } }\n\
+         functions: { spare: { native: count }, f: { native: count } }\n\
+         outputs: { spare: { log: }, o: { log: }, p: { log: } }\n\
+         triggers: { t: { source: s, rules: { r: { function: f, output: [p, o] } } } }",
+    );
+    assert_eq!(plan.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>(), ["s"]);
+    assert_eq!(plan.functions.iter().map(|function| function.name.as_str()).collect::<Vec<_>>(), ["f"]);
+    assert_eq!(plan.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["o", "p"]);
+    let trigger = &plan.triggers[0];
+    assert_eq!((trigger.sources.as_slice(), trigger.rules[0].function), (&[0][..], Some(0)));
+    assert_eq!(trigger.rules[0].outputs, [1, 0]);
+}
+
+#[test]
 fn what_is_not_written_has_a_default() {
     let plan = plan(
         "sources: { s: { timer: { every: 1s } } }\nfunctions: { f: { native: count } }\n\
