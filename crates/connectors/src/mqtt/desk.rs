@@ -67,6 +67,8 @@ struct State {
     connected: bool,
     acks: Vec<Ack>,
     handed_back: usize,
+    /// Acknowledgements that came too late for the last connection, while there is none.
+    late: usize,
     intent: Intent,
     /// The connection waits for the ring to be half empty.
     held: bool,
@@ -85,6 +87,7 @@ impl Desk {
             connected: false,
             acks: Vec::new(),
             handed_back: 0,
+            late: 0,
             intent: Intent::Receive,
             held: false,
             drained: false,
@@ -135,6 +138,19 @@ impl Desk {
         }
     }
 
+    /// Notes that `count` messages are done which no connection stands to acknowledge.
+    pub(super) fn too_late(&self, count: usize) {
+        let mut state = self.state.lock();
+        if !state.connected {
+            state.late += count;
+        }
+    }
+
+    /// Messages that are done and that the broker, which was last seen before, has not heard of.
+    pub(super) fn late(&self) -> usize {
+        self.state.lock().late
+    }
+
     /// Whether a connection stands.
     pub(super) fn connected(&self) -> bool {
         self.state.lock().connected
@@ -182,6 +198,8 @@ impl Desk {
         state.connected = true;
         state.acks.clear();
         state.handed_back = 0;
+        // The broker sends again what it has not heard of.
+        state.late = 0;
         state.held = false;
         state.epoch
     }
@@ -200,6 +218,7 @@ impl Desk {
     pub(super) fn lost(&self) {
         let mut state = self.state.lock();
         state.connected = false;
+        state.late += state.acks.len();
         state.acks.clear();
         state.held = false;
         state.ring.connection_lost();

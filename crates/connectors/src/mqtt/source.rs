@@ -143,11 +143,14 @@ impl Subscriber {
         let mode = asked.filter(|_| !left_behind).unwrap_or(Stop::Keep);
         run.desk.intend(Intent::End(mode));
         let bound = if mode == Stop::Leave { LEAVE } else { GOODBYE };
-        let _ = timeout(bound, &mut client.0).await;
+        let heard = timeout(bound, &mut client.0).await.is_ok();
         if asked == Some(Stop::Leave) && !run.desk.has_ended() {
             return Err(run.left_behind());
         }
-        Ok(())
+        match run.desk.late() {
+            0 if heard => Ok(()),
+            late => Err(run.unheard(late)),
+        }
     }
 }
 
@@ -228,12 +231,17 @@ impl Run<'_> {
     /// Acknowledges what has settled, as far as the connection on which it came still stands.
     fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>) {
         let desk = Arc::clone(&self.desk);
+        let mut late = 0;
         desk.acknowledge(|epoch, acks| {
             self.present(epoch);
             let mut handed_back = 0;
             for (seat, outcome) in settled.drain(..) {
                 let position = self.positions[seat.index()];
-                let Some(ack) = position.ack.filter(|_| position.epoch == epoch) else { continue };
+                let Some(ack) = position.ack else { continue };
+                if position.epoch != epoch {
+                    late += usize::from(!matches!(outcome, Outcome::Retry { .. }));
+                    continue;
+                }
                 let ack = match outcome {
                     Outcome::Ack | Outcome::Reject => Some(ack),
                     Outcome::Retry { .. } => {
@@ -245,6 +253,9 @@ impl Run<'_> {
             }
             handed_back
         });
+        if late > 0 {
+            desk.too_late(late);
+        }
     }
 
     /// The event that a message is, or why it is none.
@@ -284,6 +295,17 @@ impl Run<'_> {
 
     fn broken(&self) -> SourceError {
         SourceError::Restart(format!("the connection of source '{}' broke down", self.made_of.session.name), None)
+    }
+
+    /// The end came while the broker was away, or without a sign that it has heard everything.
+    fn unheard(&self, late: usize) -> SourceError {
+        let Session { name, access, .. } = &self.made_of.session;
+        let what = match late {
+            0 => "the last messages may".to_owned(),
+            late => format!("{late} messages are done and could not be acknowledged; they"),
+        };
+        let text = format!("broker {} of source '{name}' did not hear the end: {what} come again", access.address());
+        SourceError::Restart(text, None)
     }
 
     fn left_behind(&self) -> SourceError {

@@ -117,3 +117,31 @@ async fn leaving_a_broker_that_is_away_ends_with_a_sentence() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test]
+async fn an_end_that_the_broker_does_not_hear_is_no_good_end() {
+    let broker = Broker::start().await;
+    let mut engine = Engine::start(&broker, 4, &json!({}));
+    let mut peer = broker.welcome(false).await;
+    peer.publish(1, "v1/a", "done too late").await;
+    let (_, receipt) = engine.event().await;
+    drop((peer, broker));
+    engine.until(|| engine.link.read().last_error).await;
+    engine.end(Stop::Keep);
+    receipt.settle(Outcome::Ack);
+    match engine.ended().await {
+        Err(SourceError::Restart(text, _)) => assert!(text.contains("1 messages are done"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_misses_nothing_where_nothing_is_done() {
+    let broker = Broker::start().await;
+    let engine = Engine::start(&broker, 4, &json!({}));
+    let peer = broker.welcome(false).await;
+    drop((peer, broker));
+    engine.until(|| engine.link.read().last_error).await;
+    engine.end(Stop::Keep);
+    engine.ended().await.unwrap();
+}
