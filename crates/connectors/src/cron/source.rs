@@ -190,6 +190,8 @@ impl Turn<'_> {
 
     /// Hands over what waits, as far as there are seats.
     async fn hand_over(&mut self, mut seats: Seats<'_>) -> Result<(), SourceError> {
+        // Who no longer waits was told that nothing came of it.
+        self.waiting.retain(|run| run.ring.as_ref().is_none_or(Ring::is_waited_for));
         let count = seats.len().min(self.waiting.len());
         for run in self.waiting.iter().take(count).filter(|run| run.reason != Reason::Manual) {
             self.parts.until = self.parts.until.max(Some(run.nominal));

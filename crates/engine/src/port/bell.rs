@@ -46,7 +46,7 @@ impl Rings {
         loop {
             match self.0.recv().await {
                 // Nobody waits for a wish that was taken back.
-                Some(ring) if ring.0.is_closed() => {}
+                Some(ring) if !ring.is_waited_for() => {}
                 Some(ring) => return ring,
                 None => std::future::pending().await,
             }
@@ -55,6 +55,12 @@ impl Rings {
 }
 
 impl Ring {
+    /// Whether whoever pulled still waits for the event.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// The event with this `id` was handed over.
     pub fn answer(self, id: Text) {
         // Who does not wait for the answer does not need it.
@@ -84,6 +90,16 @@ mod tests {
             () = tokio::task::yield_now() => {}
         }
         let other = bell.clone();
+        let (mut hasty, heard) = (Box::pin(bell.pull()), rings.next());
+        tokio::select! {
+            biased;
+            _ = &mut hasty => panic!("nobody answers"),
+            ring = heard => {
+                assert!(ring.is_waited_for());
+                drop(hasty);
+                assert!(!ring.is_waited_for(), "taken back after it was heard");
+            }
+        }
         let second = tokio::spawn(async move { other.pull().await });
         rings.next().await.answer("second".into());
         assert_eq!(second.await.unwrap(), Some("second".into()));
