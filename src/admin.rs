@@ -21,6 +21,7 @@ mod address;
 pub mod client;
 mod guard;
 mod listener;
+mod patience;
 mod routes;
 mod server;
 #[cfg(test)]

@@ -171,3 +171,11 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
 pub fn duration(text: &str) -> Result<Duration, String> {
     Period::parse(text).map(|period| period.0)
 }
+
+/// How long to wait for an answer: a [`duration`] that is not nothing.
+fn patience(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("no answer comes at once; write a longer time, such as 10s".to_owned()),
+        length => Ok(length),
+    }
+}

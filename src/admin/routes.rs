@@ -1,21 +1,28 @@
 //! What is answered under which path.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::metric::Connection;
 use engine::supervisor::{Engine, FireError, LeaveError, SendError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Guard;
+
+/// The largest event that can be sent by hand, in bytes; it comes over the network to one that waits.
+const BODY_MAX: usize = 64 << 20;
+
+/// How long it may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
@@ -85,11 +92,8 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
     if engine.ready() {
         return Json(json!({ "ready": true })).into_response();
     }
-    let status = engine.status();
-    let away = status.sources.iter().filter(|(_, source)| source.connection != Connection::Connected);
-    let waiting: Vec<&str> = away.map(|(name, _)| name.as_str()).collect();
-    let sentence = if status.draining { "the engine is ending" } else { "not every source is connected" };
-    let body = json!({ "ready": false, "error": sentence, "notConnected": waiting });
+    let sentence = if engine.is_draining() { "the engine is ending" } else { "not every source is connected" };
+    let body = json!({ "ready": false, "error": sentence, "notConnected": engine.away() });
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
@@ -141,7 +145,15 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
     }
 }
 
-async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, body: Bytes) -> Response {
+async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, request: Request) -> Response {
+    let body = match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let sentence = format!("the event is larger than {} MiB, which is the most that is taken", BODY_MAX >> 20);
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, &sentence);
+        }
+        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event did not come in time"),
+    };
     let event = match engine::event::json::decode(&body) {
         Ok(event) => event,
         Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
@@ -151,7 +163,9 @@ async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, body:
     match tokio::spawn(async move { engine.send(&name, event).await }).await {
         Ok(Ok(())) => Json(json!({ "sent": id })).into_response(),
         Ok(Err(SendError::Unknown(error))) => unknown(&error),
-        Ok(Err(error @ SendError::HandedBack)) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Ok(Err(error @ (SendError::HandedBack | SendError::Full))) => {
+            refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+        }
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "sending failed; the log says why"),
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::listener::Socket;
+use super::patience::Impatient;
 use super::{Bound, Guard, routes};
 
 /// Connections of one listener at once; more wait in the operating system's queue.
@@ -146,7 +147,7 @@ async fn accept(router: Router, listener: &impl Listener) -> io::Result<()> {
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             // A client that breaks off is its own business.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            let _ = http.serve_connection(TokioIo::new(Impatient::new(stream)), service).await;
             drop(place);
         });
     }

@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     remote: Remote,
     /// How long to wait until it has left; it goes on leaving after that
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::patience)]
     timeout: Duration,
 }
 
