@@ -114,7 +114,8 @@ async fn until_stopped(launch: Launch, grace: Duration, began: Instant) -> Resul
     };
     tokio::select! {
         drained = running.drain_until(over) => {
-            info!(handed_back = drained.handed_back, unclosed = drained.unclosed, after_ms = millis(asked), "drained");
+            let Drained { handed_back, unended, unclosed } = drained;
+            info!(handed_back, unended, unclosed, after_ms = millis(asked), "drained");
             Ok(Some(drained))
         }
         () = signals.reached(3) => Ok(None),
@@ -127,10 +128,13 @@ fn millis(since: Instant) -> u64 {
 
 fn verdict(drained: Option<Drained>) -> Result<Exit, Failure> {
     match drained {
-        Some(Drained { handed_back: 0, unclosed: 0 }) => Ok(Exit::Well),
-        Some(Drained { handed_back: 0, unclosed }) => {
+        Some(Drained { handed_back: 0, unended: 0, unclosed: 0 }) => Ok(Exit::Well),
+        Some(Drained { handed_back: 0, unended: 0, unclosed }) => {
             Err(Failure::failed(format!("{unclosed} outputs could not be closed; the log says why")))
         }
+        Some(Drained { handed_back: 0, unended, .. }) => Err(Failure::failed(format!(
+            "{unended} sources did not end as asked; the log says why, and what they have not acknowledged comes again"
+        ))),
         Some(Drained { handed_back, .. }) => Err(Failure::failed(format!(
             "{handed_back} deliveries did not fit the grace time and were handed back; they come again, or set a longer --grace"
         ))),
@@ -144,9 +148,10 @@ mod tests {
 
     #[test]
     fn only_a_whole_drain_is_well() {
-        let ended = |handed_back, unclosed| verdict(Some(Drained { handed_back, unclosed }));
-        assert_eq!(ended(0, 0).unwrap(), Exit::Well);
-        for (failure, word) in [(ended(3, 0), "3 deliveries"), (ended(0, 1), "1 outputs"), (verdict(None), "third")] {
+        let ended = |handed_back, unended, unclosed| verdict(Some(Drained { handed_back, unended, unclosed }));
+        assert_eq!(ended(0, 0, 0).unwrap(), Exit::Well);
+        let failures = [(ended(3, 1, 1), "3 deliveries"), (ended(0, 2, 1), "2 sources"), (ended(0, 0, 1), "1 outputs")];
+        for (failure, word) in failures.into_iter().chain([(verdict(None), "third")]) {
             let failure = failure.unwrap_err();
             assert_eq!(failure.exit, Exit::Failed);
             assert!(failure.sentence().contains(word), "{}", failure.sentence());

@@ -52,6 +52,14 @@ impl Feed {
         drop(self.0.send(Message::Arrived(batch)));
     }
 
+    /// Waits until the line owes nothing any more. Cancel safe.
+    pub async fn is_empty(&self) {
+        let (answer, emptied) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message::WhenEmpty(answer)));
+        // A line that is gone owes nothing either.
+        let _ = emptied.await;
+    }
+
     /// Gives everything back to the sources, for the end of the grace time; answers how many deliveries that were.
     pub async fn hand_back(&self) -> usize {
         let (answer, handed) = tokio::sync::oneshot::channel();
@@ -66,6 +74,7 @@ enum Message {
     Arrived(Vec<Arrival>),
     Finished(Vec<Finished>),
     Kept(Vec<Key>),
+    WhenEmpty(tokio::sync::oneshot::Sender<()>),
     HandBack(tokio::sync::oneshot::Sender<usize>),
 }
 

@@ -1,8 +1,9 @@
 //! One call of user code: under a deadline, with panics contained, and never on every thread at once.
 //!
-//! A call that is ready at once costs no timer. Every line of user code runs within a turn, also the part of a call that
-//! comes before its future; so a turn is taken before the deadline is set, and waiting for it spends no attempt. A call
-//! that is ready at once gives its turn on to the next one.
+//! A call that is ready at once costs no timer, nor a look at the clock; so its time counts from where it first waits for
+//! something, which is the first moment at which it could be ended. Every line of a call runs within a turn, also the part
+//! that comes before its future; so a turn is taken before the deadline is set, and waiting for it spends no attempt. A
+//! call that is ready at once gives its turn on to the next one.
 
 mod turns;
 
@@ -11,8 +12,9 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 pub(crate) use turns::Turn;
 pub use turns::Turns;
@@ -42,6 +44,7 @@ pub(crate) struct Invocation<'a, 't> {
     worker: &'a dyn Worker,
     events: &'a [Event],
     call: &'a Call,
+    timeout: Duration,
     turns: &'t Turns,
     /// Present before the first poll, and again once the call has answered.
     turn: Option<Turn<'t>>,
@@ -50,14 +53,16 @@ pub(crate) struct Invocation<'a, 't> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Calls `worker`, beginning within `turn`: the first poll has to come before anything else is awaited.
+/// Calls `worker`, beginning within `turn`: the first poll has to come before anything else is awaited. The call is ended
+/// when it has waited for `timeout`.
 pub(crate) fn invoke<'a, 't>(
     worker: &'a dyn Worker,
     events: &'a [Event],
     call: &'a Call,
+    timeout: Duration,
     turn: Turn<'t>,
 ) -> Invocation<'a, 't> {
-    Invocation { worker, events, call, turns: turn.turns(), turn: Some(turn), future: None, timer: None }
+    Invocation { worker, events, call, timeout, turns: turn.turns(), turn: Some(turn), future: None, timer: None }
 }
 
 impl<'t> Invocation<'_, 't> {
@@ -95,8 +100,8 @@ impl Future for Invocation<'_, '_> {
                 Ok(Poll::Pending) => this.turn = None,
             }
         }
-        let deadline = this.call.deadline;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let timeout = this.timeout;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(context));
         this.end(Err(Failure::Timeout))
     }

@@ -17,11 +17,11 @@ mod status;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -70,11 +70,20 @@ pub struct Engine {
     pools: Vec<(Text, Pool)>,
     outputs: Vec<RunningOutput>,
     rejects: Link,
+    /// Places for events that are sent by hand.
+    sends: Arc<Semaphore>,
     page: Page,
     /// The threads that most of the above run on.
     _homes: Vec<homes::Home>,
     draining: std::sync::atomic::AtomicBool,
     tasks: Mutex<Tasks>,
+}
+
+impl Drop for Engine {
+    /// Workers hold each other alive through their pool, so an engine that was never drained tells them to go.
+    fn drop(&mut self) {
+        self.pools.iter().for_each(|(_, pool)| pool.close());
+    }
 }
 
 /// What has to be awaited or ended when the engine ends.
@@ -86,15 +95,15 @@ struct Tasks {
 }
 
 /// Makes the router of one run of a source.
-type MakeRoute = Arc<dyn Fn() -> Box<dyn Route> + Send + Sync>;
+type RouteMaker = dyn Fn() -> Box<dyn Route> + Send + Sync;
 
 struct RunningSource {
     name: Text,
     seats: usize,
     ledger: Ledger,
     link: Link,
-    /// Makes a router to the lines of its rules.
-    route: MakeRoute,
+    /// Makes a router to the lines of its rules, as long as the source runs: it keeps what it leads to alive.
+    route: Weak<RouteMaker>,
     stop: StopTrigger,
     /// By which it is asked for an event, if it can be.
     bell: Option<Bell>,

@@ -68,6 +68,7 @@ fn remains() -> Remains {
             pools: BTreeMap::new(),
             outputs: BTreeMap::new(),
             rejects_error: None,
+            rejects_removed: 0,
         },
         peak_workers: 3,
         started_workers: 4,

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
@@ -58,6 +58,8 @@ pub struct Line {
     paced: u64,
     last_error: Option<String>,
     reading: Reading,
+    /// Who wants to be told once the table is empty.
+    curious: Vec<oneshot::Sender<()>>,
     random: fastrand::Rng,
 }
 
@@ -80,6 +82,7 @@ impl Line {
             paced: 0,
             last_error: None,
             reading: Reading::default(),
+            curious: Vec::new(),
             random: fastrand::Rng::new(),
         };
         (Feed(sender), line.reading.clone(), line)
@@ -111,6 +114,7 @@ impl Line {
                     Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
                     Message::Finished(batch) => batch.into_iter().for_each(|answer| self.finished(answer)),
                     Message::Kept(keys) => keys.into_iter().for_each(|key| self.kept(key)),
+                    Message::WhenEmpty(answer) => self.curious.push(answer),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
                         let _ = answer.send(self.hand_back());
@@ -299,6 +303,12 @@ impl Line {
             pool.submit(&mut self.jobs);
         }
         self.publish_books();
+        if self.table.len() == 0 {
+            for answer in self.curious.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(());
+            }
+        }
     }
 
     fn publish_books(&mut self) {

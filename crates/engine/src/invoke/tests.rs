@@ -22,9 +22,16 @@ async fn call<F>(function: F, turns: &Turns) -> Result<Verdicts, Failure>
 where
     F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
 {
+    call_within(SECOND, function, turns).await
+}
+
+async fn call_within<F>(time: Duration, function: F, turns: &Turns) -> Result<Verdicts, Failure>
+where
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
+{
     let turn = turns.turn().await;
-    let call = Call { rule: Text::new_static("t/r"), attempt: 3, deadline: Instant::now() + SECOND };
-    invoke(&Calls(function), &[event("1")], &call, turn).await
+    let call = Call { rule: Text::new_static("t/r"), attempt: 3, deadline: Instant::now() + time };
+    invoke(&Calls(function), &[event("1")], &call, time, turn).await
 }
 
 /// Says when it is dropped.
@@ -71,6 +78,22 @@ async fn at_the_deadline_the_call_is_dropped() {
     assert_eq!(answer.await, Err(Failure::Timeout));
     assert_eq!(begun.elapsed(), SECOND);
     assert_eq!(drops.load(Ordering::SeqCst), 1, "dropped with the answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_begins_late_has_its_whole_time() {
+    let turns = Turns::new(1);
+    let turn = turns.turn().await;
+    // As behind a call that has blocked its thread: the deadline was set before.
+    let call = Call { rule: Text::new_static("t/r"), attempt: 1, deadline: Instant::now() };
+    let function = |_, _| -> BoxFuture<'static, Verdicts> {
+        async {
+            sleep(SECOND / 2).await;
+            done()
+        }
+        .boxed()
+    };
+    assert_eq!(invoke(&Calls(function), &[event("1")], &call, SECOND, turn).await, Ok(done()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,14 +189,14 @@ fn a_call_that_is_ready_at_once_gives_its_turn_on_and_any_other_gives_it_back() 
     let turn = turns.turn().now_or_never().unwrap();
     let call = Call { rule: Text::new_static("t/r"), attempt: 1, deadline: Instant::now() + SECOND };
     let (events, ready) = ([event("1")], Calls(|_, _| async { done() }.boxed()));
-    let mut invocation = invoke(&ready, &events, &call, turn);
+    let mut invocation = invoke(&ready, &events, &call, SECOND, turn);
     assert_eq!((&mut invocation).now_or_never(), Some(Ok(done())));
     assert_eq!(turns.taken(), 1);
     let turn = invocation.into_turn().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     let slow = Calls(|_, _| std::future::pending().boxed());
-    let mut invocation = invoke(&slow, &events, &call, turn);
+    let mut invocation = invoke(&slow, &events, &call, SECOND, turn);
     assert_eq!((&mut invocation).now_or_never(), None);
     assert_eq!(turns.taken(), 0, "while it waits, others run");
     assert!(invocation.into_turn().is_none());
@@ -219,11 +242,11 @@ async fn no_more_calls_than_turns_run_at_once_and_every_one_gets_its_turn() {
                 }
                 .boxed()
             };
-            call(function, &turns).await
+            call_within(600 * SECOND, function, &turns).await
         })
     });
     for task in tasks.collect::<Vec<_>>() {
-        // A second is plenty; whoever is forgotten would not answer at all, for a forgotten call has no timer yet.
+        // That is plenty on any machine; whoever is forgotten would not answer at all, for a forgotten call has no timer yet.
         assert_eq!(task.await.unwrap(), Ok(done()));
     }
     assert!(most.load(Ordering::SeqCst) <= 2);

@@ -45,7 +45,7 @@ impl Turns {
     }
 
     /// A turn if one is free; otherwise the task is woken when one is given back.
-    pub(super) fn poll_turn(&self, context: &Context<'_>) -> Poll<Turn<'_>> {
+    pub(crate) fn poll_turn(&self, context: &Context<'_>) -> Poll<Turn<'_>> {
         if !self.acquire() {
             self.wait(context);
             if !self.acquire() {

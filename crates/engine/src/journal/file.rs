@@ -197,6 +197,7 @@ impl Rotating {
         let lines = count_lines(&oldest)?;
         fs::remove_file(&oldest)?;
         self.counters.rotated_out.fetch_add(lines, Ordering::Relaxed);
+        self.link.dropped("removed", lines);
         tracing::warn!(file = %oldest.display(), lines, "the oldest file was removed to make room for newer lines");
         Ok(())
     }

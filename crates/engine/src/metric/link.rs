@@ -42,7 +42,7 @@ pub struct LinkReading {
     pub connects: u64,
     /// The last error, without credentials; kept after recovery.
     pub last_error: Option<String>,
-    /// Messages dropped before they were received, by reason.
+    /// Messages dropped, by reason: by a source before they were received, by an output after they were written.
     pub dropped: BTreeMap<Text, u64>,
     /// Messages that wait at the broker and that this source may read; `None` while nobody knows.
     pub lag: Option<u64>,
@@ -87,7 +87,7 @@ impl Link {
         self.0.reading.lock().connection = Connection::Stopped;
     }
 
-    /// `count` messages were dropped before they were received.
+    /// `count` messages were dropped.
     pub fn dropped(&self, reason: &'static str, count: u64) {
         *self.0.reading.lock().dropped.entry(Text::new_static(reason)).or_default() += count;
     }

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::ready;
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::queue::{Size, step_aside};
 use crate::dispatch::{Caller, Finished, Job};
-use crate::invoke::{Failure, invoke, panic_text};
+use crate::invoke::{Failure, Turns, invoke, panic_text};
 use crate::port::{Call, Function, StartError, Worker};
 
 /// The workers of one pool.
@@ -115,7 +116,7 @@ impl Crew {
 
 /// Starts one worker and its slots, each a task of its own: a call that blocks its thread holds up no other.
 pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
-    let worker = contained(shared.options.function.as_ref()).await?;
+    let worker = contained(shared.options.function.as_ref(), &shared.options.turns).await?;
     let member = Arc::new(Member::new());
     let mut state = shared.crew.state.lock();
     state.members.push(Arc::clone(&member));
@@ -131,9 +132,16 @@ pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A panic while starting is a failed start, not the end of the pool.
-async fn contained(function: &dyn Function) -> Result<Box<dyn Worker>, StartError> {
-    let started = AssertUnwindSafe(async { function.start().await }).catch_unwind().await;
+/// A panic while starting is a failed start, not the end of the pool. User code begins here, so each step takes a turn.
+async fn contained(function: &dyn Function, turns: &Turns) -> Result<Box<dyn Worker>, StartError> {
+    let mut start = std::pin::pin!(AssertUnwindSafe(async { function.start().await }).catch_unwind());
+    let started = poll_fn(|context| {
+        let turn = ready!(turns.poll_turn(context));
+        let polled = start.as_mut().poll(context);
+        drop(turn);
+        polled
+    });
+    let started = started.await;
     started.unwrap_or_else(|payload| {
         let message = format!("the function panicked while it started: {}", panic_text(payload.as_ref()));
         Err(StartError { message, cause: None })
@@ -213,6 +221,11 @@ impl Hands {
         let (mut now, mut count, mut waited) = (begun, 0, false);
         let mut turn = None;
         while let Some(job) = self.jobs.pop_front() {
+            if place.member.is_retired() {
+                self.jobs.push_front(job);
+                place.shared.queue.give_back(&mut self.jobs, place.shared.crew.len());
+                break;
+            }
             count += 1;
             let held = match turn.take() {
                 Some(turn) => turn,
@@ -227,7 +240,8 @@ impl Hands {
                 }
             };
             let call = Call { rule: job.caller.rule.clone(), attempt: job.attempt, deadline: now + job.caller.timeout };
-            let mut invocation = invoke(place.worker.as_ref(), std::slice::from_ref(&job.event), &call, held);
+            let mut invocation =
+                invoke(place.worker.as_ref(), std::slice::from_ref(&job.event), &call, job.caller.timeout, held);
             let (verdicts, suspended) = self.give_way(place, &mut invocation).await;
             turn = invocation.into_turn();
             if suspended {

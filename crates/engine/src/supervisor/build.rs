@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 use super::end::{FLUSH, close};
 use super::homes::Home;
 use super::runs::Runs;
-use super::{Engine, Host, MakeRoute, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use super::send::SENDS_MAX;
+use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::plan::{self, Plan};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
@@ -102,6 +103,7 @@ impl Engine {
             pools,
             outputs,
             rejects: rejects_link,
+            sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
             _homes: homes,
             draining: AtomicBool::new(false),
@@ -242,7 +244,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
     let ledger = Ledger::default();
     let name = opened.name.clone();
     let bell = opened.source.bell();
-    let route: MakeRoute = Arc::new(move || {
+    let route: Arc<RouteMaker> = Arc::new(move || {
         let trigger = |wiring: &Wiring| Trigger {
             filter: wiring.filter.clone(),
             rules: wiring.rules.clone(),
@@ -250,6 +252,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         };
         Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
     });
+    let road = Arc::downgrade(&route);
     let runs = Runs {
         name: opened.name.clone(),
         source: opened.source,
@@ -257,7 +260,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         ledger: ledger.clone(),
         link: opened.link.clone(),
         stop: shutdown,
-        route: Arc::clone(&route),
+        route,
     };
     let (ending, ended) = watch::channel(None);
     let task = opened.home.spawn(async move {
@@ -269,7 +272,7 @@ fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) ->
         seats: opened.seats,
         ledger,
         link: opened.link,
-        route,
+        route: road,
         stop,
         bell,
         ended,

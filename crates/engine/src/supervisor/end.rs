@@ -22,11 +22,13 @@ use crate::port::Stop;
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
 
 /// How an engine ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Deliveries, and messages that could not be decoded, that did not fit the grace time and are left with their
     /// sources.
     pub handed_back: usize,
+    /// Sources that did not end as asked: what they have not acknowledged comes again.
+    pub unended: usize,
     /// Outputs that could not be closed.
     pub unclosed: usize,
 }
@@ -72,17 +74,20 @@ impl Engine {
     /// Like [`Engine::drain`], with a grace time that is over when `over` is, such as at a second signal.
     pub async fn drain_until(&self, over: impl Future<Output = ()>) -> Drained {
         self.draining.store(true, Ordering::Relaxed);
-        for source in &self.sources {
+        let running: Vec<&RunningSource> = self.sources.iter().filter(|source| !source.has_ended()).collect();
+        for source in &running {
             source.stop.stop(Stop::Keep);
         }
         let mut handed_back = 0;
         tokio::pin!(over);
         let in_time = tokio::select! {
             biased;
-            () = self.every_source_ended() => true,
+            () = self.everything_ended() => true,
             () = &mut over => false,
         };
         if !in_time {
+            // What goes back to its source may be called elsewhere at once, so it is not begun here any more.
+            self.pools.iter().for_each(|(_, pool)| pool.close());
             handed_back += self.hand_back().await + self.abandon_rejects();
             warn!(handed_back, "the grace time is over; unfinished deliveries stay with their sources");
             if !self.sources_end(Instant::now() + FLUSH).await {
@@ -91,6 +96,7 @@ impl Engine {
                 self.sources_end(Instant::now() + FLUSH).await;
             }
         }
+        let unended = running.iter().filter(|source| !source.ended_well()).count();
         handed_back += self.hand_back().await;
         self.pools.iter().for_each(|(_, pool)| pool.close());
         self.end_workers(Instant::now() + FLUSH).await;
@@ -104,7 +110,16 @@ impl Engine {
         };
         let unclosed = close(&self.outputs, enough).await;
         handed_back += self.end_tasks(Instant::now() + FLUSH).await;
-        Drained { handed_back, unclosed }
+        Drained { handed_back, unended, unclosed }
+    }
+
+    /// Waits for the sources, and then for what they do not wait for: events that were sent by hand, and what an earlier
+    /// run of a source has left behind.
+    async fn everything_ended(&self) {
+        self.every_source_ended().await;
+        for rule in &self.rules {
+            rule.feed.is_empty().await;
+        }
     }
 
     async fn every_source_ended(&self) {
@@ -126,7 +141,10 @@ impl Engine {
         for rule in &self.rules {
             match timeout_at(deadline, rule.feed.hand_back()).await {
                 Ok(count) => handed_back += count,
-                Err(_) => error!(rule = %rule.name, "does not answer; a function may block every thread"),
+                Err(_) => {
+                    error!(rule = %rule.name, "does not answer; a function may block every thread");
+                    handed_back += usize::try_from(rule.reading.books().in_flight).unwrap_or(usize::MAX);
+                }
             }
         }
         handed_back
@@ -171,6 +189,11 @@ impl Engine {
 impl RunningSource {
     pub(super) fn has_ended(&self) -> bool {
         self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
+    /// Whether the source has left as it was asked to.
+    pub(super) fn ended_well(&self) -> bool {
+        matches!(*self.ended.borrow(), Some(Ok(())))
     }
 
     /// Waits until the source has ended. Cancel safe.

@@ -32,6 +32,16 @@ pub(super) fn render(status: &Status) -> String {
     sources(&mut families, status);
     rules(&mut families, status);
     pools(&mut families, status);
+    outputs(&mut families, status);
+    let help = "Whether rejects can be written; where they cannot, their messages wait.";
+    families.add(
+        "tidemill_rejects_writable",
+        "gauge",
+        help,
+        [(String::new(), f64::from(status.rejects_error.is_none()))],
+    );
+    let help = "Rejects that were removed because newer ones took their place.";
+    families.add("tidemill_rejects_removed_total", "counter", help, [(String::new(), status.rejects_removed as f64)]);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
     let uptime = [(String::new(), status.uptime_seconds)];
@@ -111,12 +121,16 @@ fn rules(families: &mut Families, status: &Status) {
         rule.dropped.iter().map(row)
     });
     families.add("tidemill_rule_dropped_total", "counter", "Deliveries given up, by reason.", dropped);
-    let unmatched = status
-        .triggers
-        .iter()
-        .map(|(name, trigger)| (format!("trigger=\"{}\"", escape(name)), trigger.unmatched as f64));
+    let triggers = |value: fn(&super::TriggerStatus) -> u64| {
+        let row = move |(name, trigger): (&crate::event::Text, &super::TriggerStatus)| {
+            (format!("trigger=\"{}\"", escape(name)), value(trigger) as f64)
+        };
+        status.triggers.iter().map(row).collect::<Vec<_>>()
+    };
+    let help = "Events that passed the trigger's filter.";
+    families.add("tidemill_trigger_offered_total", "counter", help, triggers(|trigger| trigger.offered));
     let help = "Events of the trigger that matched no rule.";
-    families.add("tidemill_trigger_unmatched_total", "counter", help, unmatched);
+    families.add("tidemill_trigger_unmatched_total", "counter", help, triggers(|trigger| trigger.unmatched));
 }
 
 fn pools(families: &mut Families, status: &Status) {
@@ -136,6 +150,21 @@ fn pools(families: &mut Families, status: &Status) {
     families.add("tidemill_pool_queued", "gauge", "Events that wait for a worker.", rows(|pool| pool.queued as u64));
     let help = "Workers started.";
     families.add("tidemill_pool_started_workers_total", "counter", help, rows(|pool| pool.started));
+}
+
+fn outputs(families: &mut Families, status: &Status) {
+    let connected = status.outputs.iter().map(|(name, output)| {
+        (format!("output=\"{}\"", escape(name)), f64::from(output.connection == Connection::Connected))
+    });
+    families.add("tidemill_output_connected", "gauge", "Whether the output is connected.", connected);
+    let dropped = status.outputs.iter().flat_map(|(name, output)| {
+        let row = move |(reason, count): (&crate::event::Text, &u64)| {
+            (format!("output=\"{}\",reason=\"{}\"", escape(name), escape(reason)), *count as f64)
+        };
+        output.dropped.iter().map(row)
+    });
+    let help = "What an output has dropped after it was written, by reason.";
+    families.add("tidemill_output_dropped_total", "counter", help, dropped);
 }
 
 /// A label's value as the text format wants it.

@@ -2,13 +2,14 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
-use super::MakeRoute;
+use super::RouteMaker;
 use crate::delivery::{Inbox, Ledger};
 use crate::event::Text;
 use crate::invoke::panic_text;
@@ -29,7 +30,7 @@ pub(super) struct Runs {
     pub(super) ledger: Ledger,
     pub(super) link: Link,
     pub(super) stop: Shutdown,
-    pub(super) route: MakeRoute,
+    pub(super) route: Arc<RouteMaker>,
 }
 
 impl Runs {

@@ -36,8 +36,10 @@ pub struct Status {
     pub pools: BTreeMap<Text, pool::Reading>,
     /// By name.
     pub outputs: BTreeMap<Text, OutputStatus>,
-    /// Why rejects could not be written, the last time they could not.
+    /// Why rejects cannot be written now, while their messages wait.
     pub rejects_error: Option<String>,
+    /// Lines of rejects that were removed because newer ones took their place.
+    pub rejects_removed: u64,
 }
 
 /// One source, in messages.
@@ -122,36 +124,54 @@ impl Engine {
                 last_error: rule.reading.last_error(),
             }
         };
+        let rejects = self.rejects.read();
         let trigger =
             |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
         Status {
             name: self.name.clone(),
             instance: self.host.instance.clone(),
-            draining: self.draining.load(Ordering::Relaxed),
+            draining: self.is_draining(),
             uptime_seconds: self.began.elapsed().as_secs_f64(),
             sources: self.sources.iter().map(|source| (source.name.clone(), source.status())).collect(),
             triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
             rules: self.rules.iter().map(|running| (running.name.clone(), rule(running))).collect(),
             pools: self.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
             outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
-            rejects_error: self.rejects.read().last_error,
+            rejects_error: rejects.last_error.filter(|_| rejects.connection == Connection::Disconnected),
+            rejects_removed: rejects.dropped.values().sum(),
         }
     }
 
     /// Whether every source is connected and the engine is not ending.
     #[must_use]
     pub fn ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
-            && self.sources.iter().all(|source| source.link.read().connection == Connection::Connected)
+        !self.is_draining() && self.away().is_empty()
+    }
+
+    /// Whether the engine is ending.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The sources that are not connected; one that has left its broker as it was told to is none of them.
+    #[must_use]
+    pub fn away(&self) -> Vec<&str> {
+        let away = |source: &&super::RunningSource| source.link.read().connection != Connection::Connected;
+        self.staying().filter(away).map(|source| source.name.as_str()).collect()
+    }
+
+    fn staying(&self) -> impl Iterator<Item = &super::RunningSource> {
+        self.sources.iter().filter(|source| !source.ended_well())
     }
 
     /// Waits until [`Engine::ready`]; for ever if a source never connects or the engine is ending. Cancel safe.
     pub async fn becomes_ready(&self) {
         while !self.ready() {
-            if self.draining.load(Ordering::Relaxed) {
+            if self.is_draining() {
                 return std::future::pending().await;
             }
-            for source in &self.sources {
+            for source in self.staying() {
                 source.link.connects().await;
             }
             // A source may have been lost again while the next one was waited for.

@@ -22,7 +22,7 @@ async fn what_fits_the_grace_time_is_finished_acknowledged_and_not_repeated() {
     assert_eq!((engine.status().sources["s0"].in_flight, *pipe.ended.lock()), (3, None));
     assert!(!parts.log.all().contains(&"close o0".to_owned()), "outputs are needed until the last delivery");
     open.send_replace(true);
-    assert_eq!(drained.await.unwrap(), Drained { handed_back: 0, unclosed: 0 });
+    assert_eq!(drained.await.unwrap(), Drained::default());
     assert_eq!(pipe.told(), ["a", "b", "c"].map(|id| (id.to_owned(), Outcome::Ack)));
     assert_eq!(*pipe.ended.lock(), Some(Stop::Keep));
     assert_eq!(parts.log.all().last().unwrap(), "close o0");
@@ -41,7 +41,7 @@ async fn what_does_not_fit_is_handed_back_and_counted() {
     pipe.send(&["a", "b", "c"]).await;
     settle_down().await;
     let begun = Instant::now();
-    assert_eq!(engine.drain(5 * SECOND).await, Drained { handed_back: 3, unclosed: 0 });
+    assert_eq!(engine.drain(5 * SECOND).await, Drained { handed_back: 3, ..Drained::default() });
     assert!(begun.elapsed() >= 5 * SECOND && begun.elapsed() <= 8 * SECOND, "{:?}", begun.elapsed());
     assert_eq!(pipe.told(), ["a", "b", "c"].map(|id| (id.to_owned(), RETRY)));
     assert_eq!(*pipe.ended.lock(), Some(Stop::Keep), "the source heard of it before it ended");
@@ -60,10 +60,90 @@ async fn a_source_that_does_not_listen_ends_too() {
     pipe.send(&["a"]).await;
     settle_down().await;
     let begun = Instant::now();
-    assert_eq!(engine.drain(SECOND).await.handed_back, 0);
+    assert_eq!(engine.drain(SECOND).await, Drained { unended: 1, ..Drained::default() });
     assert!(begun.elapsed() <= 10 * SECOND);
     assert!(pipe.messages.is_closed());
     check(&engine.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_by_hand_has_the_grace_time_too() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let _pipe = parts.source();
+    let engine = Arc::new(parts.start().await.unwrap());
+    let sender = Arc::clone(&engine);
+    let sent = tokio::spawn(async move { sender.send("s0", event("by hand")).await });
+    settle_down().await;
+    let draining = Arc::clone(&engine);
+    let drained = tokio::spawn(async move { draining.drain(10 * SECOND).await });
+    settle_down().await;
+    assert_eq!(
+        engine.send("s0", event("too late")).await.unwrap_err().to_string().split(';').next(),
+        Some("no source 's0' is running")
+    );
+    open.send_replace(true);
+    assert_eq!(sent.await.unwrap(), Ok(()));
+    assert_eq!(drained.await.unwrap(), Drained::default());
+    check(&engine.status());
+    assert!(engine.sources.iter().all(|source| source.route.strong_count() == 0), "nothing holds the rejects any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_by_hand_is_bounded_even_if_nobody_waits_for_it() {
+    let (function, open) = gated();
+    let mut parts = Parts::new(function);
+    let _pipe = parts.source();
+    let engine = Arc::new(parts.start().await.unwrap());
+    for _ in 0..send::SENDS_MAX {
+        let impatient = tokio::time::timeout(Duration::from_millis(1), engine.send("s0", event("by hand")));
+        assert!(impatient.await.is_err());
+    }
+    assert_eq!(engine.send("s0", event("one more")).await, Err(SendError::Full));
+    open.send_replace(true);
+    settle_down().await;
+    assert_eq!(engine.send("s0", event("again")).await, Ok(()));
+    assert_eq!(engine.drain(SECOND).await, Drained::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handed_back_is_not_begun_any_more() {
+    let (calls, counted) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (counter, open) = (Arc::clone(&calls), Arc::clone(&counted));
+    let mut parts = Parts::new(Arc::new(Calls(move |_: Event, _: Call| -> BoxFuture<'static, Verdicts> {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let open = Arc::clone(&open);
+        Box::pin(async move {
+            open.notified().await;
+            done()
+        })
+    })));
+    let pipe = parts.source();
+    let engine = parts.start().await.unwrap();
+    pipe.send(&["a", "b", "c", "d"]).await;
+    settle_down().await;
+    let draining = engine.drain(Duration::ZERO);
+    tokio::pin!(draining);
+    let drained = tokio::select! {
+        drained = &mut draining => drained,
+        () = async { loop { counted.notify_waiters(); tokio::task::yield_now().await; } } => unreachable!(),
+    };
+    assert_eq!(drained, Drained { handed_back: 4, ..Drained::default() });
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 2, "one for each worker, before the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_is_dropped_takes_its_workers_with_it() {
+    let function = judge(|_, _| done());
+    let mut parts = Parts::new(Arc::clone(&function) as Arc<dyn Function>);
+    let pipe = parts.source();
+    let engine = parts.start().await.unwrap();
+    pipe.send(&["a"]).await;
+    settle_down().await;
+    assert_eq!(engine.status().pools["f"].workers, 1);
+    drop((engine, parts));
+    settle_down().await;
+    assert_eq!(Arc::strong_count(&function), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +152,7 @@ async fn outputs_that_do_not_close_are_counted_and_hold_nobody_up() {
     parts.outputs = [Closing::Never, Closing::Badly, Closing::Panic, Closing::Well].map(Some).to_vec();
     let engine = parts.start().await.unwrap();
     let begun = Instant::now();
-    assert_eq!(engine.drain(SECOND).await, Drained { handed_back: 0, unclosed: 3 });
+    assert_eq!(engine.drain(SECOND).await, Drained { unclosed: 3, ..Drained::default() });
     assert!(begun.elapsed() <= 10 * SECOND);
     let closed = parts.log.all().iter().filter(|line| line.starts_with("close")).count();
     assert_eq!(closed, 4);
@@ -85,7 +165,7 @@ async fn outputs_have_what_is_left_of_the_grace_time_to_close() {
         parts.outputs = vec![Some(Closing::Slowly)];
         let engine = parts.start().await.unwrap();
         let begun = Instant::now();
-        assert_eq!(engine.drain(grace * SECOND).await, Drained { handed_back: 0, unclosed }, "{grace} s");
+        assert_eq!(engine.drain(grace * SECOND).await, Drained { unclosed, ..Drained::default() }, "{grace} s");
         // The rejects' own thread may need a moment more, which a paused clock makes a long one.
         let whole = begun.elapsed();
         assert!(whole >= least * SECOND && whole <= (least + 3) * SECOND, "{whole:?} with {grace} s of grace");
@@ -124,6 +204,7 @@ async fn one_source_leaves_while_the_others_go_on() {
     assert_eq!(staying.told(), ["b", "c"].map(|id| (id.to_owned(), Outcome::Ack)));
     let error = engine.leave("s0").await.unwrap_err();
     assert_eq!(error.to_string(), "no source 's0' is running; the running ones are: s1");
+    assert!(engine.ready(), "whoever has left on purpose is not missed");
     check(&engine.status());
     assert_eq!(engine.drain(SECOND).await.handed_back, 0);
     assert_eq!(*staying.ended.lock(), Some(Stop::Keep));
@@ -192,7 +273,7 @@ async fn ends_beside_a_blocked_function(housing: Housing) {
         tokio::task::yield_now().await;
     }
     check(&engine.status());
-    assert_eq!(engine.drain(Duration::ZERO).await, Drained { handed_back: 8, unclosed: 0 });
+    assert_eq!(engine.drain(Duration::ZERO).await, Drained { handed_back: 8, ..Drained::default() });
     assert_eq!(pipe.told().iter().filter(|(_, outcome)| *outcome == RETRY).count(), 8);
     assert_eq!(*pipe.ended.lock(), Some(Stop::Keep));
     let status = engine.status();

@@ -88,7 +88,7 @@ async fn a_source_that_cannot_be_helped_is_given_up_and_the_engine_goes_on() {
     assert_eq!(fine.told(), [("a".to_owned(), Outcome::Ack)]);
     let error = engine.leave("s0").await.unwrap_err();
     assert_eq!(error.to_string(), "no source 's0' is running; the running ones are: s1");
-    assert_eq!(engine.drain(SECOND).await, Drained { handed_back: 0, unclosed: 0 });
+    assert_eq!(engine.drain(SECOND).await, Drained::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn a_source_that_waits_to_be_started_again_does_not_hold_up_the_end() {
     engine.sources[0].stop.stop(Stop::Keep);
     engine.sources[0].ended.clone().wait_for(Option::is_some).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    assert_eq!(engine.drain(10 * SECOND).await, Drained { handed_back: 0, unclosed: 0 });
+    assert_eq!(engine.drain(10 * SECOND).await, Drained::default());
     assert_eq!(*pipe.runs.borrow(), 1);
 }
 
