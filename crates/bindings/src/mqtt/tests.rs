@@ -260,7 +260,7 @@ async fn a_broker_that_says_why_it_ends_the_connection_needs_no_second_one() {
 async fn a_message_that_is_too_large_is_never_sent() {
     let broker = Broker::start().await;
     let bench = Bench::open(&broker, r#","mode":"structured""#);
-    let mut peer = broker.welcome(PACKET_OF_100).await;
+    let peer = broker.welcome(PACKET_OF_100).await;
     let large =
         event("t", "x").with_subject("1".into()).with_extension(Name::new("pad").unwrap(), "x".repeat(90).as_str());
     let Err(PublishError::Reject { reason }) = soon(publish(bench.output.as_ref(), &large)).await else {
