@@ -7,7 +7,7 @@ use serde_json::Value;
 use testkit::http;
 use testkit::tidemill::Tidemill;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tidemill");
+use crate::outcome::PROGRAM;
 
 /// A source without a broker: nobody listens on port 1.
 const ALONE: &str = r#"

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::patience::{RETRY, within};
+use testkit::patience::until;
 use testkit::tidemill::Tidemill;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tidemill");
+use crate::outcome::{self, PROGRAM};
 
 const CLOCKS: &str = r#"
 sources:
@@ -14,27 +14,20 @@ sources:
   nightly: { cron: { schedule: "0 0 1 1 *", timezone: Europe/Berlin } }
   hook: { http: { listen: "127.0.0.1:0" } }
 outputs:
-  out: { file: { path: out.jsonl, fsync: always } }
+  out: { file: { path: events.jsonl, fsync: always } }
 triggers:
   all: { source: [pulse, nightly, hook], rules: { keep: { output: out } } }
 "#;
 
 /// The events of one source in the engine's file.
 fn events(engine: &Tidemill, source: &str) -> Vec<Value> {
-    let content = std::fs::read_to_string(engine.folder().join("out.jsonl")).unwrap_or_default();
-    let events = content.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.filter(|event| event["source"] == source).collect()
+    outcome::events(engine).into_iter().filter(|event| event["source"] == source).collect()
 }
 
 async fn ticks(engine: &Tidemill, count: usize) -> Vec<Value> {
-    within("ticks", async {
-        loop {
-            let events = events(engine, "/cron/pulse");
-            if events.len() >= count {
-                return events;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
+    until("ticks", async || {
+        let events = events(engine, "/cron/pulse");
+        (events.len() >= count).then_some(events)
     })
     .await
 }
@@ -68,15 +61,7 @@ async fn a_clock_is_fired_by_hand_and_nothing_else_is() {
     let fired = fire("nightly", &["--json"]);
     assert_eq!(fired.status.code(), Some(0), "{}", String::from_utf8_lossy(&fired.stderr));
     let answer: Value = serde_json::from_slice(&fired.stdout).unwrap();
-    let event = within("the event", async {
-        loop {
-            if let Some(event) = events(&engine, "/cron/nightly").pop() {
-                return event;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await;
+    let event = until("the event", async || events(&engine, "/cron/nightly").pop()).await;
     assert_eq!((&event["id"], &event["cronrun"]), (&answer["id"], &"manual".into()));
     for (name, status, part) in [("hook", 409, "cannot be fired"), ("nightlee", 404, "the running ones are: pulse")] {
         let refused = fire(name, &[]);

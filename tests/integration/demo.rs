@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tidemill");
+use crate::outcome::PROGRAM;
 
 /// A demo on a free port with a folder of its own for temporary files.
 fn demo(temporary: &Path, arguments: &[&str]) -> Command {

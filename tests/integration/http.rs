@@ -9,10 +9,11 @@ mod chain;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use serde_json::Value;
 use testkit::http::{self, Response};
 use testkit::port;
 use testkit::tidemill::Tidemill;
+
+use crate::outcome::{PROGRAM, events, file_has, ids};
 
 /// An engine that writes what is posted to `address` to a file; `options` are lines under `http:` besides `listen`.
 fn engine(address: SocketAddr, seats: usize, options: &[&str]) -> Tidemill {
@@ -32,17 +33,12 @@ triggers:
       keep: {{ output: events }}
 "
     );
-    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
+    Tidemill::new(PROGRAM, &yaml)
 }
 
-/// Every event in the engine's file; a line that is torn counts for nothing.
-fn events(engine: &Tidemill) -> Vec<Value> {
-    let content = std::fs::read_to_string(engine.folder().join("events.jsonl")).unwrap_or_default();
-    content.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-}
-
-fn ids(engine: &Tidemill) -> HashSet<String> {
-    events(engine).iter().map(|event| event["id"].as_str().expect("every event has an id").to_owned()).collect()
+/// The ids that are in the engine's file.
+fn kept(engine: &Tidemill) -> HashSet<String> {
+    ids(engine).into_keys().collect()
 }
 
 /// Posts a binary event.

@@ -4,6 +4,9 @@
 
 #![cfg(test)]
 
+// What every broker's tests judge by: the engine's file, its books, and its words.
+mod outcome;
+
 // The house rules that a machine can check: lengths, module docs, arrows, features, links.
 mod tidy;
 

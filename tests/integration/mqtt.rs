@@ -14,13 +14,15 @@ mod trust;
 // A full engine, and messages that cannot be events.
 mod pressure;
 
-use std::collections::HashMap;
-
-use serde_json::Value;
 use testkit::client::{Publisher, Settings};
 use testkit::mosquitto::Mosquitto;
 use testkit::patience::{RETRY, within};
 use testkit::tidemill::Tidemill;
+
+use crate::outcome::{PROGRAM, assert_balanced, error, file_has, files_have, idle, ids};
+
+/// Where the source stands in the status.
+const SOURCE: &str = "/sources/fleet";
 
 /// An engine that writes every event to a file; `options` are lines under `mqtt:` besides `url` and `topics`.
 fn engine(url: &str, options: &[&str]) -> Tidemill {
@@ -42,33 +44,7 @@ triggers:
       keep: {{ output: events }}
 "
     );
-    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
-}
-
-/// How often each id is in the engine's file; a line that is torn counts for nothing.
-fn ids(engine: &Tidemill) -> HashMap<String, usize> {
-    let mut ids = HashMap::new();
-    let content = std::fs::read_to_string(engine.folder().join("events.jsonl")).unwrap_or_default();
-    for line in content.lines() {
-        if let Ok(event) = serde_json::from_str::<Value>(line) {
-            *ids.entry(event["id"].as_str().expect("every event has an id").to_owned()).or_default() += 1;
-        }
-    }
-    ids
-}
-
-/// Waits until each of `wanted` is in the file.
-async fn file_has(engine: &Tidemill, wanted: &[String]) -> HashMap<String, usize> {
-    within("every event in the file", async {
-        loop {
-            let ids = ids(engine);
-            if wanted.iter().all(|id| ids.contains_key(id)) {
-                return ids;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await
+    Tidemill::new(PROGRAM, &yaml)
 }
 
 /// Sends one message for each number.
@@ -81,17 +57,4 @@ async fn send(publisher: &Publisher, numbers: std::ops::Range<usize>) {
 
 async fn publisher(broker: &Mosquitto) -> Publisher {
     Publisher::connect(Settings::new(broker.address(), "vehicles")).await
-}
-
-/// Whether the three identities of the conservation law hold in one answer of `/v1/status`.
-fn balanced(status: &Value) -> bool {
-    let sum = |books: &Value, names: &[&str]| names.iter().map(|name| books[*name].as_u64().unwrap_or(0)).sum::<u64>();
-    let dropped = |rule: &Value| {
-        rule["dropped"].as_object().map_or(0, |reasons| reasons.values().filter_map(Value::as_u64).sum::<u64>())
-    };
-    let source = &status["sources"]["fleet"];
-    let rule = &status["rules"]["telemetry/keep"];
-    source["received"].as_u64() == Some(sum(source, &["settled", "rejected", "handedBack", "inFlight"]))
-        && sum(rule, &["matched", "recovered", "replayed", "looped"])
-            == sum(rule, &["done", "deadLettered", "handedBack", "parked", "inFlight"]) + dropped(rule)
 }

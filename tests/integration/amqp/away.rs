@@ -15,7 +15,7 @@ async fn an_engine_starts_before_its_broker_and_loses_nothing_when_it_restarts()
     let mut engines = ["classic", "quorum"].map(|kind| engine(&broker.url(), kind, &[]));
     for engine in &mut engines {
         engine.start_degraded().await;
-        assert!(error(engine, SOURCE_ERROR, "cannot be reached").await.contains(&broker.url()));
+        assert!(error(engine, SOURCE, "cannot be reached").await.contains(&broker.url()));
     }
     broker.restart().await;
     for (engine, kind) in engines.iter().zip(["classic", "quorum"]) {
@@ -41,13 +41,13 @@ async fn a_queue_that_is_not_there_or_deleted_is_named_and_waited_for() {
     let (peer, queue) = (broker.peer().await, broker.name());
     let mut engine = engine(&broker.url(), &queue, &[]);
     engine.start_degraded().await;
-    let said = error(&engine, SOURCE_ERROR, "has no queue").await;
+    let said = error(&engine, SOURCE, "has no queue").await;
     assert!(said.contains(&format!("'{queue}'")) && said.contains("declare:"), "{said}");
     peer.declare(&queue, "classic").await;
     send(&peer, &queue, 0..10).await;
     file_has(&engine, 0..10).await;
     peer.delete(&queue).await;
-    error(&engine, SOURCE_ERROR, "has no queue").await;
+    error(&engine, SOURCE, "has no queue").await;
     peer.declare(&queue, "quorum").await;
     send(&peer, &queue, 10..20).await;
     assert_eq!(file_has(&engine, 0..20).await.len(), 20);
@@ -65,7 +65,7 @@ async fn a_queue_is_made_as_it_is_declared_and_one_of_another_kind_is_refused() 
     file_has(&maker, 0..10).await;
     let mut other = engine(&broker.url(), &queue, &["declare: {}"]);
     other.start_degraded().await;
-    let said = error(&other, SOURCE_ERROR, "of another kind").await;
+    let said = error(&other, SOURCE, "of another kind").await;
     assert!(said.contains("x-queue-type") && said.contains("declare:"), "{said}");
     other.terminate().await;
     drained(&mut maker, &peer, &queue).await;

@@ -62,8 +62,8 @@ async fn what_comes_near_the_consumer_timeout_is_handed_back_and_counted() {
     send(&peer, &queue, 0..3).await;
     let handed_back = |status: &Value| status["sources"]["fleet"]["dropped"]["consumerTimeout"].as_u64() >= Some(3);
     let status = engine.status_where("events that were handed back", handed_back).await;
-    assert!(balanced(&status), "{status}");
-    assert!(error(&engine, SOURCE_ERROR, "near consumerTimeout").await.contains("consumer_timeout"));
+    assert_balanced(&status);
+    assert!(error(&engine, SOURCE, "near consumerTimeout").await.contains("consumer_timeout"));
     assert_eq!(engine.status().await["sources"]["fleet"]["connects"], 1, "the channel was not closed over it");
     // As soon as there is a queue, all of them arrive there, some of them more than once.
     peer.declare(&nowhere, "classic").await;

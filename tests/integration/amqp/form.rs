@@ -20,7 +20,7 @@ async fn what_pika_publishes_arrives_and_garbage_is_kept_aside() {
     assert!(pika.wait().await.success(), "{:?}", pika.lines().all());
     let rejected = |status: &Value| status["sources"]["fleet"]["rejected"] == 7;
     let status = engine.status_where("seven rejected messages", rejected).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     assert_eq!(status["sources"]["fleet"]["connects"], 1, "no message costs the connection");
     let events = within("seven events in the file", async {
         loop {

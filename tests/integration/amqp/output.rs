@@ -1,5 +1,7 @@
 //! What is published, as pika sees it; what reaches no queue; a broker that restarts or has no memory left.
 
+use std::collections::HashMap;
+
 use testkit::python;
 use testkit::rabbitmq::{Config, RabbitMq, shared};
 
@@ -62,11 +64,11 @@ async fn an_event_that_reaches_no_queue_has_failed_and_those_beside_it_have_not(
     };
     // Fewer than there are seats: what fails keeps its own until it is done.
     peer.send_all("", &queue, (0..200).map(whole)).await;
-    let said = error(&engine, OUTPUT_ERROR, "no queue is bound").await;
+    let said = error(&engine, OUTPUT, "no queue is bound").await;
     assert!(said.contains(&format!("exchange '{exchange}', routing key 'to.odd'")), "{said}");
     let done = |status: &Value| status["rules"]["telemetry/keep"]["done"] == 100;
     let status = engine.status_where("the even half done", done).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     let mut seen = HashMap::<String, usize>::new();
     let mut take = async |count: usize| {
         while seen.len() < count {
@@ -90,7 +92,7 @@ async fn the_example_runs_as_it_stands() {
     assert_eq!(example.matches("amqp://localhost:5672").count(), 2);
     let yaml =
         example.replace("amqp://localhost:5672", &broker.url()).replace("queue: telemetry", &format!("queue: {queue}"));
-    let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+    let mut engine = Tidemill::new(PROGRAM, &yaml);
     engine.start().await;
     peer.declare(&live, "classic").await;
     peer.attach(&live, "amq.topic", "live.#").await;
@@ -115,7 +117,7 @@ async fn an_exchange_that_is_not_there_is_named() {
     let output = format!("{{ amqp: {{ url: \"{}\", exchange: {exchange}, routingKey: a }} }}", broker.url());
     let mut engine = into(&broker.url(), &queue, &[], &output);
     engine.start_degraded().await;
-    assert!(error(&engine, OUTPUT_ERROR, "has no exchange").await.contains(&exchange));
+    assert!(error(&engine, OUTPUT, "has no exchange").await.contains(&exchange));
     peer.bind(&queue, &exchange, "nothing").await;
     engine.ready().await;
     assert!(engine.terminate().await.success());
@@ -139,7 +141,7 @@ async fn everything_arrives_over_a_broker_that_restarts_and_one_that_is_short_of
     let peer = broker.peer().await;
     let done = |count: u64| move |status: &Value| status["rules"]["telemetry/keep"]["done"].as_u64() >= Some(count);
     let mut status = engine.status_where("everything done", done(3000)).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
 
     // Those who publish are blocked, those who consume are not.
     send(&peer, "in", 3000..3001).await;
@@ -149,10 +151,10 @@ async fn everything_arrives_over_a_broker_that_restarts_and_one_that_is_short_of
     send(&peer, "in", 3001..3101).await;
     broker.control(&["set_vm_memory_high_watermark", "absolute", "1MB"]).await;
     assert!(engine.post("/v1/sources/fleet/resume", "").await.status < 300);
-    assert!(error(&engine, OUTPUT_ERROR, "has blocked publishing").await.contains("memory"));
+    assert!(error(&engine, OUTPUT, "has blocked publishing").await.contains("memory"));
     let waiting = |status: &Value| status["rules"]["telemetry/keep"]["inFlight"].as_u64() > Some(0);
     status = engine.status_where("events that wait", waiting).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     broker.control(&["set_vm_memory_high_watermark", "absolute", "512MB"]).await;
     engine.status_where("everything done after all", done(3101)).await;
     let mut seen = std::collections::HashSet::new();

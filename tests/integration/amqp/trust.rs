@@ -12,13 +12,13 @@ async fn a_wrong_password_or_virtual_host_is_told_without_the_password() {
     let login = ["user: guest", "password: \"${env:MILL_PASSWORD}\""];
     let mut stranger = engine(&broker.url(), &queue, &login).variable("MILL_PASSWORD", "s3cret");
     stranger.start_degraded().await;
-    let said = error(&stranger, SOURCE_ERROR, "refused the connection").await;
+    let said = error(&stranger, SOURCE, "refused the connection").await;
     assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
     stranger.terminate().await;
 
     let mut lost = engine(&format!("{}/nowhere", broker.url()), &queue, &login).variable("MILL_PASSWORD", "guest");
     lost.start_degraded().await;
-    assert!(error(&lost, SOURCE_ERROR, "virtual host").await.contains("/nowhere"));
+    assert!(error(&lost, SOURCE, "virtual host").await.contains("/nowhere"));
     lost.terminate().await;
 
     let mut guest = engine(&broker.url(), &queue, &login).variable("MILL_PASSWORD", "guest");
@@ -39,7 +39,7 @@ async fn a_certificate_logs_in_by_itself_for_sources_and_outputs() {
 
     let mut stranger = engine(&broker.url(), "in", &[]);
     stranger.start_degraded().await;
-    assert!(error(&stranger, SOURCE_ERROR, "TLS handshake").await.contains("tls.ca"));
+    assert!(error(&stranger, SOURCE, "TLS handshake").await.contains("tls.ca"));
     stranger.terminate().await;
 
     let peer = broker.peer().await;

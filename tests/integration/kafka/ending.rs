@@ -22,13 +22,13 @@ async fn stopping_under_load_repeats_nothing() {
         },
         async {
             for wanted in [500, 4000, 7000] {
-                files_have(&[&engine], wanted..wanted + 1).await;
+                file_has(&engine, wanted..wanted + 1).await;
                 assert!(engine.terminate().await.success());
                 engine.start().await;
             }
         }
     );
-    let ids = files_have(&[&engine], 0..10_000).await;
+    let ids = file_has(&engine, 0..10_000).await;
     assert_eq!((ids.len(), repeated(&ids)), (10_000, 0));
     assert!(engine.terminate().await.success());
 }
@@ -40,7 +40,7 @@ const COMMITTED: Duration = Duration::from_millis(1500);
 async fn settled_lately(engine: &Tidemill, wanted: usize) -> usize {
     let mut samples = vec![(Instant::now(), 0)];
     within("an event in the file", async {
-        while !ids(&[engine]).contains_key(&wanted.to_string()) {
+        while !ids(engine).contains_key(&wanted.to_string()) {
             let settled = engine.status().await["sources"]["orders"]["settled"].as_u64().unwrap_or_default();
             samples.push((Instant::now(), usize::try_from(settled).expect("a small number")));
             tokio::time::sleep(RETRY).await;
@@ -75,7 +75,7 @@ async fn a_killed_engine_finds_everything_and_repeats_a_bounded_number() {
             most
         }
     );
-    let ids = files_have(&[&engine], 0..20_000).await;
+    let ids = file_has(&engine, 0..20_000).await;
     println!("{} of 20000 events repeated by 3 kills; {most} at most", repeated(&ids));
     assert_eq!(ids.len(), 20_000);
     assert!(repeated(&ids) <= most, "{} repeated, {most} at most", repeated(&ids));

@@ -10,7 +10,7 @@ async fn an_engine_starts_before_its_broker() {
     let address = port::free();
     let mut engine = engine(address, "orders", &[]);
     engine.start_degraded().await;
-    let said = error(&engine, SOURCE_ERROR, "refused").await;
+    let said = error(&engine, SOURCE, "refused").await;
     assert!(said.starts_with(&format!("kafka at {address}: ")), "{said}");
     assert_eq!(engine.status().await["sources"]["orders"]["connection"], "disconnected");
 
@@ -18,7 +18,7 @@ async fn an_engine_starts_before_its_broker() {
     broker.create_topic("orders", 4, &[]).await;
     send(&Kcat::new(address), "orders", 0..10).await;
     engine.ready().await;
-    files_have(&[&engine], 0..10).await;
+    file_has(&engine, 0..10).await;
     assert!(engine.terminate().await.success());
 }
 
@@ -27,11 +27,11 @@ async fn a_topic_that_is_missing_is_named_and_found_later() {
     let broker = Kafka::start(Config::new()).await;
     let mut engine = engine(broker.address(), "later", &[]);
     engine.start_degraded().await;
-    let said = error(&engine, SOURCE_ERROR, "later").await;
+    let said = error(&engine, SOURCE, "later").await;
     assert!(said.contains("create the topic, or change topics"), "{said}");
     broker.create_topic("later", 2, &[]).await;
     send(&Kcat::new(broker.address()), "later", 0..10).await;
-    files_have(&[&engine], 0..10).await;
+    file_has(&engine, 0..10).await;
     assert!(engine.terminate().await.success());
 }
 
@@ -57,7 +57,7 @@ async fn a_broker_that_is_stopped_and_killed_under_load_loses_nothing() {
         source["settled"].as_u64() >= Some(7000) && source["inFlight"].as_u64() == Some(0) && source["lag"] == 0
     };
     let status = engine.status_where("everything copied", done).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     let mut copies: Vec<usize> = kcat
         .consume("copies")
         .await

@@ -73,7 +73,7 @@ async fn markers_of_transactions_stall_nothing_and_what_was_aborted_is_not_read(
     let sent = tokio::task::spawn_blocking(move || transactions(address, &name, 0..300)).await.expect("they are sent");
     let read = within("every committed message", async {
         loop {
-            let ids = ids(&[&engine]);
+            let ids = ids(&engine);
             if sent.iter().all(|number| ids.contains_key(&number.to_string())) {
                 return ids;
             }
@@ -87,8 +87,8 @@ async fn markers_of_transactions_stall_nothing_and_what_was_aborted_is_not_read(
     assert!(engine.terminate().await.success());
     engine.start().await;
     send(&Kcat::new(address), &topic, 1000..1001).await;
-    files_have(&[&engine], 1000..1001).await;
-    assert_eq!(repeated(&ids(&[&engine])), 0, "everything before the markers had been committed");
+    file_has(&engine, 1000..1001).await;
+    assert_eq!(repeated(&ids(&engine)), 0, "everything before the markers had been committed");
     assert!(engine.terminate().await.success());
 }
 
@@ -118,7 +118,7 @@ async fn what_compaction_has_removed_stalls_nothing() {
     assert!(gaps > 0 || left[0].offset > 0, "compaction leaves gaps");
     let mut engine = engine(broker.address(), "compacted", &[]);
     engine.start().await;
-    files_have(&[&engine], 2999..3000).await;
+    file_has(&engine, 2999..3000).await;
     engine.status_where("no lag", |status| status["sources"]["orders"]["lag"] == 0).await;
     assert!(engine.terminate().await.success());
     assert_eq!(group(broker.address(), "compacted", "").lag().await.expect("an answer"), Some(0));
@@ -143,18 +143,18 @@ async fn a_group_begins_where_it_is_told_and_then_where_it_stands() {
     latest.kill().await;
     send(&kcat, &topic, 10..20).await;
     latest.start().await;
-    let ids = files_have(&[&latest], 10..20).await;
+    let ids = file_has(&latest, 10..20).await;
     assert_eq!(ids.len(), 10, "{ids:?}");
     assert!(latest.terminate().await.success());
 
     let mut since = engine(broker.address(), &topic, &["group: since", "initialOffset: \"2001-01-01T00:00:00Z\""]);
     since.start().await;
-    assert_eq!(files_have(&[&since], 0..20).await.len(), 20);
+    assert_eq!(file_has(&since, 0..20).await.len(), 20);
     assert!(since.terminate().await.success());
     let mut future = engine(broker.address(), &topic, &["group: future", "initialOffset: \"2999-01-01T00:00:00Z\""]);
     future.start().await;
     send(&kcat, &topic, 20..30).await;
-    assert_eq!(files_have(&[&future], 20..30).await.len(), 10);
+    assert_eq!(file_has(&future, 20..30).await.len(), 10);
     assert!(future.terminate().await.success());
 }
 
@@ -170,7 +170,7 @@ async fn what_waits_is_known_without_a_member() {
     assert_eq!(latest.lag().await.expect("an answer"), Some(0));
     let mut engine = engine(broker.address(), &topic, &[]);
     engine.start().await;
-    files_have(&[&engine], 0..100).await;
+    file_has(&engine, 0..100).await;
     assert!(engine.terminate().await.success());
     assert_eq!(earliest.lag().await.expect("an answer"), Some(0));
     send(&kcat, &topic, 100..142).await;

@@ -27,9 +27,9 @@ async fn what_cannot_be_an_event_is_kept_and_stalls_nothing() {
 
     let mut engine = engine(broker.address(), &topic, &["group: refused", "maxMessageSize: 2MiB"]);
     engine.start().await;
-    files_have(&[&engine], 0..2).await;
+    file_has(&engine, 0..2).await;
     let status = engine.status_where("every reject", |status| status["sources"]["orders"]["rejected"] == 7).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     engine.status_where("no lag", |status| status["sources"]["orders"]["lag"] == 0).await;
     let rejects = engine.find("rejects.jsonl").expect("rejects are kept");
     let rejects = std::fs::read_to_string(rejects).expect("rejects can be read");
@@ -48,7 +48,7 @@ async fn what_cannot_be_an_event_is_kept_and_stalls_nothing() {
     assert!(engine.terminate().await.success());
     engine.start().await;
     send(&kcat, &topic, 5..6).await;
-    let ids = files_have(&[&engine], 5..6).await;
+    let ids = file_has(&engine, 5..6).await;
     assert_eq!(repeated(&ids), 0, "what was refused had been committed");
     assert!(engine.terminate().await.success());
 }
@@ -75,7 +75,7 @@ async fn a_full_engine_waits_stays_in_its_group_and_goes_on() {
     // It answers the group although it takes nothing: the second member gets its share.
     two.start().await;
     two.status_where("a share", |status| status["sources"]["orders"]["inFlight"].as_u64() > Some(0)).await;
-    assert!(balanced(&one.status().await));
+    assert_balanced(&one.status().await);
 
     let config = kafka::Config::new().line("auto.create.topics.enable=false").behind(gone, gone);
     let target = kafka::Kafka::start(config).await;

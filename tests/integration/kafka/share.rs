@@ -18,7 +18,7 @@ async fn two_engines_share_the_partitions_and_give_them_back() {
     let (mut one, mut two) = (member("one"), member("two"));
     one.start().await;
     send(&kcat, &topic, 0..2000).await;
-    files_have(&[&one], 0..2000).await;
+    file_has(&one, 0..2000).await;
 
     // The second joins while the first is busy.
     let ((), ()) = tokio::join!(
@@ -52,7 +52,7 @@ async fn a_member_with_an_instance_of_another_is_told_so() {
     one.start().await;
     two.start().await;
     // librdkafka speaks of an instance, too, before the run that it ends gives the advice.
-    let said = error(&one, SOURCE_ERROR, "give every engine an instance of its own").await;
+    let said = error(&one, SOURCE, "give every engine an instance of its own").await;
     assert!(said.contains("Static consumer fenced"), "{said}");
     two.terminate().await;
     one.terminate().await;

@@ -42,7 +42,7 @@ async fn a_password_or_a_token_opens_the_door_and_a_wrong_one_says_so_without_sh
     let security = "sasl: { mechanism: PLAIN, user: mill, password: \"${env:MILL_PASSWORD}\" }";
     let mut stranger = copier(&broker, security).variable("MILL_PASSWORD", "s3cret");
     stranger.start_degraded().await;
-    for path in [SOURCE_ERROR, "/outputs/events/lastError"] {
+    for path in [SOURCE, "/outputs/events"] {
         let said = error(&stranger, path, "check sasl.mechanism").await;
         assert!(!said.contains("s3cret") && said.contains(&broker.address().to_string()), "{said}");
     }
@@ -78,7 +78,7 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
 
     let mut stranger = copier(&broker, "tls: {}");
     stranger.start_degraded().await;
-    let said = error(&stranger, SOURCE_ERROR, "check tls.ca").await;
+    let said = error(&stranger, SOURCE, "check tls.ca").await;
     assert!(said.contains("certificate verify failed"), "{said}");
     stranger.terminate().await;
 

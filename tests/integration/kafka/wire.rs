@@ -64,7 +64,7 @@ async fn events_of_either_mode_come_out_as_they_went_in() {
     assert!(text.contains(payload), "{text}");
     let event: Value = serde_json::from_str(text).expect("a structured event is JSON");
     assert_eq!((event["id"].as_str(), event["kafkatopic"].as_str()), (Some("e-1"), Some(to.as_str())));
-    assert!(balanced(&engine.status().await));
+    assert_balanced(&engine.status().await);
     assert!(engine.terminate().await.success());
 }
 
@@ -95,12 +95,12 @@ async fn parts_of_topics_are_captured_and_new_topics_are_found() {
     let mut engine = engine(broker.address(), "fleet.{fleet}.orders", &[r"topicPattern: '^depot-(?<depot>\w+)$'"]);
     engine.start().await;
     kcat.produce("fleet.a.orders", &PLAIN, &["{\"id\":\"0\"}"]).await;
-    files_have(&[&engine], 0..1).await;
+    file_has(&engine, 0..1).await;
     // Both appear when they are first written to.
     kcat.produce("fleet.b.orders", &PLAIN, &["{\"id\":\"1\"}"]).await;
     kcat.produce("depot-north", &PLAIN, &["{\"id\":\"2\"}"]).await;
     kcat.produce("other", &PLAIN, &["{\"id\":\"3\"}"]).await;
-    files_have(&[&engine], 0..3).await;
+    file_has(&engine, 0..3).await;
     let mut seen: Vec<_> =
         events(&engine).iter().map(|event| format!("{} {}", event["fleet"], event["depot"])).collect();
     seen.sort();

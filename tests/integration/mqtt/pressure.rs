@@ -23,7 +23,7 @@ async fn what_cannot_be_an_event_is_kept_aside_and_the_rest_goes_on() {
         file_has(&engine, &wanted).await;
         let status =
             engine.status_where("three rejected messages", |status| status["sources"]["fleet"]["rejected"] == 3).await;
-        assert!(balanced(&status), "{status}");
+        assert_balanced(&status);
         let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
         let rejects = std::fs::read_to_string(rejects).expect("readable");
         assert_eq!(rejects.lines().count(), 3);

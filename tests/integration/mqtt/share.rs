@@ -26,16 +26,7 @@ async fn two_engines_split_a_stream_and_one_that_was_killed_brings_its_share_bac
     let confirmed = publisher.close().await.confirmed;
     assert_eq!(confirmed.len(), 8000);
     two.start().await;
-    within("every event in one of the files", async {
-        loop {
-            let (first, second) = (ids(&one), ids(&two));
-            if confirmed.iter().all(|id| first.contains_key(id) || second.contains_key(id)) {
-                break;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await;
+    files_have(&[&one, &two], &confirmed).await;
     assert!(one.terminate().await.success());
     assert!(two.terminate().await.success());
 }

@@ -5,14 +5,6 @@ use testkit::mosquitto::{Config, Mosquitto};
 
 use super::*;
 
-/// Waits until the source's last error holds `part`.
-async fn error(engine: &Tidemill, part: &str) -> String {
-    let holds =
-        |status: &Value| status["sources"]["fleet"]["lastError"].as_str().is_some_and(|text| text.contains(part));
-    let status = engine.status_where(part, holds).await;
-    status["sources"]["fleet"]["lastError"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Sends one message and waits for it in the file.
 async fn passes(engine: &Tidemill, settings: Settings) {
     let publisher = Publisher::connect(settings).await;
@@ -29,7 +21,7 @@ async fn a_password_opens_the_door_and_a_wrong_one_says_so_without_showing_it() 
         let options = [options[0], options[1], version];
         let mut engine = engine(&broker.url(), &options).variable("MILL_PASSWORD", "s3cret");
         engine.start_degraded().await;
-        let said = error(&engine, "refused the connection").await;
+        let said = error(&engine, SOURCE, "refused the connection").await;
         assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
         engine.terminate().await;
     }
@@ -50,7 +42,7 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
 
     let mut stranger = engine(&broker.url(), &[]);
     stranger.start_degraded().await;
-    assert!(error(&stranger, "TLS handshake").await.contains("tls.ca"));
+    assert!(error(&stranger, SOURCE, "TLS handshake").await.contains("tls.ca"));
     stranger.terminate().await;
 
     let tls = format!("tls: {{ ca: {ca}, cert: {cert}, key: {key} }}");
@@ -68,7 +60,7 @@ async fn an_engine_starts_before_its_broker() {
     broker.stop().await;
     let mut engine = engine(&broker.url(), &[]);
     engine.start_degraded().await;
-    assert!(error(&engine, "cannot be reached").await.contains(&broker.url()));
+    assert!(error(&engine, SOURCE, "cannot be reached").await.contains(&broker.url()));
     broker.restart().await;
     engine.ready().await;
     passes(&engine, Settings::new(broker.address(), "vehicles")).await;

@@ -11,7 +11,7 @@ async fn an_engine_starts_before_its_server_and_makes_what_is_missing() {
     server.stop().await;
     let mut engine = engine(&server.url(), &DURABLE);
     engine.start_degraded().await;
-    assert!(error(&engine, "cannot be reached").await.contains(&server.url()));
+    assert!(error(&engine, SOURCE, "cannot be reached").await.contains(&server.url()));
     server.restart().await;
     engine.ready().await;
     let mut peer = server.peer().await;
@@ -39,8 +39,8 @@ async fn nothing_is_lost_when_the_server_is_stopped_and_killed_under_load() {
     assert_eq!(file_has(&engine, 0..4000).await.len(), 4000);
     let mut peer = server.peer().await;
     all_acknowledged(&mut peer).await;
-    let status = engine.status_where("nothing in flight", |status| status["sources"]["fleet"]["inFlight"] == 0).await;
-    assert!(balanced(&status), "{status}");
+    let status = idle(&engine).await;
+    assert_balanced(&status);
     assert!(engine.terminate().await.success());
 }
 
@@ -55,7 +55,7 @@ async fn connections_that_are_cut_lose_nothing() {
         store(&mut peer, round * 200..(round + 1) * 200).await;
         proxy.cut();
         let status = engine.status().await;
-        assert!(balanced(&status), "{status}");
+        assert_balanced(&status);
     }
     assert_eq!(file_has(&engine, 0..1000).await.len(), 1000);
     all_acknowledged(&mut peer).await;
@@ -67,18 +67,18 @@ async fn what_is_not_there_is_named_and_found_once_it_is() {
     let server = server().await;
     let mut engine = engine(&server.url(), &DURABLE[..2]);
     engine.start_degraded().await;
-    let said = error(&engine, "has no stream 'FLEET'").await;
+    let said = error(&engine, SOURCE, "has no stream 'FLEET'").await;
     assert!(said.contains(&server.url()) && said.contains("create"), "{said}");
     let mut peer = server.peer().await;
     peer.stream("FLEET", &["v1.>"]).await;
-    error(&engine, "has no consumer 'mill' on stream 'FLEET'").await;
+    error(&engine, SOURCE, "has no consumer 'mill' on stream 'FLEET'").await;
     peer.consumer("FLEET", "mill", json!({ "max_ack_pending": 100, "max_deliver": 7 })).await;
     engine.ready().await;
-    assert!(error(&engine, "max_ack_pending 100").await.contains("below 200 seats"));
+    assert!(error(&engine, SOURCE, "max_ack_pending 100").await.contains("below 200 seats"));
     store(&mut peer, 0..50).await;
     file_has(&engine, 0..50).await;
     peer.api("CONSUMER.DELETE.FLEET.mill", &Value::Null).await;
-    error(&engine, "has no consumer 'mill'").await;
+    error(&engine, SOURCE, "has no consumer 'mill'").await;
     assert!(engine.terminate().await.success());
 }
 
@@ -90,7 +90,7 @@ async fn a_consumer_that_would_lose_is_refused() {
     peer.consumer("FLEET", "mill", json!({ "ack_policy": "none" })).await;
     let mut engine = engine(&server.url(), &DURABLE[..2]);
     engine.start_degraded().await;
-    error(&engine, "ack policy 'none'").await;
+    error(&engine, SOURCE, "ack policy 'none'").await;
     assert!(engine.terminate().await.success());
 }
 
@@ -102,6 +102,6 @@ async fn a_server_without_jetstream_says_so() {
     .await;
     let mut engine = engine(&server.url(), &DURABLE);
     engine.start_degraded().await;
-    error(&engine, "JetStream").await;
+    error(&engine, SOURCE, "JetStream").await;
     assert!(engine.terminate().await.success());
 }

@@ -34,7 +34,7 @@ async fn two_engines_of_a_queue_group_split_a_stream_and_each_event_comes_once()
     assert!(first.keys().all(|id| !second.contains_key(id)), "an event came to both");
     assert!(first.values().chain(second.values()).all(|count| *count == 1));
     let status = one.status().await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     assert!(one.terminate().await.success());
     assert!(two.terminate().await.success());
 }
@@ -52,7 +52,7 @@ triggers:
 ",
         server.url()
     );
-    let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+    let mut engine = Tidemill::new(PROGRAM, &yaml);
     engine.start().await;
     let mut peer = server.peer().await;
     for (number, subject) in ["v1.a.t", "v1.a.x", "v2.b.t"].iter().enumerate() {

@@ -64,7 +64,7 @@ triggers:
       keep: {{ output: out, retry: {{ maxAttempts: 1000, backoffPolicy: linear, backoffDelay: 50ms, maxDelay: 500ms }} }}
 "
     );
-    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
+    Tidemill::new(PROGRAM, &yaml)
 }
 
 /// Lets the results go, and waits until every event is done.

@@ -29,7 +29,7 @@ async fn what_cannot_be_an_event_is_kept_aside_and_the_rest_goes_on() {
     file_has(&engine, 0..20).await;
     let rejected = |status: &Value| status["sources"]["fleet"]["rejected"] == 9;
     let status = engine.status_where("nine rejected messages", rejected).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     assert_eq!(status["sources"]["fleet"]["connects"], 1, "no message costs a connection");
     all_acknowledged(&mut peer).await;
     let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
@@ -103,7 +103,7 @@ triggers:
 ",
             server.url()
         );
-        let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+        let mut engine = Tidemill::new(PROGRAM, &yaml);
         engine.start().await;
         within("the event", async {
             while events(&engine).is_empty() {
@@ -121,8 +121,7 @@ triggers:
 async fn the_example_runs_as_it_stands() {
     let server = server().await;
     let example = include_str!("../../../examples/nats/tidemill.yaml");
-    let mut engine =
-        Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &example.replace("nats://localhost:4222", &server.url()));
+    let mut engine = Tidemill::new(PROGRAM, &example.replace("nats://localhost:4222", &server.url()));
     engine.start().await;
     let (mut peer, mut listener) = (server.peer().await, server.peer().await);
     listener.subscribe("live.>").await;

@@ -21,7 +21,7 @@ triggers:
       keep: {{ output: out, retry: {{ maxAttempts: 3, backoffDelay: 50ms }} }}
 "
     );
-    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
+    Tidemill::new(PROGRAM, &yaml)
 }
 
 /// How many messages a stream has.
@@ -49,7 +49,7 @@ async fn a_stream_has_every_event_once_although_the_server_goes_away() {
     all_acknowledged(&mut peer).await;
     assert_eq!(stored(&mut target.peer().await, "OUT").await, 2000, "what is sent again is stored once");
     let status = engine.status().await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     assert_eq!(status["rules"]["telemetry/keep"]["done"], 2000);
     assert!(engine.terminate().await.success());
 }

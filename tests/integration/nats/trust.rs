@@ -20,7 +20,7 @@ async fn a_password_opens_the_door_and_a_wrong_one_says_so_without_showing_it() 
     let options = ["user: mill", "password: \"${env:MILL_PASSWORD}\""];
     let mut refused = engine(&server.url(), &options).variable("MILL_PASSWORD", "s3cret");
     refused.start_degraded().await;
-    let said = error(&refused, "refused the connection").await;
+    let said = error(&refused, SOURCE, "refused the connection").await;
     assert!(said.contains("Authorization Violation") && said.contains("correct user and password"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
     assert!(refused.terminate().await.success());
@@ -46,7 +46,7 @@ async fn a_token_and_an_nkey_open_it_too() {
     assert!(by_nkey.terminate().await.success());
     let mut stranger = engine(&server.url(), &[]);
     stranger.start_degraded().await;
-    error(&stranger, "refused the connection").await;
+    error(&stranger, SOURCE, "refused the connection").await;
     assert!(stranger.terminate().await.success());
 }
 
@@ -61,11 +61,11 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
 
     let mut stranger = engine(&server.url(), &[]);
     stranger.start_degraded().await;
-    assert!(error(&stranger, "TLS handshake").await.contains("tls.ca"));
+    assert!(error(&stranger, SOURCE, "TLS handshake").await.contains("tls.ca"));
     assert!(stranger.terminate().await.success());
     let mut plain = engine(&server.url().replace("tls://", "nats://"), &[]);
     plain.start_degraded().await;
-    error(&plain, "requires TLS").await;
+    error(&plain, SOURCE, "requires TLS").await;
     assert!(plain.terminate().await.success());
 
     let tls = format!("tls: {{ ca: {ca}, cert: {cert}, key: {key} }}");

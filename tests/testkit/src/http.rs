@@ -1,10 +1,14 @@
 //! One HTTP/1.1 request at a time, by hand. The admin API, `/metrics` and the Pushgateway need no
 //! more, and a test that reads the very bytes also sees a header that a client would hide.
 
+mod inbox;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+pub use inbox::Inbox;
 
 use crate::patience::within;
 
@@ -63,8 +67,9 @@ pub async fn request(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> std::io::Result<Response> {
+    let body = body.as_ref();
     let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         text.push_str(&format!("host: {address}\r\n"));
@@ -72,10 +77,11 @@ pub async fn request(
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let bytes = [text.as_bytes(), body].concat();
     within(&format!("{method} {path}"), async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(&bytes).await?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await?;
         parse(&bytes).ok_or_else(|| std::io::Error::other("the answer is no HTTP response"))
@@ -88,16 +94,18 @@ fn parse(bytes: &[u8]) -> Option<Response> {
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
-    let header = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
-    };
     let headers = lines.map(header).collect::<Option<Vec<_>>>()?;
     let body = &bytes[end + 4..];
     let chunked =
         headers.iter().any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
     let body = if chunked { unchunk(body)? } else { body.to_vec() };
     Some(Response { status, headers, body: String::from_utf8(body).ok()? })
+}
+
+/// A line of a head: the name in lower case, and the value.
+fn header(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_ascii_lowercase(), value.trim().to_owned()))
 }
 
 fn unchunk(mut bytes: &[u8]) -> Option<Vec<u8>> {

@@ -10,10 +10,9 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -21,87 +20,67 @@ pub use config::Config;
 use parts::Parts;
 
 use crate::certificates::Certificates;
-use crate::patience::{RETRY, within};
+use crate::patience::until;
 use crate::port;
-use crate::process::Process;
+use crate::server::{Program, Server, tethered};
 
 /// A broker of one test. Dropping it kills it and removes its folder.
-pub struct Kafka {
+pub type Kafka = Server<KafkaBroker>;
+
+/// Kafka with its settings: the plain port, the controller's and the secure one.
+pub struct KafkaBroker {
     config: Config,
     parts: Parts,
-    folder: TempDir,
     ports: [SocketAddr; 3],
-    process: Process,
 }
 
-/// How often other ports are tried when somebody else has taken one of those that were free.
-const PORTS_TRIED: usize = 5;
-
 impl Kafka {
-    /// Starts a broker and returns when it answers.
-    ///
-    /// # Panics
-    /// When Java or Maven is not installed, or the broker ends, with its log.
-    pub async fn start(config: Config) -> Self {
-        let parts = tokio::task::spawn_blocking(Parts::prepared).await.expect("the parts are prepared");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        parts.new_data(folder.path());
-        for _ in 0..PORTS_TRIED {
-            let ports = [config.listens().unwrap_or_else(port::free), port::free(), port::free()];
-            let mut process = launch(&parts, &config, folder.path(), ports);
-            if answers(&mut process, ports[0]).await {
-                return Self { config, parts, folder, ports, process };
-            }
-        }
-        panic!("kafka found no free ports in {PORTS_TRIED} attempts");
-    }
-
-    /// Where its clients connect.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.ports[if self.config.is_secure() { 2 } else { 0 }]
-    }
-
-    /// The certificates that it and its clients use, when it speaks TLS.
-    #[must_use]
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.config.certificates()
-    }
-
-    /// The process, for its log and for freezing it.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
     /// Makes a topic with these settings.
     ///
     /// # Panics
     /// When the broker refuses it, with its words.
     pub async fn create_topic(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
-        create_topic(self.ports[0], topic, partitions, settings).await;
+        create_topic(self.program.ports[0], topic, partitions, settings).await;
+    }
+}
+
+impl Program for KafkaBroker {
+    type Config = Config;
+    const NAME: &'static str = "kafka";
+
+    async fn new(config: Config, folder: &Path) -> Self {
+        let parts = tokio::task::spawn_blocking(Parts::prepared).await.expect("the parts are prepared");
+        parts.new_data(folder);
+        Self { config, parts, ports: free() }
     }
 
-    /// Stops it by SIGTERM and waits until it has ended.
-    pub async fn stop(&mut self) {
-        self.process.terminate().await;
-    }
-
-    /// Kills it by SIGKILL.
-    pub async fn kill(&mut self) {
-        self.process.kill().await;
-    }
-
-    /// Starts it again, on the same ports and with the same folder, after a stop or a kill.
-    pub async fn restart(&mut self) {
-        loop {
-            self.process = launch(&self.parts, &self.config, self.folder.path(), self.ports);
-            if answers(&mut self.process, self.ports[0]).await {
-                return;
-            }
-            // The ports are free for us again as soon as the kernel has let go of them.
-            tokio::time::sleep(RETRY).await;
+    async fn settle(&mut self, folder: &Path) {
+        self.ports = free();
+        if let Some(address) = self.config.listens() {
+            self.ports[0] = address;
         }
+        self.config.write(folder, self.ports);
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        java(&self.parts, folder).into()
+    }
+
+    async fn answers(&self) -> bool {
+        known(self.ports[0]).await
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.ports[if self.config.is_secure() { 2 } else { 0 }]
+    }
+
+    /// What `brokers` takes.
+    fn url(&self) -> String {
+        self.address().to_string()
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        self.config.certificates()
     }
 }
 
@@ -123,12 +102,7 @@ pub async fn shared() -> &'static Shared {
     BROKER
         .get_or_init(|| async {
             let (address, shell) = tokio::task::spawn_blocking(start_shared).await.expect("the shared broker starts");
-            within("the shared broker to answer", async {
-                while wire::brokers(address).is_none() {
-                    tokio::time::sleep(RETRY).await;
-                }
-            })
-            .await;
+            until("the shared broker to answer", async || known(address).await.then_some(())).await;
             Shared { address, topics: AtomicUsize::new(0), _shell: shell }
         })
         .await
@@ -152,21 +126,40 @@ impl Shared {
     }
 }
 
-/// Starts a broker that ends with this process, however that ends: a shell holds the reading end of a pipe whose other end
-/// nobody but this process has, and when it is closed, kills the broker and removes its folder.
+/// The offsets that a group has committed of a topic's partitions, added up, as the broker at the address has them; zero
+/// before the first.
+pub async fn committed(address: SocketAddr, group: &str, topic: &str, partitions: i32) -> i64 {
+    let (group, topic) = (group.to_owned(), topic.to_owned());
+    let asked = tokio::task::spawn_blocking(move || wire::committed(address, &group, &topic, partitions));
+    asked.await.expect("the question does not panic").unwrap_or_default()
+}
+
+/// Starts a broker that ends with this process.
 fn start_shared() -> (SocketAddr, Child) {
     let parts = Parts::prepared();
-    let config = Config::new();
     let folder = tempfile::tempdir().expect("a temporary folder").keep();
     parts.new_data(&folder);
-    let ports = [port::free(), port::free(), port::free()];
-    let properties = config.write(&folder, ports);
-    let script = "folder=$1; shift; \"$@\" </dev/null >\"$folder/broker.log\" 2>&1 & broker=$!; \
-                  read -r _; kill -9 $broker; wait; rm -rf \"$folder\"";
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", script, "sh"]).arg(&folder).args(parts.java("kafka.Kafka")).arg(properties);
-    let shell = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("a shell starts");
-    (ports[0], shell)
+    let ports = free();
+    Config::new().write(&folder, ports);
+    (ports[0], tethered(&java(&parts, &folder), &folder))
+}
+
+fn free() -> [SocketAddr; 3] {
+    [port::free(), port::free(), port::free()]
+}
+
+/// What starts a broker that is configured in `folder`.
+fn java(parts: &Parts, folder: &Path) -> std::process::Command {
+    let java = parts.java("kafka.Kafka");
+    let mut command = std::process::Command::new(&java[0]);
+    command.args(&java[1..]).arg(config::path(folder));
+    command
+}
+
+/// Whether the broker at the address answers.
+async fn known(address: SocketAddr) -> bool {
+    let asked = tokio::task::spawn_blocking(move || wire::brokers(address));
+    asked.await.expect("the question does not panic").is_some()
 }
 
 async fn create_topic(address: SocketAddr, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
@@ -177,34 +170,6 @@ async fn create_topic(address: SocketAddr, topic: &str, partitions: i32, setting
         wire::create_topic(address, &topic, partitions, &settings)
     });
     made.await.expect("the request does not panic").unwrap_or_else(|error| panic!("{error}"));
-}
-
-fn launch(parts: &Parts, config: &Config, folder: &Path, ports: [SocketAddr; 3]) -> Process {
-    let properties = config.write(folder, ports);
-    let java = parts.java("kafka.Kafka");
-    let mut command = Command::new(&java[0]);
-    command.args(&java[1..]).arg(properties).current_dir(folder);
-    Process::start("kafka", &mut command)
-}
-
-/// Waits for an answer. Tells `false` when a port was taken.
-async fn answers(process: &mut Process, address: SocketAddr) -> bool {
-    within("kafka to answer", async {
-        loop {
-            if let Some(status) = process.ended() {
-                process.wait().await;
-                let log = process.lines().all().join("\n");
-                assert!(log.contains("in use"), "kafka ended with {status}:\n{log}");
-                return false;
-            }
-            let answered = tokio::task::spawn_blocking(move || wire::brokers(address));
-            if answered.await.expect("the question does not panic").is_some() {
-                return true;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await
 }
 
 #[cfg(test)]

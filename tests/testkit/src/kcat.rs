@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::patience::within;
@@ -83,9 +83,48 @@ impl Kcat {
         let mut command = self.command();
         command.args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-J"]);
         let output = run(command, Vec::new()).await;
+        let output = String::from_utf8_lossy(&output);
         let mut records: Vec<_> = output.lines().map(record).collect();
         records.sort_by_key(|record| (record.partition, record.offset));
         records
+    }
+
+    /// Headers and payload of everything that is in the topic now, whatever the bytes are; no header holds a comma.
+    ///
+    /// # Panics
+    /// When kcat fails, with its words.
+    pub async fn consume_bytes(&self, topic: &str) -> Vec<(Vec<(String, String)>, Vec<u8>)> {
+        let mut command = self.command();
+        command.args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%h\n%S\n%s"]);
+        let output = run(command, Vec::new()).await;
+        let (mut rest, mut messages) = (output.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let headers = text_line(&mut rest);
+            let headers = headers.split(',').filter_map(|header| header.split_once('='));
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let size: usize = text_line(&mut rest).parse().expect("a size");
+            let (payload, after) = rest.split_at(size);
+            messages.push((headers, payload.to_vec()));
+            rest = after;
+        }
+        messages
+    }
+
+    /// Shows `see` every payload of the topic, from its first on and for as long as the future is polled. Payloads hold no
+    /// line breaks here.
+    ///
+    /// # Panics
+    /// When kcat ends.
+    pub async fn follow(&self, topic: &str, mut see: impl FnMut(&str)) {
+        let mut command = self.command();
+        command.args(["-C", "-t", topic, "-o", "beginning", "-q", "-u", "-f", "%s\n"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("kcat starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("the output is piped")).lines();
+        while let Some(line) = lines.next_line().await.expect("payloads are text") {
+            see(&line);
+        }
+        panic!("kcat stopped following {topic}: {:?}", child.wait().await);
     }
 
     fn command(&self) -> Command {
@@ -112,7 +151,15 @@ fn record(line: &str) -> Record {
     }
 }
 
-async fn run(mut command: Command, input: Vec<u8>) -> String {
+/// Takes a line off the front.
+fn text_line(bytes: &mut &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == b'\n').expect("a line has an end");
+    let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    *bytes = &bytes[end + 1..];
+    line
+}
+
+async fn run(mut command: Command, input: Vec<u8>) -> Vec<u8> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().expect("kcat starts");
     let mut stdin = child.stdin.take().expect("the input is piped");
@@ -124,5 +171,5 @@ async fn run(mut command: Command, input: Vec<u8>) -> String {
     writing.await.expect("the writer does not panic");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "kcat ended with {}: {errors}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    output.stdout
 }

@@ -31,5 +31,6 @@ pub mod prometheus;
 pub mod proxy;
 pub mod python;
 pub mod rabbitmq;
+pub mod server;
 pub mod stub_broker;
 pub mod tidemill;

@@ -17,6 +17,19 @@ pub async fn within<F: Future>(what: &str, event: F) -> F::Output {
     }
 }
 
+/// Looks again and again, [`RETRY`] apart, until there is an answer; panics like [`within`].
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            if let Some(answer) = look().await {
+                return answer;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +38,16 @@ mod tests {
     #[should_panic(expected = "in vain for a tide")]
     async fn a_wait_in_vain_says_what_it_was_for() {
         within("a tide", std::future::pending::<()>()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_there_yet_is_looked_for_again() {
+        let mut looks = 0;
+        let answer = until("the third look", async || {
+            looks += 1;
+            (looks == 3).then_some("seen")
+        });
+        assert_eq!(answer.await, "seen");
     }
 
     #[tokio::test]

@@ -74,9 +74,14 @@ impl Process {
         self.child.try_wait().expect("a child can be asked")
     }
 
+    /// Asks it to stop with SIGTERM, and does not wait.
+    pub fn ask(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// Asks it to stop with SIGTERM and waits until it has.
     pub async fn terminate(&mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
+        self.ask();
         self.wait().await
     }
 

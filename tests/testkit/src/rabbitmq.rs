@@ -12,30 +12,29 @@ mod shared;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
 pub use config::Config;
-pub use peer::{Message, Peer};
+pub use peer::{Message, Peer, properties};
 pub use shared::{Shared, shared};
 
 use crate::certificates::Certificates;
-use crate::patience::{RETRY, within};
-use crate::port;
-use crate::process::Process;
-use crate::programs;
+use crate::patience::within;
+use crate::server::{Program, Server};
+use crate::{port, programs};
 
 /// The script of Debian's package that starts a broker as whoever calls it; the one in the search path changes the user.
 const SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
 /// A broker of one test. Dropping it kills it and removes its folder.
-pub struct RabbitMq {
+pub type RabbitMq = Server<RabbitMqBroker>;
+
+/// RabbitMQ with its settings.
+pub struct RabbitMqBroker {
     config: Config,
-    folder: TempDir,
     ports: Ports,
-    process: Process,
 }
 
 /// Where one broker listens, always on the loopback interface.
@@ -48,62 +47,16 @@ struct Ports {
     mapper: u16,
 }
 
-/// How often other ports are tried when somebody else has taken one that was free.
-const PORTS_TRIED: usize = 5;
+impl Ports {
+    fn free() -> Self {
+        Self { amqp: port::free(), distribution: port::free().port(), mapper: port::free().port() }
+    }
+}
 
 impl RabbitMq {
-    /// Starts a broker and returns when it answers the first bytes of AMQP.
-    ///
-    /// # Panics
-    /// When RabbitMQ is not installed, or ends, with its log.
-    pub async fn start(config: Config) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for _ in 0..PORTS_TRIED {
-            let ports = Ports { amqp: port::free(), distribution: port::free().port(), mapper: port::free().port() };
-            config.write(folder.path(), ports.amqp);
-            let mut process = launch(folder.path(), ports);
-            if answers(&mut process, ports.amqp).await {
-                config.let_users_in(folder.path(), ports).await;
-                return Self { config, folder, ports, process };
-            }
-        }
-        panic!("RabbitMQ found no free ports in {PORTS_TRIED} attempts");
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.ports.amqp
-    }
-
-    /// Its URL, `amqps` when it speaks TLS.
-    #[must_use]
-    pub fn url(&self) -> String {
-        let scheme = if self.config.certificates().is_some() { "amqps" } else { "amqp" };
-        format!("{scheme}://{}", self.ports.amqp)
-    }
-
-    /// The certificates that it and its clients use, when it speaks TLS.
-    #[must_use]
-    pub fn certificates(&self) -> Option<&Certificates> {
-        self.config.certificates()
-    }
-
-    /// The folder with its configuration, queues and certificates.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The process, for its log and for freezing it.
-    #[must_use]
-    pub fn process(&self) -> &Process {
-        &self.process
-    }
-
     /// A client that is let in.
     pub async fn peer(&self) -> Peer {
-        Peer::connect(&self.url(), self.config.certificates()).await
+        Peer::connect(&self.url(), self.certificates()).await
     }
 
     /// Runs `rabbitmqctl` against it.
@@ -111,33 +64,52 @@ impl RabbitMq {
     /// # Panics
     /// When it fails, with what it printed.
     pub async fn control(&self, arguments: &[&str]) -> String {
-        control(self.folder.path(), self.ports, arguments).await
-    }
-
-    /// Stops it by SIGTERM and waits until it has ended.
-    pub async fn stop(&mut self) {
-        self.process.terminate().await;
-    }
-
-    /// Kills it by SIGKILL.
-    pub async fn kill(&mut self) {
-        self.process.kill().await;
-    }
-
-    /// Starts it again, on the same ports and with the same folder, after a stop or a kill.
-    pub async fn restart(&mut self) {
-        loop {
-            self.process = launch(self.folder.path(), self.ports);
-            if answers(&mut self.process, self.ports.amqp).await {
-                return;
-            }
-            // The ports are free for us again as soon as the kernel has let go of them.
-            tokio::time::sleep(RETRY).await;
-        }
+        control(self.folder(), self.program.ports, arguments).await
     }
 }
 
-impl Drop for RabbitMq {
+impl Program for RabbitMqBroker {
+    type Config = Config;
+    const NAME: &'static str = "rabbitmq-server";
+    const TAKEN: &'static [&'static str] = &["eaddrinuse", "in use", "already_started"];
+
+    async fn new(config: Config, _folder: &Path) -> Self {
+        Self { config, ports: Ports::free() }
+    }
+
+    async fn settle(&mut self, folder: &Path) {
+        self.ports = Ports::free();
+        self.config.write(folder, self.ports.amqp);
+    }
+
+    fn command(&self, folder: &Path) -> Command {
+        command(folder, self.ports).into()
+    }
+
+    async fn answers(&self) -> bool {
+        is_amqp(self.ports.amqp).await.is_some()
+    }
+
+    async fn open(&self, folder: &Path) {
+        self.config.let_users_in(folder, self.ports).await;
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.ports.amqp
+    }
+
+    /// `amqps` when it speaks TLS.
+    fn url(&self) -> String {
+        let scheme = if self.config.certificates().is_some() { "amqps" } else { "amqp" };
+        format!("{scheme}://{}", self.ports.amqp)
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        self.config.certificates()
+    }
+}
+
+impl Drop for RabbitMqBroker {
     fn drop(&mut self) {
         mapper::end(self.ports.mapper);
     }
@@ -151,15 +123,15 @@ fn script() -> PathBuf {
     script
 }
 
-fn launch(folder: &Path, ports: Ports) -> Process {
-    let mut command = Command::new(script());
-    environment(command.as_std_mut(), folder, ports);
+/// What starts a broker.
+fn command(folder: &Path, ports: Ports) -> std::process::Command {
+    let mut command = std::process::Command::new(script());
+    environment(&mut command, folder, ports);
     command
         // Then the script becomes the Erlang machine, and no shell in between gets the signals.
         .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
-        .current_dir(folder);
-    Process::start("rabbitmq-server", &mut command)
+        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string());
+    command
 }
 
 /// What every program of RabbitMQ has to know about this one.
@@ -194,26 +166,6 @@ async fn control(folder: &Path, ports: Ports, arguments: &[&str]) -> String {
     let (out, errors) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "rabbitmqctl {arguments:?} failed:\n{out}\n{errors}");
     out
-}
-
-/// Waits for an answer to the protocol's header; with TLS only for an open port. Tells `false` when a port was taken.
-async fn answers(process: &mut Process, address: SocketAddr) -> bool {
-    within("RabbitMQ to answer", async {
-        loop {
-            if let Some(status) = process.ended() {
-                process.wait().await;
-                let log = process.lines().all().join("\n");
-                let taken = ["eaddrinuse", "in use", "already_started"].iter().any(|word| log.contains(word));
-                assert!(taken, "RabbitMQ ended with {status}:\n{log}");
-                return false;
-            }
-            if is_amqp(address).await.is_some() {
-                return true;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await
 }
 
 /// Whether a broker is ready for a connection: `Connection.Start`, or an alert of TLS, which wants another first byte.

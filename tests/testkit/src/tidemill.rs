@@ -19,6 +19,7 @@ use crate::process::Process;
 pub struct Tidemill {
     program: PathBuf,
     folder: TempDir,
+    words: Option<Vec<OsString>>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
     process: Option<Process>,
@@ -29,6 +30,9 @@ pub struct Tidemill {
 const FILE: &str = "tidemill.yaml";
 
 impl Tidemill {
+    /// What it is told to do.
+    pub const RUN: [&str; 4] = ["run", FILE, "--admin", "127.0.0.1:0"];
+
     /// An engine that is not started yet. `program` is `env!("CARGO_BIN_EXE_tidemill")`, which only
     /// the integration test itself knows.
     #[must_use]
@@ -37,6 +41,7 @@ impl Tidemill {
         let engine = Self {
             program: PathBuf::from(program),
             folder,
+            words: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             process: None,
@@ -44,6 +49,13 @@ impl Tidemill {
         };
         engine.write(FILE, yaml);
         engine
+    }
+
+    /// Starts it with these words instead of `run FILE --admin 127.0.0.1:0`, for a program that comes to the same by itself.
+    #[must_use]
+    pub fn words(mut self, words: &[&str]) -> Self {
+        self.words = Some(words.iter().map(Into::into).collect());
+        self
     }
 
     /// One more argument of `tidemill run`.
@@ -74,13 +86,11 @@ impl Tidemill {
     /// `tidemill run` with an admin API on a free port, without waiting for anything.
     pub fn launch(&mut self) {
         let mut command = Command::new(&self.program);
-        command
-            .arg("run")
-            .arg(FILE)
-            .args(["--admin", "127.0.0.1:0"])
-            .args(&self.arguments)
-            .envs(self.environment.iter().cloned())
-            .current_dir(self.folder.path());
+        match &self.words {
+            Some(words) => command.args(words),
+            None => command.args(Self::RUN),
+        };
+        command.args(&self.arguments).envs(self.environment.iter().cloned()).current_dir(self.folder.path());
         self.process = Some(Process::start("tidemill", &mut command));
         self.admin = None;
     }
@@ -98,6 +108,14 @@ impl Tidemill {
     /// still be without its broker.
     pub async fn start_degraded(&mut self) {
         self.launch();
+        self.admitted().await;
+    }
+
+    /// Waits until an engine that was launched has printed its admin address.
+    ///
+    /// # Panics
+    /// When it ends instead, with everything it printed.
+    pub async fn admitted(&mut self) {
         let process = self.process.as_mut().expect("it was launched");
         let line = process.line("the admin address", |line| address_in(line).is_some()).await;
         self.admin = address_in(&line);

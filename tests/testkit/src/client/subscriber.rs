@@ -75,10 +75,22 @@ impl Subscriber {
         self.received.lock().clone()
     }
 
+    /// Every delivery after the first `seen`.
+    #[must_use]
+    pub fn since(&self, seen: usize) -> Vec<Message> {
+        self.received.lock().get(seen..).unwrap_or_default().to_vec()
+    }
+
     /// The ids received so far.
     #[must_use]
     pub fn ids(&self) -> HashSet<String> {
         self.received.lock().iter().map(|message| message.id.clone()).collect()
+    }
+
+    /// Waits for a delivery after the first `seen`, however long that takes.
+    pub async fn more_than(&self, seen: usize) {
+        let mut count = self.count.clone();
+        count.wait_for(|count| *count > seen).await.expect("the driver lives as long as its connection");
     }
 
     /// Waits until `count` deliveries have arrived, redeliveries included.

@@ -129,7 +129,7 @@ log.cleaner.dedupe.buffer.size=8388608
             text += &line;
             text.push('\n');
         }
-        let path = folder.join("server.properties");
+        let path = path(folder);
         std::fs::write(&path, text).expect("the folder is writable");
         path
     }
@@ -170,4 +170,9 @@ log.cleaner.dedupe.buffer.size=8388608
             }
         }
     }
+}
+
+/// Where a broker's settings are.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join("server.properties")
 }

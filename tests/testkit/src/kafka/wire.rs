@@ -1,4 +1,4 @@
-//! The two requests of Kafka's protocol that a harness needs: who is there, and make a topic. Written by hand, so that
+//! The three requests of Kafka's protocol that a harness needs: who is there, make a topic, and where a group stands. Written by hand, so that
 //! readiness is not judged by the client that is under test.
 
 use std::io::{self, Read, Write};
@@ -53,6 +53,34 @@ pub(super) fn create_topic(
         }
         None => Err(format!("the broker's answer about topic '{topic}' is cut short: {answer:?}")),
     }
+}
+
+/// The offsets that a group has committed of a topic's partitions, added up; one that it has never committed counts as zero.
+/// Nothing comes back while nobody coordinates the group.
+pub(super) fn committed(address: SocketAddr, group: &str, topic: &str, partitions: i32) -> Option<i64> {
+    // OffsetFetch version 1.
+    let mut body = Vec::new();
+    text(group, &mut body);
+    body.extend(1_i32.to_be_bytes());
+    text(topic, &mut body);
+    body.extend(partitions.to_be_bytes());
+    (0..partitions).for_each(|partition| body.extend(partition.to_be_bytes()));
+    let answer = ask(address, 9, 1, &body).ok()?;
+    // One topic, its name and its partitions: each its number, its offset, a note and a code.
+    let mut at = 4 + 2 + topic.len() + 4;
+    let mut sum = 0;
+    for _ in 0..partitions {
+        let offset = i64::from_be_bytes(answer.get(at + 4..at + 12)?.try_into().ok()?);
+        let note = i16::from_be_bytes(answer.get(at + 12..at + 14)?.try_into().ok()?);
+        at += 14 + usize::try_from(note).unwrap_or_default();
+        let code = i16::from_be_bytes(answer.get(at..at + 2)?.try_into().ok()?);
+        if code != 0 {
+            return None;
+        }
+        at += 2;
+        sum += offset.max(0);
+    }
+    Some(sum)
 }
 
 fn text(text: &str, into: &mut Vec<u8>) {

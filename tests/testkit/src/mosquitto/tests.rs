@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::{Acks, Subscriber};
 use crate::packet::publish as publish_packet;
+use crate::patience::within;
 
 async fn publish(publisher: &Publisher, ids: std::ops::Range<usize>) {
     for id in ids {

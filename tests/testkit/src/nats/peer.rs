@@ -145,6 +145,22 @@ impl Peer {
         sid
     }
 
+    /// Receives everything that a stream keeps and will keep, in its order, on a connection of its own.
+    pub async fn follow(&mut self, stream: &str) {
+        let inbox = format!("follow.{stream}");
+        self.subscribe(&inbox).await;
+        let settings = json!({ "ack_policy": "none", "deliver_subject": inbox });
+        self.consumer(stream, "follower", settings).await;
+    }
+
+    /// The next message, however long it takes to come.
+    pub async fn next(&mut self) -> Delivery {
+        match self.waiting.pop_front() {
+            Some(delivery) => delivery,
+            None => self.read().await,
+        }
+    }
+
     /// The next message of any subscription.
     pub async fn delivery(&mut self) -> Delivery {
         match self.waiting.pop_front() {

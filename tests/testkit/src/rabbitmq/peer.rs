@@ -1,10 +1,12 @@
 //! A client of a test: it makes queues, publishes with confirmation, looks, and takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use lapin::message::DeliveryResult;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
@@ -137,10 +139,34 @@ impl Peer {
         .await
     }
 
+    /// Consumes a queue from now on, for as long as the connection lasts; the broker counts every message as acknowledged
+    /// when it has sent it.
+    pub async fn follow(&self, queue: &str, see: impl Fn(Message) + Send + Sync + 'static) {
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+        let consumer = self.channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        let see = Arc::new(see);
+        consumer.await.expect("the queue is there").set_delegate(move |delivery: DeliveryResult| {
+            if let Ok(Some(delivery)) = &delivery {
+                see(message(delivery));
+            }
+            std::future::ready(())
+        });
+    }
+
     /// Says goodbye.
     pub async fn close(self) {
         self.connection.close(200, "OK".into()).await.expect("closed");
     }
+}
+
+/// Properties of a persistent message with headers that are text.
+#[must_use]
+pub fn properties(headers: impl IntoIterator<Item = (String, String)>) -> BasicProperties {
+    let mut table = FieldTable::default();
+    for (name, value) in headers {
+        table.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    BasicProperties::default().with_headers(table).with_delivery_mode(2)
 }
 
 fn message(delivery: &lapin::message::Delivery) -> Message {

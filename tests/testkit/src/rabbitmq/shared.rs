@@ -1,22 +1,23 @@
 //! The broker that all tests of a process share, because one takes seconds to start. Every test has queues of its own.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::OnceCell;
 
-use super::{Config, Peer, Ports, environment, is_amqp, script};
-use crate::patience::{LIMIT, RETRY};
-use crate::{port, programs};
+use super::{Config, Peer, Ports, command, is_amqp};
+use crate::patience::until;
+use crate::programs;
+use crate::server::tethered;
 
 /// A broker that lives as long as the process.
 #[derive(Debug)]
 pub struct Shared {
     address: SocketAddr,
     queues: AtomicUsize,
-    /// Holds the pipe that keeps the broker alive.
-    _shell: Child,
+    /// Hold the pipes that keep the port mapper and the broker alive.
+    _shells: [Child; 2],
 }
 
 /// The shared broker, started by whoever asks first.
@@ -26,14 +27,9 @@ pub struct Shared {
 pub async fn shared() -> &'static Shared {
     static BROKER: OnceCell<Shared> = OnceCell::const_new();
     let broker = BROKER.get_or_init(|| async {
-        let (address, shell) = tokio::task::spawn_blocking(start).await.expect("the shared broker starts");
-        let up = tokio::time::timeout(LIMIT, async {
-            while is_amqp(address).await.is_none() {
-                tokio::time::sleep(RETRY).await;
-            }
-        });
-        up.await.expect("the shared broker answers");
-        Shared { address, queues: AtomicUsize::new(0), _shell: shell }
+        let (address, shells) = tokio::task::spawn_blocking(start).await.expect("the shared broker starts");
+        until("the shared broker to answer", async || is_amqp(address).await).await;
+        Shared { address, queues: AtomicUsize::new(0), _shells: shells }
     });
     broker.await
 }
@@ -56,25 +52,13 @@ impl Shared {
     }
 }
 
-/// Starts a broker that ends with this process, however that ends: a shell holds the reading end of a pipe whose other end
-/// nobody but this process has, and when it is closed, kills the broker and its port mapper and removes their folder.
-fn start() -> (SocketAddr, Child) {
+/// Starts a broker and its port mapper, which would outlive it, so that both end with this process.
+fn start() -> (SocketAddr, [Child; 2]) {
     let folder = tempfile::tempdir().expect("a temporary folder").keep();
-    let ports = Ports { amqp: port::free(), distribution: port::free().port(), mapper: port::free().port() };
+    let ports = Ports::free();
     Config::new().write(&folder, ports.amqp);
-    let mapper = programs::find("epmd", "erlang-base");
-    let commands = "folder=$1; \"$2\" -port \"$ERL_EPMD_PORT\" & mapper=$!; \
-                    \"$3\" </dev/null >\"$folder/broker.log\" 2>&1 & broker=$!; \
-                    read -r _; kill -9 $broker $mapper; wait; rm -rf \"$folder\"";
-    let mut command = Command::new("sh");
-    environment(&mut command, &folder, ports);
-    let shell = command
-        .args(["-c", commands, "sh"])
-        .args([&folder, &mapper, &script()])
-        .env("RUNNING_UNDER_SYSTEMD", "true")
-        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn();
-    (ports.amqp, shell.expect("a shell starts"))
+    let mut mapper = Command::new(programs::find("epmd", "erlang-base"));
+    mapper.args(["-port", &ports.mapper.to_string()]).env("ERL_EPMD_ADDRESS", "127.0.0.1");
+    let shells = [tethered(&mapper, &folder), tethered(&command(&folder, ports), &folder)];
+    (ports.amqp, shells)
 }

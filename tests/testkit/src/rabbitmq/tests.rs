@@ -1,6 +1,7 @@
 //! The broker itself, and what other tests rely on.
 
 use super::*;
+use crate::patience::until;
 
 #[tokio::test]
 async fn what_is_durable_is_there_after_a_restart_and_nothing_is_left_at_the_end() {
@@ -18,15 +19,10 @@ async fn what_is_durable_is_there_after_a_restart_and_nothing_is_left_at_the_end
     for kind in ["classic", "quorum"] {
         assert_eq!(peer.take(kind).await.payload, b"0", "{kind}");
     }
-    let mapper = broker.ports.mapper;
+    let mapper = broker.program.ports.mapper;
     assert!(mapper::find(mapper).is_some());
     drop(broker);
-    within("the port mapper to be gone", async {
-        while mapper::find(mapper).is_some() {
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await;
+    until("the port mapper to be gone", async || mapper::find(mapper).is_none().then_some(())).await;
 }
 
 #[tokio::test]

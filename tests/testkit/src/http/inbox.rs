@@ -1,0 +1,108 @@
+//! A server that takes whatever is posted to it, answers 204, and keeps headers and bytes for the test to look at.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::header;
+use crate::patience::within;
+
+/// A request: its headers, whose names are in lower case, and its body.
+type Post = (Vec<(String, String)>, Vec<u8>);
+
+/// A running server. Dropping it ends it.
+pub struct Inbox {
+    address: SocketAddr,
+    posts: Arc<Mutex<Vec<Post>>>,
+    count: watch::Receiver<usize>,
+    task: JoinHandle<()>,
+}
+
+impl Inbox {
+    /// Listens on a free port of the loopback interface.
+    pub async fn open() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let posts = Arc::new(Mutex::new(Vec::new()));
+        let (told, count) = watch::channel(0);
+        let kept = Arc::clone(&posts);
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, told) = (Arc::clone(&kept), told.clone());
+                connections.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    while let Some(post) = post(&mut stream).await {
+                        kept.lock().push(post);
+                        told.send_modify(|count| *count += 1);
+                        if stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, posts, count, task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until so many requests have come, and answers all there are.
+    pub async fn posted(&self, count: usize) -> Vec<Post> {
+        let mut counted = self.count.clone();
+        let waiting = counted.wait_for(|posted| *posted >= count);
+        within(&format!("{count} requests"), waiting).await.expect("the server lives as long as its handle");
+        self.posts.lock().clone()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The next request of a connection that says how long its body is; nothing when it has ended.
+async fn post(stream: &mut BufReader<TcpStream>) -> Option<Post> {
+    let mut headers = Vec::new();
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        match line.trim_end() {
+            "" => break,
+            line => headers.extend(header(line)),
+        }
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((headers, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_posted_is_kept_byte_for_byte() {
+        let inbox = Inbox::open().await;
+        let answer = request(inbox.address(), "POST", "/", &[("X-Tide", "high")], b"\xff\r\n\r\n").await;
+        assert_eq!(answer.unwrap().status, 204);
+        let (headers, body) = inbox.posted(1).await.pop().unwrap();
+        assert!(headers.contains(&("x-tide".to_owned(), "high".to_owned())), "{headers:?}");
+        assert_eq!(body, b"\xff\r\n\r\n");
+    }
+}
