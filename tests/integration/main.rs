@@ -36,6 +36,12 @@ mod kafka;
 // The NATS source and output in the built program, behind a real nats-server that is stopped, killed and cut off.
 mod nats;
 
+// What comes from any source is the same at every output.
+mod matrix;
+
+// What was confirmed arrives, whenever the engine between two brokers is killed.
+mod ledger;
+
 // HTTP in and out in the built program: what was answered 202 is kept, whoever dies.
 mod http;
 

@@ -81,15 +81,29 @@ impl Run<'_> {
             match self.news.pop_front() {
                 None => return,
                 Some(News::Figures(_)) => {}
-                Some(News::Assigned(partitions)) => self.come(partitions, false),
+                Some(News::Assigned(partitions)) => {
+                    self.tell(&partitions, "the group gives partitions to this engine");
+                    self.come(partitions, false);
+                }
                 Some(News::Lost(partitions)) => {
                     let what = format!("the group took {} partitions away", partitions.len());
                     let reports = self.member.context().reports();
                     reports.trouble(&format!("{what}; what was in flight of them is delivered again"));
                     self.give_back(&partitions);
                 }
-                Some(News::Revoked(partitions)) => self.go(partitions),
+                Some(News::Revoked(partitions)) => {
+                    self.tell(&partitions, "the group wants partitions back; what is in flight of them may finish");
+                    self.go(partitions);
+                }
             }
+        }
+    }
+
+    /// Logs a rebalance that moves something: a stall of some partitions is often explained by it.
+    fn tell(&self, partitions: &Partitions, what: &str) {
+        if !partitions.is_empty() {
+            let source = self.member.context().reports().name();
+            tracing::info!(%source, partitions = partitions.len(), "{what}");
         }
     }
 
