@@ -1,5 +1,6 @@
 //! One run of a reader: from joining the group to having nothing in flight.
 
+mod census;
 mod message;
 mod moving;
 
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Ingredients;
 use crate::kafka::assignment::{self, Assignment, Partition, Place};
 use crate::kafka::client::{Client, Member, News};
+use census::Census;
 use moving::Moving;
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
@@ -43,6 +45,9 @@ pub(super) struct Run<'r> {
     staged: VecDeque<BorrowedMessage<'r>>,
     news: VecDeque<News>,
     moving: Option<Moving>,
+    /// A look at the group that is under way, and whether there has been one.
+    census: Option<Census>,
+    counted: bool,
     /// Since when a message waits for a seat.
     waiting: Option<Instant>,
     /// Since when everything is paused.
@@ -68,6 +73,8 @@ impl<'r> Run<'r> {
             staged: VecDeque::new(),
             news: VecDeque::new(),
             moving: None,
+            census: None,
+            counted: false,
             waiting: None,
             held: None,
             store: None,
@@ -88,7 +95,7 @@ impl<'r> Run<'r> {
             self.move_on();
             let due = self.due();
             let room = intake.as_mut().filter(|_| !self.staged.is_empty());
-            let (polls, moving) = (self.polls(), self.moving.as_mut());
+            let (polls, moving, census) = (self.polls(), self.moving.as_mut(), self.census.as_mut());
             tokio::select! {
                 biased;
                 more = settlements.next(&mut settled) => {
@@ -104,6 +111,7 @@ impl<'r> Run<'r> {
                     self.hold();
                 }
                 resolved = moving::resolved(moving) => self.resolved(resolved),
+                forgotten = census::taken(census) => self.counted(forgotten),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tick(),
                 message = next(&mut self.stream, self.member.context()), if polls => self.arrived(message)?,
                 seats = reserve(room) => {

@@ -83,6 +83,7 @@ impl Run<'_> {
                 Some(News::Figures(_)) => {}
                 Some(News::Assigned(partitions)) => {
                     self.tell(&partitions, "the group gives partitions to this engine");
+                    self.count_in();
                     self.come(partitions, false);
                 }
                 Some(News::Lost(partitions)) => {
