@@ -38,8 +38,12 @@ fn engine(broker: SocketAddr, topic: &str, options: &[&str]) -> Tidemill {
 
 /// An engine that gives every event to an output.
 fn into(broker: SocketAddr, topic: &str, options: &[&str], output: &str) -> Tidemill {
+    Tidemill::new(PROGRAM, &yaml(broker, topic, options, output))
+}
+
+fn yaml(broker: SocketAddr, topic: &str, options: &[&str], output: &str) -> String {
     let options: String = options.iter().map(|line| format!("      {line}\n")).collect();
-    let yaml = format!(
+    format!(
         "sources:
   orders:
     kafka:
@@ -55,8 +59,7 @@ triggers:
     rules:
       keep: {{ output: events, retry: {{ maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
 "
-    );
-    Tidemill::new(PROGRAM, &yaml)
+    )
 }
 
 /// Produces one message for each number, with one of fifty keys, and returns when all of them are confirmed.

@@ -22,6 +22,9 @@ mod demo;
 // What is said about broken options of the built-in kinds, and whether the examples fit the schema.
 mod config;
 
+// The examples as they stand: what their comments promise happens.
+mod examples;
+
 // The prometheus output before real judges: promtool and the Pushgateway.
 mod metrics_output;
 
@@ -33,6 +36,7 @@ mod mqtt;
 
 // The Kafka source and output in the built program, behind a real Apache Kafka, judged by kcat.
 mod kafka;
+
 // The NATS source and output in the built program, behind a real nats-server that is stopped, killed and cut off.
 mod nats;
 

@@ -14,6 +14,7 @@ mod trust;
 // A full engine, and messages that cannot be events.
 mod pressure;
 
+use serde_json::Value;
 use testkit::client::{Publisher, Settings};
 use testkit::mosquitto::Mosquitto;
 use testkit::patience::{RETRY, within};

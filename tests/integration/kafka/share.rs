@@ -44,6 +44,30 @@ async fn two_engines_share_the_partitions_and_give_them_back() {
 }
 
 #[tokio::test]
+async fn partitions_that_a_killed_member_was_giving_back_are_read_again() {
+    let broker = kafka::shared().await;
+    let topic = broker.topic(4, &[]).await;
+    let kcat = Kcat::new(broker.address());
+    let options = ["group: forgetful"];
+    // Nobody answers there, so that what is in flight keeps the partitions from going for five seconds.
+    let nowhere = format!("{{ http: {{ url: \"http://{}/\" }} }}", testkit::port::free());
+    let mut one = into(broker.address(), &topic, &options, &nowhere).variable("TIDEMILL_INSTANCE", "one");
+    let mut two = engine(broker.address(), &topic, &options).variable("TIDEMILL_INSTANCE", "two");
+    one.start().await;
+    send(&kcat, &topic, 0..100).await;
+    one.status_where("events in flight", |status| status["sources"]["orders"]["inFlight"] == 100).await;
+    two.launch();
+    one.process().line("a rebalance", |line| line.contains("the group wants partitions back")).await;
+    one.kill().await;
+    one.write("tidemill.yaml", &yaml(broker.address(), &topic, &options, FILE));
+    one.start().await;
+    send(&kcat, &topic, 100..200).await;
+    assert_eq!(files_have(&[&one, &two], 0..200).await.len(), 200);
+    assert!(one.terminate().await.success());
+    assert!(two.terminate().await.success());
+}
+
+#[tokio::test]
 async fn a_member_with_an_instance_of_another_is_told_so() {
     let broker = kafka::shared().await;
     let topic = broker.topic(1, &[]).await;

@@ -29,7 +29,7 @@ triggers:
 ",
         source.url()
     );
-    Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml)
+    Tidemill::new(PROGRAM, &yaml)
 }
 
 /// Debian's own client, which prints every message as JSON, once it has subscribed.
@@ -50,16 +50,13 @@ async fn heard(listener: &mut Process) -> Value {
     serde_json::from_str(&line).expect("it prints JSON")
 }
 
-/// Waits until the output's last error holds `part`.
-async fn output_error(engine: &Tidemill, part: &str) -> String {
-    let last = |status: &Value| status["outputs"]["out"]["lastError"].as_str().unwrap_or_default().to_owned();
-    last(&engine.status_where(part, |status| last(status).contains(part)).await)
-}
+/// Where the output stands in the status.
+const OUTPUT: &str = "/outputs/out";
 
 async fn done(engine: &Tidemill, count: usize) -> Value {
     let done = |status: &Value| status["rules"]["telemetry/keep"]["done"].as_u64() == Some(count as u64);
     let status = engine.status_where("everything done", done).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     status
 }
 
@@ -145,11 +142,11 @@ async fn what_this_client_may_not_publish_fails_with_the_brokers_reason() {
         publisher.send(vehicle, &topic, format!("{{\"id\":\"{vehicle}\"}}")).await;
     }
     assert_eq!(heard(&mut listener).await["topic"], "out/veh-1");
-    let said = output_error(&engine, "refused 'out/veh-2'").await;
+    let said = error(&engine, OUTPUT, "refused 'out/veh-2'").await;
     assert!(said.contains("not authorized; grant this client") && said.contains("0x87"), "{said}");
     let given_up = |status: &Value| status["sources"]["fleet"]["inFlight"] == 0;
     let status = engine.status_where("both settled", given_up).await;
-    assert!(balanced(&status), "{status}");
+    assert_balanced(&status);
     let rejects = std::fs::read_to_string(engine.find("rejects.jsonl").expect("kept")).expect("readable");
     assert!(rejects.contains("veh-2") && !rejects.contains("\"veh-1\""), "{rejects}");
     assert!(engine.terminate().await.success());
@@ -217,7 +214,7 @@ async fn tls_and_a_password_open_the_door_and_a_wrong_one_says_so_without_showin
     let publisher = publisher(&source).await;
     let mut refused = engine_to(&source, &output).variable("MILL_PASSWORD", "s3cret");
     refused.start_degraded().await;
-    let said = output_error(&refused, "refused the connection").await;
+    let said = error(&refused, OUTPUT, "refused the connection").await;
     assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
     send(&publisher, 0..1).await;
     let failed = |status: &Value| status["rules"]["telemetry/keep"]["failedAttempts"].as_u64() > Some(0);
@@ -244,7 +241,7 @@ async fn what_comes_before_the_broker_waits_for_it() {
     let mut engine =
         engine_to(&source, &format!("url: \"{}\", topic: \"out/{{subject}}\", retain: true", target.url()));
     engine.start_degraded().await;
-    assert!(output_error(&engine, "cannot be reached").await.contains(&target.url()));
+    assert!(error(&engine, OUTPUT, "cannot be reached").await.contains(&target.url()));
     let publisher = publisher(&source).await;
     send(&publisher, 0..1).await;
     engine.status_where("an event", |status| status["sources"]["fleet"]["inFlight"] == 1).await;
@@ -263,7 +260,7 @@ async fn the_example_runs_as_it_stands() {
     let example = include_str!("../../../examples/mqtt/tidemill.yaml");
     assert_eq!(example.matches("mqtt://localhost:1883").count(), 2);
     let yaml = example.replace("mqtt://localhost:1883", &broker.url());
-    let mut engine = Tidemill::new(env!("CARGO_BIN_EXE_tidemill"), &yaml);
+    let mut engine = Tidemill::new(PROGRAM, &yaml);
     engine.start().await;
     let mut listener = listen(broker.address(), "live/#", &[]).await;
     let publisher = publisher(&broker).await;

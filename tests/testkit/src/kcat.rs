@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
-use crate::patience::within;
+use crate::patience::{RETRY, within};
 use crate::programs;
 
 /// kcat against one broker, with options that every call has.
@@ -114,17 +114,23 @@ impl Kcat {
     /// line breaks here.
     ///
     /// # Panics
-    /// When kcat ends.
+    /// When kcat ends after it has read something.
     pub async fn follow(&self, topic: &str, mut see: impl FnMut(&str)) {
-        let mut command = self.command();
-        command.args(["-C", "-t", topic, "-o", "beginning", "-q", "-u", "-f", "%s\n"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("kcat starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("the output is piped")).lines();
-        while let Some(line) = lines.next_line().await.expect("payloads are text") {
-            see(&line);
+        let mut seen = false;
+        while !seen {
+            let mut command = self.command();
+            command.args(["-C", "-t", topic, "-o", "beginning", "-q", "-u", "-f", "%s\n"]);
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+            let mut child = command.spawn().expect("kcat starts");
+            let mut lines = BufReader::new(child.stdout.take().expect("the output is piped")).lines();
+            while let Some(line) = lines.next_line().await.expect("payloads are text") {
+                seen = true;
+                see(&line);
+            }
+            // A topic that has just been made may not be known to the broker's other half yet.
+            tokio::time::sleep(RETRY).await;
         }
-        panic!("kcat stopped following {topic}: {:?}", child.wait().await);
+        panic!("kcat stopped following {topic}");
     }
 
     fn command(&self) -> Command {

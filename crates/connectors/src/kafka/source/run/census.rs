@@ -50,7 +50,8 @@ impl Run<'_> {
     /// Looks at the group, once in a run, if its members are known by name.
     pub(super) fn count_in(&mut self) {
         let config = &self.made_of.config;
-        let (Some(group), Some(_), false) = (config.get("group.id"), config.get("group.instance.id"), self.counted) else {
+        let (Some(group), Some(_), false) = (config.get("group.id"), config.get("group.instance.id"), self.counted)
+        else {
             return;
         };
         self.counted = true;
