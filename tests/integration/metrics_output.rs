@@ -6,7 +6,7 @@ use engine::config::Check;
 use engine::event::Event;
 use engine::metric::sample::EVENT_TYPE;
 use engine::metric::{Link, Page};
-use engine::port::{Confirm, Output, SystemClock};
+use engine::port::{Confirm, Confirmations, Output, SystemClock};
 use engine::registry::{OutputKind, Setup};
 use testkit::prometheus::{Pushgateway, check_metrics};
 
@@ -29,7 +29,7 @@ fn open(options: &str, page: &Page) -> Box<dyn Output> {
 fn publish(output: &dyn Output, samples: &serde_json::Value) {
     let data = serde_json::to_vec(&serde_json::json!({ "samples": samples })).unwrap();
     let event = Event::new("1".into(), "/test".into(), EVENT_TYPE.into()).unwrap().with_data(data.into(), None);
-    let confirm = output.publish(&event);
+    let confirm = output.publish(&event, Confirmations::<()>::default().offer());
     assert!(matches!(confirm, Confirm::Now(Ok(()))), "{confirm:?}");
 }
 

@@ -23,7 +23,7 @@ mod window;
 use connectors::amqp::Access;
 use engine::config::Check;
 use engine::event::{Event, Text};
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 
 pub use options::Options;
@@ -77,9 +77,13 @@ struct Sender {
 }
 
 impl Output for Sender {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         match self.form.parcel(event) {
-            Ok(parcel) => Confirm::Later(Box::pin(self.publisher.publish(parcel))),
+            Ok(parcel) => {
+                let (ticket, later) = offer.accept();
+                self.publisher.publish(parcel, ticket);
+                later
+            }
             Err(reason) => Confirm::Now(Err(PublishError::Reject { reason })),
         }
     }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use engine::config::Check;
 use engine::event::{Event, json};
 use engine::journal::{Error, Journal, Policy, Sync};
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 
 pub use options::{Fsync, Options, Rotate};
@@ -69,15 +69,15 @@ thread_local! {
 const LINE_KEPT: usize = 64 << 10;
 
 impl Output for Lines {
-    fn publish(&self, event: &Event) -> Confirm {
-        let commit = LINE.with_borrow_mut(|line| {
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
+        let (ticket, later) = offer.accept();
+        LINE.with_borrow_mut(|line| {
             line.clear();
             json::encode_line(event, line);
-            let commit = self.journal.append(line);
+            self.journal.append(line).answer(ticket);
             line.shrink_to(LINE_KEPT);
-            commit
         });
-        Confirm::Later(Box::pin(async move { commit.await.map_err(refusal) }))
+        later
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), PublishError>> {

@@ -31,7 +31,7 @@ use connectors::trust::Trust;
 use engine::config::{Check, Secret};
 use engine::event::{Event, Text};
 use engine::metric::Link;
-use engine::port::{BoxFuture, Clock, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Clock, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Request, Response};
@@ -43,6 +43,7 @@ use reach::{Reach, Resolver};
 use request::Form;
 use target::Target;
 
+use crate::courier::Courier;
 use crate::message::Mode;
 
 /// The kind `http`.
@@ -119,7 +120,7 @@ impl OutputPlan for Plan {
             clock: setup.clock,
             failing: AtomicBool::new(false),
         };
-        Ok(Box::new(Poster { form, sender: Arc::new(sender) }))
+        Ok(Box::new(Poster { form, sender: Arc::new(sender), courier: Courier::default() }))
     }
 }
 
@@ -154,6 +155,7 @@ fn install_provider() {
 struct Poster {
     form: Form,
     sender: Arc<Sender>,
+    courier: Courier,
 }
 
 /// What sends requests and judges answers.
@@ -170,19 +172,22 @@ struct Sender {
 }
 
 impl Output for Poster {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         match self.form.request(event) {
             Err(reason) => Confirm::Now(Err(PublishError::Reject { reason })),
             Ok(request) => {
                 let sender = Arc::clone(&self.sender);
-                Confirm::Later(Box::pin(async move { sender.send(request).await }))
+                self.courier.send(offer, async move { sender.send(request).await })
             }
         }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), PublishError>> {
-        self.sender.link.stopped();
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async {
+            self.courier.close().await;
+            self.sender.link.stopped();
+            Ok(())
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The producer is idempotent and waits for all in-sync replicas, so a confirmed event is neither lost with a broker nor
 //! written twice by a retry. Confirmations come back through librdkafka's delivery report with the number of a place in a
-//! window, and not through a channel for each event: that costs less than half. What librdkafka has no room for waits in
+//! window, and not through a channel for each event: that costs less than half. They are told in batches ([`producer`]). What librdkafka has no room for waits in
 //! order beside it and is sent as soon as a delivery makes room.
 //!
 //! | what happened | what becomes of the event |
@@ -25,7 +25,7 @@ use std::time::Duration;
 use connectors::kafka::{Access, Reports};
 use engine::config::Check;
 use engine::event::Event;
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 
 pub use options::{Compression, Options};
@@ -91,8 +91,8 @@ struct Sender {
 }
 
 impl Output for Sender {
-    fn publish(&self, event: &Event) -> Confirm {
-        self.producer.publish(event)
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
+        self.producer.publish(event, offer)
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), PublishError>> {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
+#[cfg(any(feature = "http", feature = "nats"))]
+mod courier;
 pub mod file;
 #[cfg(feature = "http")]
 pub mod http;

@@ -21,7 +21,7 @@ use engine::config::Check;
 use engine::event::{Event, Text};
 use engine::journal::{Error, Lines, Sink};
 use engine::metric::Link;
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 
 pub use options::{Format, Level, Options};
@@ -85,7 +85,7 @@ struct Traced {
 }
 
 impl Output for Traced {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, _: Offer<'_>) -> Confirm {
         macro_rules! log {
             ($level:ident, $line:expr) => {
                 tracing::event!(target: "tidemill::output", tracing::Level::$level, output = %self.output, "{}", $line)
@@ -129,9 +129,10 @@ impl Printed {
 }
 
 impl Output for Printed {
-    fn publish(&self, event: &Event) -> Confirm {
-        let commit = with_line(event, self.format, |line| self.lines.append(line));
-        Confirm::Later(Box::pin(async move { commit.await.map_err(refusal) }))
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
+        let (ticket, later) = offer.accept();
+        with_line(event, self.format, |line| self.lines.append(line)).answer(ticket);
+        later
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), PublishError>> {

@@ -11,13 +11,15 @@ mod publisher;
 
 use engine::config::Check;
 use engine::event::Event;
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 
 use options::Meaning;
 pub use options::Options;
 use parcel::Form;
 use publisher::Publisher;
+
+use crate::courier::Courier;
 
 /// The kind `nats`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +43,7 @@ impl OutputPlan for Plan {
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Output>, OpenError> {
         let publisher = Publisher::open(&self.0, &setup)?;
-        Ok(Box::new(Subject { form: self.0.form.clone(), name: setup.name, publisher }))
+        Ok(Box::new(Subject { form: self.0.form.clone(), name: setup.name, publisher, courier: Courier::default() }))
     }
 }
 
@@ -50,17 +52,21 @@ struct Subject {
     form: Form,
     name: engine::event::Text,
     publisher: Publisher,
+    courier: Courier,
 }
 
 impl Output for Subject {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         match self.form.parcel(&self.name, event) {
-            Ok(parcel) => Confirm::Later(Box::pin(self.publisher.deliver(parcel))),
+            Ok(parcel) => self.courier.send(offer, self.publisher.deliver(parcel)),
             Err(reason) => Confirm::Now(Err(PublishError::Reject { reason })),
         }
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), PublishError>> {
-        Box::pin(self.publisher.close())
+        Box::pin(async {
+            self.courier.close().await;
+            self.publisher.close().await
+        })
     }
 }

@@ -27,7 +27,7 @@ use engine::config::Check;
 use engine::event::Event;
 use engine::metric::Link;
 use engine::metric::sample::EVENT_TYPE;
-use engine::port::{BoxFuture, Confirm, Output, PublishError};
+use engine::port::{BoxFuture, Confirm, Offer, Output, PublishError};
 use engine::registry::{OpenError, OutputKind, OutputPlan, Setup};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -147,7 +147,7 @@ impl Metrics {
 }
 
 impl Output for Metrics {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, _: Offer<'_>) -> Confirm {
         Confirm::Now(self.apply(event).map_err(|reason| PublishError::Reject { reason }))
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use engine::config::Check;
 use engine::event::Event;
 use engine::metric::{Link, Page};
-use engine::port::{Confirm, Output, PublishError, SystemClock};
+use engine::port::{Output, PublishError, SystemClock};
 use engine::registry::{OpenError, OutputKind, Setup};
 
 /// A setup for an output called `name` on a page.
@@ -49,8 +49,5 @@ pub(crate) fn event(r#type: &str, data: impl Into<Bytes>) -> Event {
 
 /// Publishes and waits for the confirmation.
 pub(crate) async fn publish(output: &dyn Output, event: &Event) -> Result<(), PublishError> {
-    match output.publish(event) {
-        Confirm::Now(result) => result,
-        Confirm::Later(result) => result.await,
-    }
+    engine::port::confirmed(output, event).await
 }

@@ -47,7 +47,6 @@ mod model;
 mod outcome;
 mod receipt;
 mod seat;
-mod sync;
 #[cfg(not(tidemill_loom))]
 #[cfg(test)]
 mod tests;

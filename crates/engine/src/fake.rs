@@ -19,7 +19,9 @@ use crate::invoke::Turns;
 use crate::journal::{Journal, Policy, Sync};
 use crate::metric::Link;
 use crate::pool::{Limits, Options, Pool};
-use crate::port::{BoxFuture, Call, Clock, Confirm, Function, Output, StartError, Verdict, Verdicts, Worker};
+use crate::port::{
+    BoxFuture, Call, Clock, Confirm, Function, Offer, Output, PublishError, StartError, Verdict, Verdicts, Worker,
+};
 use crate::reject::Rejects;
 
 /// An event with this id and nothing else of interest.
@@ -127,17 +129,30 @@ impl Seen {
     }
 }
 
-impl<F: Fn(&Event) -> Confirm + Send + std::marker::Sync> Output for Recorder<F> {
-    fn publish(&self, event: &Event) -> Confirm {
+impl<F: Fn(&Event) -> Say + Send + std::marker::Sync> Output for Recorder<F> {
+    fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         self.seen.lock().push(event.id().clone());
-        (self.answer)(event)
+        match (self.answer)(event) {
+            Say::Now(result) => Confirm::Now(result),
+            Say::Later(result) => {
+                let (ticket, later) = offer.accept();
+                tokio::spawn(async move { ticket.answer(result.await) });
+                later
+            }
+        }
     }
 }
 
+/// What a recorder answers.
+pub(crate) enum Say {
+    /// Known already.
+    Now(Result<(), PublishError>),
+    /// Known once this resolves, in a task of its own.
+    Later(BoxFuture<'static, Result<(), PublishError>>),
+}
+
 /// An output and what it saw.
-pub(crate) fn recorder(
-    answer: impl Fn(&Event) -> Confirm + Send + std::marker::Sync + 'static,
-) -> (Arc<dyn Output>, Seen) {
+pub(crate) fn recorder(answer: impl Fn(&Event) -> Say + Send + std::marker::Sync + 'static) -> (Arc<dyn Output>, Seen) {
     let seen = Seen::default();
     (Arc::new(Recorder { seen: Arc::clone(&seen.0), answer }), seen)
 }

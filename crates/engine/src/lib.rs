@@ -21,3 +21,4 @@ pub mod reject;
 pub mod retry;
 pub mod router;
 pub mod supervisor;
+mod sync;

@@ -14,6 +14,7 @@ mod function;
 mod output;
 mod source;
 mod stop;
+mod ticket;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,9 +22,10 @@ use std::pin::Pin;
 pub use bell::{Bell, Ring, Rings};
 pub use clock::{Clock, SystemClock};
 pub use function::{Call, Function, StartError, Verdict, Verdicts, Worker};
-pub use output::{Confirm, Output, PublishError};
+pub use output::{Confirm, Output, PublishError, confirmed};
 pub use source::{Source, SourceError};
 pub use stop::{Shutdown, Stop, Trigger};
+pub use ticket::{Confirmations, Offer, Promise, Ticket};
 
 /// A future behind a pointer, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

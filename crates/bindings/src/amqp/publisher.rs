@@ -11,9 +11,9 @@ use connectors::amqp::{self, Answer, Fault, Posting};
 use connectors::backoff::Backoff;
 use engine::event::Text;
 use engine::metric::Link;
-use engine::port::{BoxFuture, PublishError};
+use engine::port::{BoxFuture, PublishError, Ticket};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -59,16 +59,16 @@ impl Publisher {
         Publisher { timeout, work: Mutex::new(Some(work)), task: Mutex::new(Some(task)), address }
     }
 
-    /// Puts a message behind those before it; resolves when it is confirmed or has failed.
-    pub(super) fn publish(&self, parcel: Parcel) -> impl Future<Output = Outcome> + Send + use<> {
-        let (reply, outcome) = oneshot::channel();
-        let waiting = Waiting { parcel, reply, deadline: Instant::now() + self.timeout };
-        if let Some(work) = &*self.work.lock() {
-            // A task that is gone drops the reply, which is told below.
-            let _ = work.send(waiting);
+    /// Puts a message behind those before it; its ticket is answered when it is confirmed or has failed.
+    pub(super) fn publish(&self, parcel: Parcel, ticket: Ticket) {
+        let waiting = Waiting { parcel, ticket, deadline: Instant::now() + self.timeout };
+        let refused = match &*self.work.lock() {
+            Some(work) => work.send(waiting).err().map(|refused| refused.0),
+            None => Some(waiting),
+        };
+        if let Some(waiting) = refused {
+            waiting.ticket.answer(retry(format!("the output to broker {} is closed", self.address)));
         }
-        let gone = format!("the output to broker {} is closed", self.address);
-        async move { outcome.await.unwrap_or(Err(PublishError::Retry { after: None, error: gone })) }
     }
 
     /// Waits until everything was confirmed or has failed, and says goodbye.
@@ -102,6 +102,8 @@ struct Task {
     said: Option<String>,
     /// Until when everything has to be confirmed, once nothing more arrives.
     end: Option<Instant>,
+    /// What the broker has answered in this turn.
+    answered: Vec<(Ticket, Outcome)>,
 }
 
 enum State {
@@ -122,6 +124,7 @@ impl Task {
             blocked: None,
             said: None,
             end: None,
+            answered: Vec::new(),
         };
         task.open(Duration::ZERO);
         task
@@ -152,7 +155,10 @@ impl Task {
                 },
                 moved = moves(&mut self.state) => match moved {
                     Ok(Some(posting)) => self.welcomed(posting),
-                    Ok(None) => self.hear(),
+                    Ok(None) => {
+                        self.hear();
+                        Ticket::answer_all(&mut self.answered);
+                    }
                     Err(fault) => self.lost(&fault),
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.expire(),
@@ -189,13 +195,13 @@ impl Task {
     fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Confirmed { tag, multiple, taken } => {
-                let (terms, mut failed) = (&self.terms, None);
+                let (terms, answered, mut failed) = (&self.terms, &mut self.answered, None);
                 self.window.confirmed(tag, multiple, |waiting, returned| {
                     let outcome = terms.outcome(&waiting.parcel.routing_key, taken, returned);
                     if let Err(PublishError::Retry { error, .. }) = &outcome {
                         failed = Some(error.clone());
                     }
-                    waiting.settle(outcome);
+                    answered.push((waiting.ticket, outcome));
                 });
                 if let Some(error) = failed {
                     self.terms.link.error(error);
@@ -245,7 +251,7 @@ impl Task {
         }
         let unconfirmed = std::mem::take(&mut self.window).into_unconfirmed();
         if matches!(fault, Fault::Channel(_) | Fault::NoExchange(_) | Fault::Unwritable { .. }) {
-            unconfirmed.for_each(|waiting| waiting.settle(retry(text.clone())));
+            unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone())));
         } else {
             unconfirmed.rev().for_each(|waiting| self.queue.push_front(waiting));
         }
@@ -276,12 +282,12 @@ impl Task {
         };
         while let Some(waiting) = self.queue.pop_front_if(|waiting| waiting.deadline <= now) {
             let error = late(&waiting.parcel.routing_key);
-            waiting.settle(retry(error));
+            waiting.ticket.answer(retry(error));
         }
         for waiting in self.window.expired(now) {
             let error = late(&waiting.parcel.routing_key);
             self.terms.link.error(error.clone());
-            waiting.settle(retry(error));
+            waiting.ticket.answer(retry(error));
         }
     }
 

@@ -8,8 +8,7 @@
 use std::collections::VecDeque;
 
 use connectors::amqp::Returned;
-use engine::port::PublishError;
-use tokio::sync::oneshot;
+use engine::port::{PublishError, Ticket};
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
@@ -17,20 +16,13 @@ use super::parcel::Parcel;
 /// What becomes of a message.
 pub(super) type Outcome = Result<(), PublishError>;
 
-/// A message, and who waits for its confirmation.
+/// A message, and what its confirmation answers.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) parcel: Parcel,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) ticket: Ticket,
     /// When it counts as failed.
     pub(super) deadline: Instant,
-}
-
-impl Waiting {
-    /// Says what became of it. Whoever has given up waiting hears nothing.
-    pub(super) fn settle(self, outcome: Outcome) {
-        let _ = self.reply.send(outcome);
-    }
 }
 
 /// What is on its way on one channel.
@@ -129,23 +121,24 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use engine::port::Confirmations;
 
     use super::*;
 
-    fn waiting(id: &str) -> (Waiting, oneshot::Receiver<Outcome>) {
-        let (reply, outcome) = oneshot::channel();
+    fn waiting(id: &str) -> Waiting {
+        let ticket = Confirmations::<()>::default().offer().accept().0;
         let parcel = Parcel {
             routing_key: "a.b".into(),
             message_id: Some(id.into()),
             properties: Bytes::new(),
             payload: Bytes::from_static(b"x"),
         };
-        (Waiting { parcel, reply, deadline: Instant::now() + Duration::from_secs(9) }, outcome)
+        Waiting { parcel, ticket, deadline: Instant::now() + Duration::from_secs(9) }
     }
 
     fn window(ids: &[&str]) -> Window {
         let mut window = Window::default();
-        ids.iter().for_each(|id| window.publish(waiting(id).0));
+        ids.iter().for_each(|id| window.publish(waiting(id)));
         window
     }
 
@@ -177,7 +170,7 @@ mod tests {
         assert_eq!(confirmed(&mut window, 4, true), [said("1", false), said("3", false), said("4", false)]);
         assert_eq!((confirmed(&mut window, 4, true), window.len()), (vec![], 1));
         assert_eq!((confirmed(&mut window, 9, true), window.len()), (vec![said("5", false)], 0));
-        window.publish(waiting("6").0);
+        window.publish(waiting("6"));
         assert_eq!(confirmed(&mut window, 6, false), [said("6", false)]);
     }
 
@@ -201,7 +194,7 @@ mod tests {
     async fn what_is_late_has_failed_and_keeps_its_number() {
         let mut window = window(&["1"]);
         tokio::time::advance(Duration::from_secs(5)).await;
-        window.publish(waiting("2").0);
+        window.publish(waiting("2"));
         tokio::time::advance(Duration::from_secs(4)).await;
         assert!(window.deadline() == Some(Instant::now()));
         let late = window.expired(Instant::now());

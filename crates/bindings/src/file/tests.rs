@@ -46,10 +46,9 @@ async fn publishing_together_shares_batches_and_loses_nothing() {
     let output =
         open(&File, &options(&path, r#","rotate":{"size":"4KiB","keep":100}"#), &setup("file", &Page::default()));
     let output = output.unwrap();
-    let confirms: Vec<_> = (0..500).map(|n| output.publish(&event("a", n.to_string()))).collect();
+    let confirms: Vec<_> = (0..500).map(|n| engine::port::confirmed(&*output, &event("a", n.to_string()))).collect();
     for confirm in confirms {
-        let Confirm::Later(result) = confirm else { panic!("{confirm:?}") };
-        result.await.unwrap();
+        confirm.await.unwrap();
     }
     output.close().await.unwrap();
     let mut numbers: Vec<u32> = Vec::new();

@@ -55,10 +55,7 @@ fn output(json: &str) -> (Box<dyn Output>, Link) {
 }
 
 fn publish(output: &dyn Output, event: &Event) -> tokio::task::JoinHandle<Result<(), PublishError>> {
-    match output.publish(event) {
-        Confirm::Now(result) => tokio::spawn(async move { result }),
-        Confirm::Later(confirmed) => tokio::spawn(confirmed),
-    }
+    tokio::spawn(engine::port::confirmed(output, event))
 }
 
 /// A server without behaviour of its own.

@@ -1,4 +1,8 @@
 //! librdkafka's producer, the thread that serves its callbacks, and what waits for room in it.
+//!
+//! A delivery report is a callback for one event, and the crate says nothing when a batch of them is over. So while events
+//! are on their way the thread polls for a short time and answers then, together, what was reported meanwhile: a line is
+//! woken once for hundreds of confirmations, and a confirmation is at most [`GATHER`] old. Otherwise it is told at once.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +12,7 @@ use std::time::Duration;
 
 use connectors::kafka::Reports;
 use engine::event::Event;
-use engine::port::{Confirm, PublishError};
+use engine::port::{Confirm, Offer, PublishError, Ticket};
 use engine::registry::OpenError;
 use parking_lot::Mutex;
 use rdkafka::ClientConfig;
@@ -23,6 +27,8 @@ use super::window::Window;
 
 /// How often the thread looks whether it should end.
 const TURN: Duration = Duration::from_millis(100);
+/// How long confirmations are gathered.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// A producer with its thread.
 pub(super) struct Producer {
@@ -35,7 +41,11 @@ pub(super) struct Producer {
 pub(super) struct Desk {
     reports: Reports,
     form: Form,
-    window: Arc<Window>,
+    window: Window,
+    /// What was reported and is not told yet.
+    reported: Mutex<Vec<(Ticket, Result<(), PublishError>)>>,
+    /// Whether somebody will tell it soon.
+    gathers: AtomicBool,
     /// Events that librdkafka has no room for, in order, with their numbers.
     waiting: Mutex<VecDeque<(Event, usize)>>,
     /// The producer itself, for sending from a callback.
@@ -44,10 +54,12 @@ pub(super) struct Desk {
 
 /// What became of handing a message over.
 enum Handed {
-    /// librdkafka has it, or it was refused and its place knows.
+    /// librdkafka has it.
     Over,
     /// There is no room.
     Full,
+    /// It never will.
+    Refused(PublishError),
 }
 
 impl Producer {
@@ -57,7 +69,15 @@ impl Producer {
     /// [`OpenError`] when librdkafka refuses the configuration, or there is no thread to be had.
     pub(super) fn start(config: &ClientConfig, reports: Reports, form: Form) -> Result<Arc<Producer>, OpenError> {
         let sentence = reports.sentence("no producer can be made; check tls and sasl");
-        let desk = Desk { reports, form, window: Arc::default(), waiting: Mutex::default(), producer: OnceLock::new() };
+        let desk = Desk {
+            reports,
+            form,
+            window: Window::default(),
+            reported: Mutex::default(),
+            gathers: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            producer: OnceLock::new(),
+        };
         let made: Result<BaseProducer<Desk>, KafkaError> = config.create_with_context(desk);
         let inner =
             Arc::new(made.map_err(|cause| OpenError {
@@ -71,10 +91,17 @@ impl Producer {
             let (inner, ended) = (Arc::clone(&inner), Arc::clone(&ended));
             move || {
                 while !ended.load(Ordering::Relaxed) {
-                    inner.poll(TURN);
+                    let desk = inner.context();
+                    let gathers = desk.window.unconfirmed() > 0;
+                    desk.gathers.store(gathers, Ordering::Relaxed);
+                    inner.poll(if gathers { GATHER } else { TURN });
+                    desk.tell();
                     // A delivery makes room by itself; this is for room that came without one.
-                    inner.context().send_waiting();
+                    desk.send_waiting();
                 }
+                // Whoever flushes now may be the last one who polls.
+                inner.context().gathers.store(false, Ordering::Relaxed);
+                inner.context().tell();
             }
         });
         let thread = thread
@@ -83,17 +110,24 @@ impl Producer {
     }
 
     /// Hands an event to librdkafka, or behind those that wait for room.
-    pub(super) fn publish(&self, event: &Event) -> Confirm {
+    pub(super) fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         let desk = self.inner.context();
-        let number = desk.window.open();
-        {
-            let mut waiting = desk.waiting.lock();
-            let full = !waiting.is_empty() || matches!(desk.hand_over(&self.inner, event, number), Handed::Full);
-            if full {
+        let (ticket, later) = offer.accept();
+        let number = desk.window.open(ticket);
+        let mut waiting = desk.waiting.lock();
+        let handed = if waiting.is_empty() { desk.hand_over(&self.inner, event, number) } else { Handed::Full };
+        match handed {
+            Handed::Over => later,
+            Handed::Full => {
                 waiting.push_back((event.clone(), number));
+                later
+            }
+            Handed::Refused(error) => {
+                // librdkafka does not have it, so that nobody else asks for the place.
+                drop(desk.window.close(number));
+                Confirm::Now(Err(error))
             }
         }
-        Confirm::Later(Box::pin(desk.window.awaited(number)))
     }
 
     /// Waits until everything was confirmed or refused, ends the thread, and lets go of the brokers. Blocks.
@@ -128,14 +162,8 @@ impl Desk {
         match sent {
             Ok(Ok(())) => Handed::Over,
             Ok(Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))) => Handed::Full,
-            Ok(Err((cause, topic))) => {
-                self.window.settle(number, Err(self.refusal(&cause, &topic)));
-                Handed::Over
-            }
-            Err(reason) => {
-                self.window.settle(number, Err(PublishError::Reject { reason }));
-                Handed::Over
-            }
+            Ok(Err((cause, topic))) => Handed::Refused(self.refusal(&cause, &topic)),
+            Err(reason) => Handed::Refused(PublishError::Reject { reason }),
         }
     }
 
@@ -144,11 +172,28 @@ impl Desk {
         let Some(producer) = self.producer.get().and_then(Weak::upgrade) else { return };
         let mut waiting = self.waiting.lock();
         while let Some((event, number)) = waiting.front() {
-            if matches!(self.hand_over(&producer, event, *number), Handed::Full) {
-                return;
+            match self.hand_over(&producer, event, *number) {
+                Handed::Over => {}
+                Handed::Full => return,
+                Handed::Refused(error) => self.report(*number, Err(error)),
             }
             waiting.pop_front();
         }
+    }
+
+    /// What became of an event is known.
+    fn report(&self, number: usize, outcome: Result<(), PublishError>) {
+        let Some(ticket) = self.window.close(number) else { return };
+        if self.gathers.load(Ordering::Relaxed) {
+            self.reported.lock().push((ticket, outcome));
+        } else {
+            ticket.answer(outcome);
+        }
+    }
+
+    /// Answers what was reported.
+    fn tell(&self) {
+        Ticket::answer_all(&mut self.reported.lock());
     }
 
     /// What an error means for an event.
@@ -213,7 +258,7 @@ impl ProducerContext for Desk {
             Ok(_) => Ok(()),
             Err((cause, message)) => Err(self.refusal(cause, message.topic())),
         };
-        self.window.settle(number, outcome);
+        self.report(number, outcome);
         // A poll that finds the lock taken leaves this to whoever has it, or to the next turn.
         if self.waiting.try_lock().is_some_and(|waiting| !waiting.is_empty()) {
             self.send_waiting();

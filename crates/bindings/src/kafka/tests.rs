@@ -138,11 +138,17 @@ async fn what_librdkafka_has_no_room_for_waits_in_order() {
         mode: crate::message::Mode::Binary,
     };
     let producer = Producer::start(&config, reports, form).unwrap_or_else(|error| panic!("{error}"));
-    let confirmations: Vec<_> = (0..1000).map(|number| producer.publish(&event("low", number.to_string()))).collect();
-    for confirmation in confirmations {
-        let Confirm::Later(confirmation) = confirmation else { panic!("confirmed before it was sent") };
-        assert_eq!(confirmation.await, Ok(()));
+    let mut confirmations = engine::port::Confirmations::default();
+    for number in 0..1000 {
+        let confirm = producer.publish(&event("low", number.to_string()), confirmations.offer());
+        let Confirm::Later(promise) = confirm else { panic!("confirmed before it was sent") };
+        confirmations.expect(&promise, number);
     }
+    let mut answers = Vec::new();
+    while !confirmations.is_empty() {
+        confirmations.next(&mut answers).await;
+    }
+    assert!(answers.iter().all(|(_, outcome)| outcome.is_ok()), "{answers:?}");
     let messages = consume(&cluster, "alerts", 1000).await;
     let payloads: Vec<_> =
         messages.iter().map(|message| String::from_utf8_lossy(message.payload().unwrap()).into_owned()).collect();

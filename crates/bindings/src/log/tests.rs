@@ -108,8 +108,8 @@ async fn a_level_writes_into_the_engines_log() {
         let setup = setup("seen", &Page::default());
         let output = open(&Log, &format!(r#"{{"level":"{level}"}}"#), &setup).unwrap();
         let log = Collected::default();
-        let confirm = with_default(log.clone(), || output.publish(&event("t", "1")));
-        assert!(matches!(confirm, Confirm::Now(Ok(()))));
+        let confirmed = with_default(log.clone(), || engine::port::confirmed(&*output, &event("t", "1")));
+        assert_eq!(confirmed.await, Ok(()));
         let wanted =
             [format!("{shown} tidemill::output"), "output=seen".to_owned(), "message=- t /test id=7 1".to_owned()];
         let mut lines = log.0.lock().clone();

@@ -16,9 +16,9 @@ use connectors::backoff::Backoff;
 use connectors::mqtt::{self, Answer, Fault, Manner, Posting};
 use engine::event::Text;
 use engine::metric::Link;
-use engine::port::{BoxFuture, PublishError};
+use engine::port::{BoxFuture, PublishError, Ticket};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -66,16 +66,16 @@ impl Publisher {
         Publisher { timeout, work: Mutex::new(Some(work)), task: Mutex::new(Some(task)), address }
     }
 
-    /// Puts a message behind those before it; resolves when it is confirmed or has failed.
-    pub(super) fn publish(&self, parcel: Parcel) -> impl Future<Output = Outcome> + Send + use<> {
-        let (reply, outcome) = oneshot::channel();
-        let waiting = Waiting { parcel, reply, deadline: Instant::now() + self.timeout, sendings: 0 };
-        if let Some(work) = &*self.work.lock() {
-            // A task that is gone drops the reply, which is told below.
-            let _ = work.send(waiting);
+    /// Puts a message behind those before it; its ticket is answered when it is confirmed or has failed.
+    pub(super) fn publish(&self, parcel: Parcel, ticket: Ticket) {
+        let waiting = Waiting { parcel, ticket, deadline: Instant::now() + self.timeout, sendings: 0 };
+        let refused = match &*self.work.lock() {
+            Some(work) => work.send(waiting).err().map(|refused| refused.0),
+            None => Some(waiting),
+        };
+        if let Some(waiting) = refused {
+            waiting.settle(retry(format!("the output to broker {} is closed", self.address)));
         }
-        let gone = format!("the output to broker {} is closed", self.address);
-        async move { outcome.await.unwrap_or_else(|_| retry(gone)) }
     }
 
     /// Waits until everything was confirmed or has failed, and says goodbye.

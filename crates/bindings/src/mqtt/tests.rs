@@ -36,10 +36,7 @@ impl Bench {
     /// Publishes an event with this subject, in the order of calls.
     fn publish(&self, subject: &str) -> JoinHandle<Result<(), PublishError>> {
         let event = event("t", "x").with_subject(subject.into());
-        match self.output.publish(&event) {
-            Confirm::Now(result) => tokio::spawn(std::future::ready(result)),
-            Confirm::Later(result) => tokio::spawn(result),
-        }
+        tokio::spawn(engine::port::confirmed(self.output.as_ref(), &event))
     }
 
     /// Ends the output, once it has heard that it was welcome.

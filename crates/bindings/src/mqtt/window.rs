@@ -5,8 +5,7 @@
 
 use std::collections::VecDeque;
 
-use engine::port::PublishError;
-use tokio::sync::oneshot;
+use engine::port::{PublishError, Ticket};
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
@@ -17,11 +16,11 @@ pub(super) type Outcome = Result<(), PublishError>;
 /// How many packet identifiers there are: every number of two bytes but zero.
 const IDENTIFIERS: usize = 65_535;
 
-/// A message, and who waits for its confirmation.
+/// A message, and what its confirmation answers.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) parcel: Parcel,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub(super) ticket: Ticket,
     /// When it counts as failed.
     pub(super) deadline: Instant,
     /// On how many connections it was published.
@@ -31,7 +30,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Says what became of it. Whoever has given up waiting hears nothing.
     pub(super) fn settle(self, outcome: Outcome) {
-        let _ = self.reply.send(outcome);
+        self.ticket.answer(outcome);
     }
 }
 
@@ -155,6 +154,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
+    use engine::port::Confirmations;
     use proptest::prelude::*;
 
     use super::*;
@@ -162,7 +162,8 @@ mod tests {
     fn waiting(topic: &str) -> Waiting {
         let parcel = Parcel { topic: topic.into(), properties: Bytes::new(), payload: Bytes::new() };
         let deadline = Instant::now() + Duration::from_secs(9);
-        Waiting { parcel, reply: oneshot::channel().0, deadline, sendings: 0 }
+        let ticket = Confirmations::<()>::default().offer().accept().0;
+        Waiting { parcel, ticket, deadline, sendings: 0 }
     }
 
     fn publish(window: &mut Window, topic: &str) -> u16 {

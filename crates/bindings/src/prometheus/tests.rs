@@ -5,6 +5,7 @@ mod page;
 use std::time::Duration;
 
 use engine::metric::{Connection, Page};
+use engine::port::Confirmations;
 use tokio::time::{advance, sleep};
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::tests::{complaints, event, open, setup};
 
 fn samples(output: &dyn Output, samples: &str) -> Result<(), String> {
     let event = event(EVENT_TYPE, format!("{{\"samples\":[{samples}]}}"));
-    match output.publish(&event) {
+    match output.publish(&event, Confirmations::<()>::default().offer()) {
         Confirm::Now(Err(PublishError::Reject { reason })) => Err(reason),
         Confirm::Now(Ok(())) => Ok(()),
         other => panic!("{other:?}"),
@@ -106,12 +107,12 @@ async fn a_wrong_event_leaves_no_trace() {
         assert!(reason.contains(complaint), "{reason}");
         assert_eq!(page.render(), before, "{wrong}");
     }
-    let other = output.publish(&event("com.example", "{}"));
+    let other = output.publish(&event("com.example", "{}"), Confirmations::<()>::default().offer());
     assert!(
         format!("{other:?}").contains("takes events of type 'io.tidemill.metrics.samples.v1' and got 'com.example'")
     );
     let empty = Event::new("1".into(), "/a".into(), EVENT_TYPE.into()).unwrap();
-    assert!(format!("{:?}", output.publish(&empty)).contains("has no data"));
+    assert!(format!("{:?}", output.publish(&empty, Confirmations::<()>::default().offer())).contains("has no data"));
     assert_eq!(setup.link.read().connection, Connection::Connected);
     output.close().await.unwrap();
     assert_eq!(setup.link.read().connection, Connection::Stopped);

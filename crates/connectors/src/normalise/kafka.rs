@@ -145,22 +145,24 @@ fn is_fact(name: &str) -> bool {
     matches!(name, "kafkatopic" | "kafkapartition" | "kafkaoffset" | "kafkakey" | "kafkakeybase64")
 }
 
-/// Adds where the message stood.
-fn with_facts(event: Event, topic: &Text, partition: &Text, offset: i64, key: Option<&[u8]>) -> Event {
+/// Adds where the message stood. The event is looked at once for all of it.
+fn with_facts(mut event: Event, topic: &Text, partition: &Text, offset: i64, key: Option<&[u8]>) -> Event {
     let Some(names) = NAMES.as_ref() else { return event };
-    let mut event = event
-        .with_extension(names.topic.clone(), topic.clone())
-        .with_extension(names.partition.clone(), partition.clone())
-        .with_extension(names.offset.clone(), decimal(offset));
+    let ordered = event.key().is_some();
+    let mut edit = event.edit();
+    edit.extension(names.topic.clone(), topic.clone());
+    edit.extension(names.partition.clone(), partition.clone());
+    edit.extension(names.offset.clone(), decimal(offset));
     let Some(key) = key else { return event };
     let (name, text) = match std::str::from_utf8(key) {
         Ok(text) => (&names.key, Text::new(text)),
         Err(_) => (&names.key_base64, Text::new(BASE64_STANDARD.encode(key))),
     };
-    if !text.is_empty() && event.key().is_none() {
-        event = event.with_extension(names.partition_key.clone(), text.clone());
+    if !text.is_empty() && !ordered {
+        edit.extension(names.partition_key.clone(), text.clone());
     }
-    event.with_extension(name.clone(), text)
+    edit.extension(name.clone(), text);
+    event
 }
 
 /// A number that is not negative, without an allocation.

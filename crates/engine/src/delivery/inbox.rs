@@ -9,8 +9,8 @@ use super::ledger::Ledger;
 use super::outcome::Outcome;
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
-use super::sync::Arc;
 use crate::event::{Event, Text};
+use crate::sync::Arc;
 
 /// Where an intake sends what it is given. Implementations stage and never wait; [`Route::flush`] hands over the batch.
 pub trait Route: Send {

@@ -7,7 +7,7 @@
 //! reading by the same back-pressure as ever and keeps its session.
 
 use super::seat::Seat;
-use super::sync::{Arc, AtomicWaker, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicWaker, Mutex, MutexGuard};
 
 /// A consistent reading of one source's books, in messages since the engine started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

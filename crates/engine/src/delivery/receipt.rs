@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::outcome::Outcome;
 use super::seat::{Seat, Table};
-use super::sync::Arc;
+use crate::sync::Arc;
 
 /// One open fork of a message. Settle it; dropping it is a failure, [`Outcome::Retry`] without delay.
 #[must_use = "a receipt that is dropped counts as a failed attempt"]

@@ -4,7 +4,7 @@
 //! without a queue, an allocation or a lock; since the taker takes everything, there is no ABA problem.
 
 use super::outcome::Outcome;
-use super::sync::{AtomicU32, AtomicU64, AtomicWaker, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicWaker, Ordering};
 
 /// The end of a stack of seats.
 const NONE: u32 = u32::MAX;

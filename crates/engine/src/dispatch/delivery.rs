@@ -45,9 +45,9 @@ impl Pending {
     pub(super) fn add(&mut self, awaited: &mut Confirmations, key: Key, result: Unconfirmed, confirm: Confirm) {
         match confirm {
             Confirm::Now(outcome) => self.note(result, outcome),
-            Confirm::Later(confirm) => {
+            Confirm::Later(promise) => {
                 self.awaited += 1;
-                awaited.add(key, result, confirm);
+                awaited.expect(&promise, (key, result));
             }
         }
     }

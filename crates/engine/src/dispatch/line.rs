@@ -186,7 +186,7 @@ impl Line {
         let mut pending: Option<Pending> = None;
         for event in results {
             for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
-                let confirm = publish(binding.as_ref(), &event);
+                let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
                 if let Confirm::Now(Ok(())) = confirm {
                     continue;
                 }
@@ -205,7 +205,7 @@ impl Line {
         let mut pending = Pending::default();
         for result in results {
             if let Some((_, binding)) = self.options.outputs.get(result.output) {
-                let confirm = publish(binding.as_ref(), &result.event);
+                let confirm = publish(binding.as_ref(), &result.event, self.confirmations.offer());
                 pending.add(&mut self.confirmations, key, result, confirm);
             }
         }
@@ -213,13 +213,13 @@ impl Line {
         self.review(key);
     }
 
-    fn confirmed(&mut self, confirmed: Confirmed) {
-        let Some(delivery) = self.table.get(confirmed.key) else { return };
+    fn confirmed(&mut self, ((key, result), outcome): Confirmed) {
+        let Some(delivery) = self.table.get(key) else { return };
         if let Stage::Publish(pending) = &mut delivery.stage {
             pending.awaited -= 1;
-            pending.note(confirmed.result, confirmed.outcome);
+            pending.note(result, outcome);
         }
-        self.review(confirmed.key);
+        self.review(key);
     }
 
     /// Moves a publishing delivery on once no confirmation is awaited.

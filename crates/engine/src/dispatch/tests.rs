@@ -12,9 +12,9 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::delivery::Outcome;
-use crate::fake::{Bin, Calls, Desk, again, done, event, judge, one, options, recorder, running, settle_down};
+use crate::fake::{Bin, Calls, Desk, Say, again, done, event, judge, one, options, recorder, running, settle_down};
 use crate::pool::Pool;
-use crate::port::{BoxFuture, Call, Confirm, Function, Output, Verdicts};
+use crate::port::{BoxFuture, Call, Function, Output, Verdicts};
 use crate::retry::{Backoff, Policy};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -181,7 +181,7 @@ async fn a_rule_without_anything_to_do_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_handed_back_goes_to_its_source_and_late_answers_are_ignored() {
-    let (output, seen) = recorder(|_| Confirm::Now(Ok(())));
+    let (output, seen) = recorder(|_| Say::Now(Ok(())));
     let (answer, answered) = tokio::sync::watch::channel(false);
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);

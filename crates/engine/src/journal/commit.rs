@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::Error;
+use crate::port::{PublishError, Ticket};
 
 type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
@@ -24,6 +25,7 @@ enum Progress {
 enum Waiter {
     Task(Waker),
     Call(Callback),
+    Ticket(Ticket),
 }
 
 impl Batch {
@@ -39,12 +41,15 @@ impl Batch {
         *progress = Progress::Finished(result.clone());
         // Waiters run without the lock: they may ask for the result again.
         drop(progress);
+        let mut tickets = Vec::new();
         for waiter in waiters {
             match waiter {
                 Waiter::Task(waker) => waker.wake(),
                 Waiter::Call(callback) => callback(result.clone()),
+                Waiter::Ticket(ticket) => tickets.push((ticket, answer(result))),
             }
         }
+        Ticket::answer_all(&mut tickets);
     }
 }
 
@@ -81,6 +86,26 @@ impl Commit {
         };
         done(result);
     }
+
+    /// Answers an output's ticket instead of resolving: what was not written is to be tried again.
+    pub fn answer(self, ticket: Ticket) {
+        let result = match self.0 {
+            State::Known(result) => result,
+            State::Shared { batch, .. } => {
+                let mut progress = batch.0.lock();
+                match &mut *progress {
+                    Progress::Waiting(waiters) => return waiters.push(Waiter::Ticket(ticket)),
+                    Progress::Finished(result) => result.clone(),
+                }
+            }
+        };
+        ticket.answer(answer(&result));
+    }
+}
+
+/// What an output says of an event whose line was written, or was not.
+fn answer(result: &Result<(), Error>) -> Result<(), PublishError> {
+    result.as_ref().map_err(|error| PublishError::Retry { after: None, error: error.sentence() }).copied()
 }
 
 impl Future for Commit {
@@ -97,7 +122,7 @@ impl Future for Commit {
             Progress::Waiting(waiters) => {
                 match slot.and_then(|slot| waiters.get_mut(slot)) {
                     Some(Waiter::Task(waker)) => waker.clone_from(task.waker()),
-                    Some(Waiter::Call(_)) | None => {
+                    Some(Waiter::Call(_) | Waiter::Ticket(_)) | None => {
                         *slot = Some(waiters.len());
                         waiters.push(Waiter::Task(task.waker().clone()));
                     }

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::fake::{Calls, Memory, Message, Pipe, Wall, done, event, judge, settle_down, undecodable};
 use crate::pool::Limits;
 use crate::port::{
-    BoxFuture, Call, Confirm, Function, Output, PublishError, Source, SourceError, Stop, Verdicts, Worker,
+    BoxFuture, Call, Confirm, Function, Offer, Output, PublishError, Source, SourceError, Stop, Verdicts, Worker,
 };
 use crate::registry::{FunctionPlan, OutputPlan, Setup, SourceFacts, SourcePlan};
 use crate::retry::Policy;
@@ -93,7 +93,7 @@ enum Closing {
 struct Logged(Closing, Log, Text);
 
 impl Output for Logged {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, _: Offer<'_>) -> Confirm {
         self.1.say(format!("publish {}", event.id()));
         Confirm::Now(Ok(()))
     }

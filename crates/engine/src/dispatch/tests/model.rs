@@ -165,12 +165,12 @@ fn output(at: usize, replies: Published, law: Law) -> Arc<dyn Output> {
             Reply::Refuse => Err(PublishError::Retry { after: None, error: "away".to_owned() }),
             Reply::Never => Err(PublishError::Reject { reason: "never".to_owned() }),
             Reply::Panic if now => panic!("at once"),
-            Reply::Panic => return Confirm::Later(async { panic!("later") }.boxed()),
+            Reply::Panic => return Say::Later(async { panic!("later") }.boxed()),
         };
         if now {
-            return Confirm::Now(answer);
+            return Say::Now(answer);
         }
-        Confirm::Later(
+        Say::Later(
             async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 answer

@@ -21,7 +21,7 @@ fn refusing(id: &'static str, times: u32, error: PublishError, now: bool) -> (Ar
         let refuses = event.id() == id
             && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         let answer = if refuses { Err(error.clone()) } else { Ok(()) };
-        if now { Confirm::Now(answer) } else { Confirm::Later(std::future::ready(answer).boxed()) }
+        if now { Say::Now(answer) } else { Say::Later(std::future::ready(answer).boxed()) }
     })
 }
 
@@ -40,7 +40,7 @@ fn producing(ids: &'static [&'static str]) -> (Option<Pool>, Arc<AtomicU32>) {
 async fn a_refused_result_is_published_again_and_nothing_else_is_repeated() {
     for now in [true, false] {
         let (pool, calls) = producing(&["a", "b"]);
-        let (good, good_seen) = recorder(|_| Confirm::Now(Ok(())));
+        let (good, good_seen) = recorder(|_| Say::Now(Ok(())));
         let (bad, bad_seen) = refusing("b", 2, later(), now);
         let mut bench = bench(pool, vec![good, bad]);
         bench.send(&["1"]).await;
@@ -101,7 +101,7 @@ async fn the_receipt_waits_for_the_last_confirmation() {
     let (confirm, confirmed) = tokio::sync::watch::channel(0_usize);
     let (output, seen) = recorder(move |event| {
         let (mut confirmed, wanted) = (confirmed.clone(), event.id().parse::<usize>().unwrap());
-        Confirm::Later(
+        Say::Later(
             async move { confirmed.wait_for(|count| *count >= wanted).await.map(|_| ()).map_err(|_| never()) }.boxed(),
         )
     });
@@ -120,7 +120,7 @@ async fn the_receipt_waits_for_the_last_confirmation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rule_without_a_function_forwards_the_event_to_every_output() {
-    let (first, first_seen) = recorder(|_| Confirm::Now(Ok(())));
+    let (first, first_seen) = recorder(|_| Say::Now(Ok(())));
     let (second, second_seen) = refusing("1", 1, later(), true);
     let mut bench = bench(None, vec![first, second]);
     bench.send(&["1", "2"]).await;
@@ -134,8 +134,8 @@ async fn a_rule_without_a_function_forwards_the_event_to_every_output() {
 async fn a_binding_that_panics_fails_its_event_only() {
     let (rude, _) = recorder(|event| match event.id().as_str() {
         "now" => panic!("oh"),
-        "later" => Confirm::Later(Box::pin(async { panic!("oh later") })),
-        _ => Confirm::Now(Ok(())),
+        "later" => Say::Later(Box::pin(async { panic!("oh later") })),
+        _ => Say::Now(Ok(())),
     });
     let mut bench = bench(None, vec![rude]);
     bench.send(&["now", "later", "fine"]).await;
@@ -145,7 +145,7 @@ async fn a_binding_that_panics_fails_its_event_only() {
         Books { matched: 3, done: 1, dropped: [2, 0, 0], failed_attempts: 6, ..Books::default() }
     );
     let messages: Vec<_> = bench.bin.records().iter().map(|record| record["message"].to_string()).collect();
-    assert_eq!(messages, ["\"output 'o0': it panicked: oh\"", "\"output 'o0': it panicked: oh later\""]);
+    assert_eq!(messages, ["\"output 'o0': it panicked: oh\"", "\"output 'o0': it gave up without an answer\""]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn what_was_being_published_is_handed_back_and_its_confirmation_ignored() 
     let (confirm, confirmed) = tokio::sync::watch::channel(false);
     let (output, seen) = recorder(move |_| {
         let mut confirmed = confirmed.clone();
-        Confirm::Later(async move { confirmed.wait_for(|done| *done).await.map(|_| ()).map_err(|_| never()) }.boxed())
+        Say::Later(async move { confirmed.wait_for(|done| *done).await.map(|_| ()).map_err(|_| never()) }.boxed())
     });
     let mut bench = bench(None, vec![output]);
     bench.send(&["1"]).await;

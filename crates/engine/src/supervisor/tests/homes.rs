@@ -20,7 +20,7 @@ impl OutputPlan for Where {
 }
 
 impl Output for Where {
-    fn publish(&self, _: &Event) -> Confirm {
+    fn publish(&self, _: &Event, _: Offer<'_>) -> Confirm {
         self.0.lock().push(thread());
         Confirm::Now(Ok(()))
     }

@@ -8,7 +8,7 @@ use engine::config::plan::{self, Plan};
 use engine::delivery::{Inbox, Outcome};
 use engine::event::{Event, Text};
 use engine::pool::Limits;
-use engine::port::{BoxFuture, Call, Confirm, Output, Shutdown, Source, SourceError, SystemClock};
+use engine::port::{BoxFuture, Call, Confirm, Offer, Output, Shutdown, Source, SourceError, SystemClock};
 use engine::registry::{FunctionKind, OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
 use engine::retry::Policy;
 use engine::supervisor::{Engine, Host, Housing};
@@ -85,7 +85,7 @@ impl OutputPlan for Kept {
 }
 
 impl Output for Kept {
-    fn publish(&self, event: &Event) -> Confirm {
+    fn publish(&self, event: &Event, _: Offer<'_>) -> Confirm {
         self.0.lock().push((event.r#type().clone(), event.id().clone()));
         Confirm::Now(Ok(()))
     }
