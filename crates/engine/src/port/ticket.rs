@@ -75,7 +75,6 @@ struct Answers {
 
 impl Offer<'_> {
     /// Takes the ticket up; the second half is what [`Output::publish`](super::Output::publish) returns then.
-    #[must_use]
     pub fn accept(self) -> (Ticket, Confirm) {
         let ticket = Ticket { queue: Some(Arc::clone(self.queue)), number: self.number };
         (ticket, Confirm::Later(Promise(self.number)))
