@@ -336,3 +336,6 @@ async fn reserve(intake: Option<&mut Intake>) -> Result<Seats<'_>, engine::deliv
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::Offset;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -189,6 +190,14 @@ impl Run<'_> {
     fn give_back(&mut self, partitions: &Partitions) {
         for (topic, number) in partitions {
             self.assignment.remove(topic, *number);
+        }
+        // What waits for a seat is of this assignment alone: in the next one it would stand before what is read again.
+        let gone = |message: &BorrowedMessage<'_>| {
+            partitions.iter().any(|(topic, number)| *number == message.partition() && topic == message.topic())
+        };
+        self.staged.retain(|message| !gone(message));
+        if self.staged.is_empty() {
+            self.waiting = None;
         }
         if let Err(cause) = client::unassign(&**self.member, &named(partitions)) {
             self.member.context().reports().trouble(&format!("partitions could not be given back: {cause}"));

@@ -1,0 +1,81 @@
+//! One run, step by step, against librdkafka's own mock of a cluster.
+
+use engine::config::{AckPoint, Check, EventTemplate, Spanned};
+use engine::delivery::{Ledger, Receipt, Route, Undecodable};
+use engine::event::{Event, Name};
+use engine::metric::Link;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use super::*;
+use crate::kafka::access::Reports;
+use crate::kafka::source::Initial;
+use crate::kafka::topics::Topics;
+use crate::normalise::{Origin, Template};
+
+/// An engine that settles everything at once.
+struct Done;
+
+impl Route for Done {
+    fn route(&mut self, _: Event, receipt: Receipt) {
+        receipt.settle(Outcome::Ack);
+    }
+    fn undecodable(&mut self, message: Undecodable, _: Receipt) {
+        panic!("{message:?}");
+    }
+    fn flush(&mut self) {}
+}
+
+fn ingredients(servers: &str) -> Ingredients {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers)
+        .set("group.id", "g")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.offset.store", "false");
+    let (mut check, servers) = (Check::default(), servers.to_owned());
+    let topics = Topics::check(&[Spanned::new("orders".into(), Default::default())], None, &mut check);
+    let origin = Origin { whole: "topic", r#type: "t", source: "/{topic}" };
+    let captures = [Name::new("kafkakey").unwrap()];
+    Ingredients {
+        config,
+        reports: Arc::new(move || Reports::new("orders".into(), servers.clone(), Link::default(), None)),
+        topics,
+        template: Template::compile(&EventTemplate::default(), &captures, &origin, &mut check),
+        ack: AckPoint::Processed,
+        initial: Initial::Earliest,
+        max_uncommitted: 100,
+        limit: 1000,
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_seat_goes_with_its_partition() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    producer.send(BaseRecord::<(), _>::to("orders").payload("1")).map_err(|(cause, _)| cause).unwrap();
+    producer.flush(Duration::from_secs(60)).unwrap();
+    let made_of = ingredients(&cluster.bootstrap_servers());
+    let member: Member = made_of.config.create_with_context(Client::new((made_of.reports)())).unwrap();
+    member.subscribe(&["orders"]).unwrap();
+    let member = Arc::new(member);
+    let mut run = Run::new(&made_of, &member, Inbox::new(1, Ledger::default(), Box::new(Done)));
+    while run.staged.is_empty() {
+        run.hear();
+        run.move_on();
+        let message = next(&mut run.stream, member.context()).await;
+        run.arrived(message).unwrap();
+    }
+    let mine: Vec<_> = run.assignment.iter().map(|part| (part.topic.to_string(), part.number)).collect();
+    assert!(run.waiting.is_some() && mine.contains(&("orders".to_owned(), 0)), "{mine:?}");
+    run.give_back(&vec![("orders".to_owned(), 1)]);
+    assert_eq!(run.staged.len(), 1, "another partition's loss is not this one's");
+    // Lost, and given again: what was read before must not be the first of what is read now.
+    run.give_back(&mine);
+    run.assignment.add("orders", 0, Vec::new());
+    assert!(run.staged.is_empty() && run.waiting.is_none());
+}
