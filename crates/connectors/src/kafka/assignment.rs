@@ -121,6 +121,12 @@ impl Assignment {
         Some(partition)
     }
 
+    /// The partition of a message that was delivered, unless that was lost meanwhile.
+    pub(super) fn of(&self, place: Place) -> Option<&Partition> {
+        let (generation, partition) = self.slots.get(place.slot)?;
+        partition.as_ref().filter(|_| *generation == place.generation)
+    }
+
     /// What may be committed further than when this was last asked, as the offsets of the next messages to read.
     pub(super) fn take_progress(&mut self) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
@@ -168,11 +174,12 @@ mod tests {
         let before = assignment.delivered(slot, 10).unwrap();
         assignment.remove("t", 0);
         assert_eq!(assignment.find("t", 0), None);
-        assert!(assignment.finished(before).is_none());
+        assert!(assignment.of(before).is_none() && assignment.finished(before).is_none());
         assignment.add("t", 0, Vec::new());
         assert_eq!(assignment.find("t", 0), Some(slot), "the slot is the same and the generation is not");
         let after = assignment.delivered(slot, 50).unwrap();
         assert!(assignment.finished(before).is_none() && !assignment.has_progressed());
+        assert!(assignment.of(before).is_none() && assignment.of(after).is_some());
         assert!(assignment.finished(after).is_some());
         assert_eq!(progress(&mut assignment), [(0, 51)]);
     }

@@ -124,7 +124,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn what_has_settled_is_committed_and_what_has_not_comes_again() {
+async fn what_has_settled_is_committed_and_what_was_handed_back_is_read_again_by_a_new_run() {
     let cluster = cluster(30);
     let mut running = Running::start(&cluster, None, "");
     let mut held = Vec::new();
@@ -139,12 +139,10 @@ async fn what_has_settled_is_committed_and_what_has_not_comes_again() {
     for (number, receipt) in held.drain(..).rev() {
         receipt.settle(if number == 10 { Outcome::Retry { after: Duration::ZERO } } else { Outcome::Ack });
     }
-    for _ in SEATS..30 {
-        running.next().await.1.settle(Outcome::Ack);
-    }
-    let ledger = running.ledger.clone();
-    running.end().await;
-    assert_eq!((ledger.read().settled, ledger.read().handed_back), (29, 1));
+    let ended = timeout(LONG, running.task).await.expect("this waits for ever").unwrap();
+    let Err(SourceError::Restart(sentence, None)) = ended else { panic!("{ended:?}") };
+    assert!(sentence.contains("an event was handed back"), "{sentence}");
+    assert_eq!((running.ledger.read().settled, running.ledger.read().handed_back), (SEATS as u64 - 1, 1));
     let servers = cluster.bootstrap_servers();
     let stands = tokio::task::spawn_blocking(move || committed(&servers)).await.unwrap();
     assert_eq!(stands, Offset::Offset(10));

@@ -30,6 +30,8 @@ const BATCH: usize = 256;
 const STORE: Duration = Duration::from_millis(100);
 /// How long there may be no seats before everything is paused, and how long it stays paused when few become free.
 const PRESSURE: Duration = Duration::from_secs(1);
+/// How long what else is in flight may take to finish once an event was handed back and the run is to begin anew.
+const AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Run<'r> {
     made_of: &'r Ingredients,
@@ -54,6 +56,8 @@ pub(super) struct Run<'r> {
     held: Option<Instant>,
     /// When offsets are to be stored.
     store: Option<Instant>,
+    /// Until when the run lasts at most, because an event was handed back: only a new one reads it again.
+    again: Option<Instant>,
     /// Nothing more is to be read.
     ending: bool,
 }
@@ -78,18 +82,29 @@ impl<'r> Run<'r> {
             waiting: None,
             held: None,
             store: None,
+            again: None,
             ending: false,
         }
     }
 
-    /// Serves until it is asked to stop and nothing is in flight.
-    pub(super) async fn serve(mut self, mut stop: Shutdown) -> Result<(), SourceError> {
+    /// Serves until it is asked to stop and nothing is in flight, and leaves nothing unanswered that the group has asked.
+    pub(super) async fn serve(mut self, stop: Shutdown) -> Result<(), SourceError> {
+        let ended = self.turn(stop).await;
+        self.store();
+        self.leave();
+        ended
+    }
+
+    async fn turn(&mut self, mut stop: Shutdown) -> Result<(), SourceError> {
         let Some(mut settlements) = self.settlements.take() else { return Ok(()) };
         let mut intake = self.intake.take();
         let mut settled = Vec::new();
         loop {
             if self.ending {
                 intake = None;
+            }
+            if self.again.is_some_and(|until| until <= Instant::now()) {
+                break;
             }
             self.hear();
             self.move_on();
@@ -102,14 +117,12 @@ impl<'r> Run<'r> {
                     if !more {
                         break;
                     }
-                    self.settle(&mut settled);
+                    if self.settle(&mut settled) && !self.ending && stop.now().is_none() {
+                        self.again = Some(Instant::now() + AGAIN);
+                        self.end();
+                    }
                 }
-                _ = stop.requested(), if !self.ending => {
-                    self.ending = true;
-                    self.staged.clear();
-                    self.waiting = None;
-                    self.hold();
-                }
+                _ = stop.requested(), if !self.ending => self.end(),
                 resolved = moving::resolved(moving) => self.resolved(resolved),
                 forgotten = census::taken(census) => self.counted(forgotten),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tick(),
@@ -122,8 +135,20 @@ impl<'r> Run<'r> {
                 }
             }
         }
-        self.store();
+        if self.again.is_some() && stop.now().is_none() {
+            let reports = self.member.context().reports();
+            let sentence = reports.sentence("an event was handed back, and kafka delivers again from its offset on only");
+            return Err(SourceError::Restart(sentence, None));
+        }
         Ok(())
+    }
+
+    /// Reads nothing more.
+    fn end(&mut self) {
+        self.ending = true;
+        self.staged.clear();
+        self.waiting = None;
+        self.hold();
     }
 
     /// Whether to poll: for messages as long as none waits for a seat, and for the group's sake when everything is paused.
@@ -208,15 +233,17 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Takes what has settled.
-    fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>) {
+    /// Takes what has settled. Says whether something was handed back of a partition that stays here: nobody else will
+    /// ever read it again.
+    fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>) -> bool {
         let limit = self.made_of.max_uncommitted;
-        let mut halt = false;
+        let (mut halt, mut back) = (false, false);
         for (seat, outcome) in settled.drain(..) {
             self.occupied -= 1;
             let Some(place) = self.places[seat.index()].take() else { continue };
             // What is handed back holds its partition's watermark, so that it is read again.
             if matches!(outcome, Outcome::Retry { .. }) {
+                back |= self.assignment.of(place).is_some_and(|partition| !partition.leaving);
                 continue;
             }
             if let Some(partition) = self.assignment.finished(place) {
@@ -232,6 +259,7 @@ impl<'r> Run<'r> {
         if self.held.is_some() && self.occupied * 4 <= self.places.len() * 3 {
             self.release();
         }
+        back
     }
 
     /// Pauses the partitions of which too much has finished above the watermark, and resumes those that have caught up.
@@ -277,7 +305,7 @@ impl<'r> Run<'r> {
         let room = self.occupied < self.places.len() && self.staged.is_empty() && !self.ending;
         let release = self.held.filter(|_| room).map(|since| since + PRESSURE);
         let leave = self.moving.as_ref().and_then(Moving::due);
-        [hold, release, self.store, leave].into_iter().flatten().min()
+        [hold, release, self.store, leave, self.again].into_iter().flatten().min()
     }
 
     fn tick(&mut self) {

@@ -187,7 +187,29 @@ impl Run<'_> {
         self.moving = Some(Moving::Going(partitions, Instant::now() + DRAIN));
     }
 
-    fn give_back(&mut self, partitions: &Partitions) {
+    /// Answers what the group has asked and this run has not answered yet. librdkafka closes no consumer that owes an
+    /// answer: the thread that waits for it would never end, and neither would the membership that it keeps alive.
+    pub(super) fn leave(&mut self) {
+        // From here on the client answers by itself.
+        self.member.context().close();
+        self.hear();
+        let open = self.moving.take().map(|moving| match moving {
+            Moving::Coming(asked, partitions) => {
+                asked.abort();
+                News::Assigned(partitions)
+            }
+            Moving::Going(partitions, _) => News::Revoked(partitions),
+        });
+        for news in open.into_iter().chain(std::mem::take(&mut self.news)) {
+            match news {
+                News::Figures(_) => {}
+                News::Assigned(_) => self.report(client::assign(&**self.member, &TopicPartitionList::new())),
+                News::Revoked(partitions) | News::Lost(partitions) => self.give_back(&partitions),
+            }
+        }
+    }
+
+    pub(super) fn give_back(&mut self, partitions: &Partitions) {
         for (topic, number) in partitions {
             self.assignment.remove(topic, *number);
         }

@@ -4,6 +4,7 @@ use engine::config::{AckPoint, Check, EventTemplate, Spanned};
 use engine::delivery::{Ledger, Receipt, Route, Undecodable};
 use engine::event::{Event, Name};
 use engine::metric::Link;
+use engine::port::Stop;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -51,6 +52,23 @@ fn ingredients(servers: &str) -> Ingredients {
     }
 }
 
+/// A member of a group that reads `orders`.
+fn member(made_of: &Ingredients) -> Arc<Member> {
+    let member: Member = made_of.config.create_with_context(Client::new((made_of.reports)())).unwrap();
+    member.subscribe(&["orders"]).unwrap();
+    Arc::new(member)
+}
+
+/// Turns a run step by step until something has happened.
+async fn until(run: &mut Run<'_>, happened: impl Fn(&Run<'_>) -> bool) {
+    while !happened(run) {
+        let message = next(&mut run.stream, run.member.context()).await;
+        run.arrived(message).unwrap();
+        run.hear();
+        run.move_on();
+    }
+}
+
 #[tokio::test]
 async fn what_waits_for_a_seat_goes_with_its_partition() {
     let cluster = MockCluster::new(1).unwrap();
@@ -60,16 +78,9 @@ async fn what_waits_for_a_seat_goes_with_its_partition() {
     producer.send(BaseRecord::<(), _>::to("orders").payload("1")).map_err(|(cause, _)| cause).unwrap();
     producer.flush(Duration::from_secs(60)).unwrap();
     let made_of = ingredients(&cluster.bootstrap_servers());
-    let member: Member = made_of.config.create_with_context(Client::new((made_of.reports)())).unwrap();
-    member.subscribe(&["orders"]).unwrap();
-    let member = Arc::new(member);
+    let member = member(&made_of);
     let mut run = Run::new(&made_of, &member, Inbox::new(1, Ledger::default(), Box::new(Done)));
-    while run.staged.is_empty() {
-        run.hear();
-        run.move_on();
-        let message = next(&mut run.stream, member.context()).await;
-        run.arrived(message).unwrap();
-    }
+    until(&mut run, |run| !run.staged.is_empty()).await;
     let mine: Vec<_> = run.assignment.iter().map(|part| (part.topic.to_string(), part.number)).collect();
     assert!(run.waiting.is_some() && mine.contains(&("orders".to_owned(), 0)), "{mine:?}");
     run.give_back(&vec![("orders".to_owned(), 1)]);
@@ -78,4 +89,32 @@ async fn what_waits_for_a_seat_goes_with_its_partition() {
     run.give_back(&mine);
     run.assignment.add("orders", 0, Vec::new());
     assert!(run.staged.is_empty() && run.waiting.is_none());
+    run.leave();
+}
+
+#[tokio::test]
+async fn a_member_that_owes_the_group_an_answer_can_be_closed() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 2, 1).unwrap();
+    let made_of = ingredients(&cluster.bootstrap_servers());
+    let first = member(&made_of);
+    let mut run = Run::new(&made_of, &first, Inbox::new(1, Ledger::default(), Box::new(Done)));
+    until(&mut run, |run| run.assignment.iter().count() == 2).await;
+    // With something in flight of each partition, the one that the second wants is not given back at once.
+    for number in [0, 1] {
+        let slot = run.assignment.find("orders", number).unwrap();
+        run.assignment.delivered(slot, 0);
+    }
+    let second = member(&made_of);
+    let other = Run::new(&made_of, &second, Inbox::new(1, Ledger::default(), Box::new(Done)));
+    let (trigger, shutdown) = Shutdown::channel();
+    let (asked, ()) = tokio::join!(other.serve(shutdown), async {
+        until(&mut run, |run| matches!(run.moving, Some(Moving::Going(..)))).await;
+        run.leave();
+        trigger.stop(Stop::Keep);
+    });
+    asked.unwrap();
+    drop(run);
+    let closed = tokio::task::spawn_blocking(move || drop((first, second)));
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("this waits for ever").unwrap();
 }
