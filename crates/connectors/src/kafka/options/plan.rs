@@ -16,6 +16,9 @@ use crate::normalise::Template;
 /// How long librdkafka waits when its own queue is full. Its default of a second makes a drain fifty times slower.
 const FULL_QUEUE: &str = "5";
 
+/// The least that librdkafka may be told to fetch in one answer, in bytes.
+const ANSWER_MIN: usize = 1_000_000;
+
 /// A checked Kafka source.
 pub(super) struct Plan {
     pub(super) access: Access,
@@ -64,7 +67,8 @@ impl Plan {
     fn ingredients(&self, setup: &Setup) -> Result<Ingredients, OpenError> {
         let opened = self.access.open(std::sync::Arc::clone(&setup.clock))?;
         let mut config = opened.config;
-        let prefetch = self.prefetch.to_string();
+        // librdkafka takes no limit of an answer below what it takes for the largest message, which only a producer obeys.
+        let answer = self.prefetch.max(ANSWER_MIN).to_string();
         config
             .set("client.id", format!("tidemill-{}", setup.instance))
             .set("group.id", &self.group)
@@ -83,7 +87,7 @@ impl Plan {
             .set("queued.max.messages.kbytes", (self.prefetch / 1024).to_string())
             .set("fetch.message.max.bytes", self.prefetch.min(1 << 20).to_string())
             // A message that is larger than all of this is read all the same, alone, and then refused by us.
-            .set("fetch.max.bytes", prefetch)
+            .set("fetch.max.bytes", answer)
             .set("receive.message.max.bytes", "2000000000");
         let (name, link) = (setup.name.clone(), setup.link.clone());
         Ok(Ingredients {

@@ -90,5 +90,9 @@ fn librdkafka_knows_every_property() {
     };
     // Making a client reads every property and connects to nothing by itself.
     assert!(plan.group(&setup).is_ok());
+    for prefetch in ["64KiB", "1GiB"] {
+        let (plan, _) = checked(&format!(r#"{{"brokers":["a:1"],"topics":["t"],"prefetch":"{prefetch}"}}"#), None);
+        assert!(plan.unwrap().group(&setup).is_ok(), "{prefetch}");
+    }
     assert!(plan.open(setup).is_ok());
 }
