@@ -95,6 +95,15 @@ impl Reports {
         use RDKafkaLogLevel as Level;
         let name = &self.name;
         match level {
+            // A reader that stood where the topic's retention has been already: nothing else says so.
+            Level::Warning if facility == "OFFSET" => {
+                let skipped = skipped(line);
+                let many = skipped.map_or_else(String::new, |count| format!(" of {count} offsets"));
+                let advice = "raise the retention of the topic, or read faster";
+                self.trouble(&format!("what stood there{many} is gone and was never read; {advice}: {line}"));
+                // At least one; how many more is not known when the new place is asked for first.
+                self.link.dropped("retention", skipped.unwrap_or(1));
+            }
             Level::Emerg | Level::Alert | Level::Critical | Level::Error | Level::Warning => {
                 tracing::debug!(%name, facility, "librdkafka warns: {line}");
             }
@@ -125,6 +134,16 @@ impl Reports {
         let tokens = self.tokens.as_ref().ok_or("kafka.sasl has no token")?;
         tokens.draw().inspect_err(|cause| self.trouble(&cause.to_string()))
     }
+}
+
+/// How many offsets lie between the two that a line about a reset names, if it names both.
+fn skipped(line: &str) -> Option<u64> {
+    let mut numbers = line.split("offset ").filter_map(|rest| {
+        let end = rest.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse::<u64>().ok()
+    });
+    let (from, to) = (numbers.next()?, numbers.next()?);
+    to.checked_sub(from).filter(|count| *count > 0)
 }
 
 /// librdkafka's words without the parts that only its authors need: the thread, the URL twice, and how long something took.
@@ -165,6 +184,25 @@ mod tests {
         let said = say(&reports, RDKafkaErrorCode::AllBrokersDown, "2/2 brokers are down");
         assert!(said.ends_with("Connection refused"), "{said}");
         assert_eq!(reports.link().read().connection, Connection::Disconnected);
+    }
+
+    #[test]
+    fn what_retention_took_is_said_and_counted() {
+        let reports = reports();
+        let line = |to: &str| {
+            format!(
+                "[thrd:main]: orders [0]: offset reset (at offset 5 (leader epoch 0), broker 1) to {to}: fetch failed \
+                 due to requested offset not available on the broker: Broker: Offset out of range"
+            )
+        };
+        reports.log(RDKafkaLogLevel::Warning, "OFFSET", &line("cached BEGINNING offset offset 12 (leader epoch -1)"));
+        let said = reports.link().read().last_error.unwrap();
+        assert!(said.contains("7 offsets is gone") && said.contains("orders [0]"), "{said}");
+        reports.log(RDKafkaLogLevel::Warning, "OFFSET", &line("offset BEGINNING (leader epoch -1)"));
+        reports.log(RDKafkaLogLevel::Info, "OFFSET", &line("offset BEGINNING (leader epoch -1)"));
+        reports.log(RDKafkaLogLevel::Warning, "FETCH", "x");
+        let dropped: Vec<_> = reports.link().read().dropped.into_iter().collect();
+        assert_eq!(dropped, [("retention".into(), 8)]);
     }
 
     #[test]
