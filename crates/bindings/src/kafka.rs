@@ -36,8 +36,8 @@ use record::Form;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kafka;
 
-/// What librdkafka may hold, in KiB: what is published beyond it waits as events, which share their bytes.
-const HELD: &str = "65536";
+/// What librdkafka may hold, in bytes: what is published beyond it waits as events, which share their bytes.
+const HELD: u64 = 64 << 20;
 
 /// How long what was published may take to be confirmed once the engine ends.
 const FLUSH: Duration = Duration::from_secs(20);
@@ -78,7 +78,8 @@ impl OutputPlan for Plan {
             .set("delivery.timeout.ms", self.timeout.as_millis().to_string())
             .set("request.timeout.ms", self.timeout.as_millis().min(30_000).to_string())
             .set("message.max.bytes", self.largest.to_string())
-            .set("queue.buffering.max.kbytes", HELD)
+            // It has to have room for the largest message: one that fits nowhere would stand before all others for ever.
+            .set("queue.buffering.max.kbytes", (HELD.max(2 * self.largest) >> 10).to_string())
             .set("partitioner", "murmur2_random")
             .set("statistics.interval.ms", "1000");
         let reports = Reports::new(setup.name, opened.address, setup.link, opened.tokens);

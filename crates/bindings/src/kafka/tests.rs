@@ -156,6 +156,18 @@ async fn what_librdkafka_has_no_room_for_waits_in_order() {
     tokio::task::spawn_blocking(move || producer.close(Duration::from_secs(10))).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn an_event_that_is_larger_than_what_is_usually_held_is_sent_before_those_behind_it() {
+    let cluster = cluster();
+    let given = options(&cluster, r#","maxMessageSize":"70000000B""#);
+    let output = open(&Kafka, &given, &setup("a", &Page::default())).unwrap_or_else(|error| panic!("{error}"));
+    let large = event("low", "x".repeat(66 << 20));
+    let small = event("low", "2");
+    let both = async { tokio::join!(publish(output.as_ref(), &large), publish(output.as_ref(), &small)) };
+    let confirmed = tokio::time::timeout(Duration::from_secs(60), both).await;
+    assert_eq!(confirmed.expect("this waits for ever"), (Ok(()), Ok(())));
+}
+
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let said = |more: &str| complaints(&Kafka, &format!(r#"{{"brokers":["a:1"]{more}}}"#)).join("; ");
