@@ -11,6 +11,7 @@
 //! is resolved by [`reach`], so that the address that was found to be allowed is the one that is connected to; and
 //! redirects are never followed, because they would lead past both.
 
+mod excerpt;
 mod options;
 mod policy;
 mod reach;
@@ -37,6 +38,7 @@ use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Request, Response};
 use tokio::sync::Semaphore;
 
+use excerpt::Excerpt;
 pub use options::Options;
 use policy::{Decision, Policy};
 use reach::{Reach, Resolver};
@@ -54,8 +56,6 @@ pub struct Http;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How much of an answer is read so that its connection can be used again; a longer one costs its connection.
 const ANSWER: usize = 64 << 10;
-/// How much of a refusal's words is kept.
-const EXCERPT: usize = 200;
 
 impl OutputKind for Http {
     type Options = Options;
@@ -110,12 +110,14 @@ impl OutputPlan for Plan {
             client.build().map_err(|cause| refused(format!("cannot make an http client: {}", sentence(&cause))))?;
         let key = self.signature.as_ref().map(|signature| signature.open("http.auth.hmac")).transpose()?;
         let form = Form { target, mode: self.mode, headers: self.headers()?, key };
+        let excerpt = Excerpt::new(&form.headers, self.url.literal().is_none());
         let sender = Sender {
             name: setup.name,
             origin,
             client,
             places: Semaphore::new(self.connections),
             policy: self.policy.clone(),
+            excerpt,
             link: setup.link,
             clock: setup.clock,
             failing: AtomicBool::new(false),
@@ -166,6 +168,7 @@ struct Sender {
     client: Client,
     places: Semaphore,
     policy: Policy,
+    excerpt: Excerpt,
     link: Link,
     clock: Arc<dyn Clock>,
     failing: AtomicBool,
@@ -195,8 +198,9 @@ impl Sender {
     async fn send(&self, request: Request) -> Result<(), PublishError> {
         // Nobody closes the semaphore; if somebody did, there would be no bound to keep.
         let _place = self.places.acquire().await.ok();
+        let hidden = self.excerpt.hides(request.url());
         match self.client.execute(request).await {
-            Ok(response) => self.judge(response).await,
+            Ok(response) => self.judge(response, &hidden).await,
             Err(cause) => {
                 let error = format!("no answer from {}: {}", self.origin, sentence(&cause.without_url()));
                 if !self.failing.swap(true, Ordering::Relaxed) {
@@ -208,16 +212,16 @@ impl Sender {
         }
     }
 
-    async fn judge(&self, mut response: Response) -> Result<(), PublishError> {
+    async fn judge(&self, mut response: Response, hidden: &[String]) -> Result<(), PublishError> {
         self.answered();
         let status = response.status();
         let decision = self.policy.decide(status);
         let after = response.headers().get(RETRY_AFTER).and_then(|value| policy::retry_after(value, self.clock.now()));
-        let answer = read(&mut response).await;
+        let answer = read(&mut response, self.excerpt.reads()).await;
         if decision == Decision::Done {
             return Ok(());
         }
-        let excerpt: String = answer.trim().chars().take(EXCERPT).flat_map(char::escape_debug).collect();
+        let excerpt = self.excerpt.of(&answer, hidden);
         let colon = if excerpt.is_empty() { "" } else { ": " };
         let error = format!("{} answered {status}{colon}{excerpt}", self.origin);
         self.link.error(error.as_str());
@@ -239,12 +243,12 @@ impl Sender {
     }
 }
 
-/// The beginning of an answer; read to its end if it is short.
-async fn read(response: &mut Response) -> String {
+/// The first bytes of an answer; read to its end if it is short.
+async fn read(response: &mut Response, most: usize) -> String {
     let (mut kept, mut read) = (Vec::new(), 0);
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
-        kept.extend(chunk.iter().take((4 * EXCERPT).saturating_sub(kept.len())));
+        kept.extend(chunk.iter().take(most.saturating_sub(kept.len())));
         if read > ANSWER {
             break;
         }
