@@ -8,6 +8,9 @@ use memchr::memmem;
 
 /// The longest line that a server can send; `INFO` of a large cluster is the longest in practice.
 const LINE: usize = 1 << 20;
+/// The longest message: a server's `max_payload`, headers included, is at most 64 MiB. What announces more is no message,
+/// and room must not be made for it.
+const LONGEST: usize = 64 << 20;
 
 /// One frame from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +144,11 @@ fn message(line: &Bytes, headed: bool) -> Result<Begin, Broken> {
     if head > total {
         return Err(broken());
     }
+    if total > LONGEST {
+        return Err(Broken(format!(
+            "a message of {total} bytes is announced, and a server takes none above {LONGEST}"
+        )));
+    }
     let sid = number(words[1])? as u64;
     let subject = line.slice_ref(words[0]);
     Ok(Begin::Message(Message { sid, subject, reply, ..Message::default() }, head, total))
@@ -238,6 +246,8 @@ mod tests {
             b"MSG a x 3\r\n",
             b"MSG a 1 2 3 4\r\n",
             b"HMSG a 1 9 3\r\n",
+            b"MSG a 1 18446744073709551615\r\n",
+            b"MSG a 1 67108865\r\n",
             b"MSG a 1 1\r\nabc",
             b"\r\n",
         ] {
