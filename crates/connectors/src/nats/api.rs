@@ -53,6 +53,10 @@ pub(super) struct ConsumerConfig {
     pub(super) max_deliver: i64,
     pub(super) max_ack_pending: i64,
     pub(super) max_batch: i64,
+    /// Nanoseconds; 0 is no limit.
+    pub(super) max_expires: u64,
+    /// Nanoseconds; 0 is for ever.
+    pub(super) inactive_threshold: u64,
     pub(super) filter_subject: String,
     pub(super) filter_subjects: Vec<String>,
     pub(super) headers_only: bool,
@@ -74,6 +78,11 @@ impl ConsumerConfig {
         }
     }
 
+    /// How long a pull request may stand, if that is bounded.
+    pub(super) fn longest(&self) -> Option<Duration> {
+        (self.max_expires > 0).then(|| Duration::from_nanos(self.max_expires))
+    }
+
     /// What it delivers of its stream; nothing when that is everything.
     pub(super) fn filters(&self) -> Vec<&str> {
         match self.filter_subject.as_str() {
@@ -81,6 +90,14 @@ impl ConsumerConfig {
             one => vec![one],
         }
     }
+}
+
+/// What waits, by an answer to [`consumer_info`]; nothing when it is a refusal, which says nothing of that.
+pub(super) fn lag(answer: &[u8]) -> Option<u64> {
+    if serde_json::from_slice::<Answer>(answer).ok()?.error.is_some() {
+        return None;
+    }
+    serde_json::from_slice(answer).ok().map(|consumer: Consumer| consumer.lag())
 }
 
 /// An answer that says no.
@@ -279,5 +296,12 @@ mod tests {
         assert_eq!((consumer.lag(), consumer.config.lease()), (10, Duration::from_secs(2)));
         assert_eq!(consumer.config.filters(), ["a"]);
         assert_eq!(ConsumerConfig::default().lease(), Duration::from_secs(30));
+        assert_eq!(lag(json.as_bytes()), Some(10));
+    }
+
+    #[test]
+    fn a_refusal_is_no_lag_of_zero() {
+        let refusal = br#"{"type":"x","error":{"code":503,"err_code":10008,"description":"system unavailable"}}"#;
+        assert_eq!((lag(refusal), lag(b"no json")), (None, None));
     }
 }

@@ -10,13 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::position::Place;
+
 /// A message that is in a seat and not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     /// Where its acknowledgement goes.
     pub(super) reply: Bytes,
-    /// Its place in the stream.
-    pub(super) sequence: u64,
+    /// Which message of the stream it is.
+    pub(super) place: Place,
     /// When the server last heard of it.
     pub(super) touched: Instant,
 }
@@ -41,14 +43,22 @@ impl Leases {
         self.0[seat].take()
     }
 
-    /// The message with this place in the stream, if it is still open here: what came again is a copy of it.
-    pub(super) fn open(&mut self, sequence: u64) -> Option<&mut Held> {
-        self.0.iter_mut().flatten().find(|held| held.sequence == sequence)
+    /// This message, if it is still open here: what came again is a copy of it.
+    pub(super) fn open(&mut self, place: Place) -> Option<&mut Held> {
+        self.0.iter_mut().flatten().find(|held| held.place == place)
     }
 
-    /// The stream was made anew, so that places in it mean other messages than before.
-    pub(super) fn forget_places(&mut self) {
-        self.0.iter_mut().flatten().for_each(|held| held.sequence = 0);
+    /// The stream has another message with this sequence now: what settles of the one before is told to nobody, because
+    /// the server would take it for this one.
+    pub(super) fn forget(&mut self, sequence: u64) {
+        for held in &mut self.0 {
+            held.take_if(|held| held.place.sequence == sequence);
+        }
+    }
+
+    /// The stream was made anew: what settles of the one before is told to nobody.
+    pub(super) fn clear(&mut self) {
+        self.0.fill(None);
     }
 
     /// Every message of which the server has not heard for half of `lease`, which from now on it has.
@@ -70,8 +80,8 @@ impl Leases {
 pub(super) struct Seen {
     /// The furthest place of a message that came.
     highest: u64,
-    /// The places of what was settled last, oldest first.
-    settled: VecDeque<u64>,
+    /// What was settled last, oldest first.
+    settled: VecDeque<Place>,
     most: usize,
 }
 
@@ -81,7 +91,8 @@ impl Seen {
         Seen { most, ..Seen::default() }
     }
 
-    /// A message came. Tells whether it may be a copy of one that came before; what is further than all others is none.
+    /// A message came. Tells whether it may be a copy of one that came before, or another one with the same sequence; what
+    /// is further than all others is neither.
     pub(super) fn came(&mut self, sequence: u64) -> bool {
         let may_be_copy = sequence <= self.highest;
         self.highest = self.highest.max(sequence);
@@ -89,16 +100,16 @@ impl Seen {
     }
 
     /// A message was settled for good.
-    pub(super) fn settled(&mut self, sequence: u64) {
+    pub(super) fn settled(&mut self, place: Place) {
         if self.settled.len() >= self.most {
             self.settled.pop_front();
         }
-        self.settled.push_back(sequence);
+        self.settled.push_back(place);
     }
 
     /// Whether a message was settled not long ago.
-    pub(super) fn was_settled(&self, sequence: u64) -> bool {
-        self.settled.contains(&sequence)
+    pub(super) fn was_settled(&self, place: Place) -> bool {
+        self.settled.contains(&place)
     }
 }
 
@@ -113,8 +124,12 @@ mod tests {
 
     const LEASE: Duration = Duration::from_secs(4);
 
+    fn place(sequence: u64) -> Place {
+        Place { sequence, time: 1 }
+    }
+
     fn held(sequence: u64) -> Held {
-        Held { reply: Bytes::from(format!("r{sequence}")), sequence, touched: Instant::now() }
+        Held { reply: Bytes::from(format!("r{sequence}")), place: place(sequence), touched: Instant::now() }
     }
 
     #[tokio::test(start_paused = true)]
@@ -151,10 +166,11 @@ mod tests {
     async fn a_copy_of_what_is_open_is_known() {
         let mut leases = Leases::new(2);
         leases.hold(1, held(7));
-        assert_eq!(leases.open(7).unwrap().reply, "r7");
-        assert!(leases.open(8).is_none());
-        assert_eq!(leases.release(1).unwrap().sequence, 7);
-        assert!(leases.open(7).is_none() && leases.release(1).is_none());
+        assert_eq!(leases.open(place(7)).unwrap().reply, "r7");
+        assert!(leases.open(place(8)).is_none());
+        assert!(leases.open(Place { time: 2, ..place(7) }).is_none(), "another message with the same sequence");
+        assert_eq!(leases.release(1).unwrap().place, place(7));
+        assert!(leases.open(place(7)).is_none() && leases.release(1).is_none());
     }
 
     #[test]
@@ -162,8 +178,9 @@ mod tests {
         let mut seen = Seen::new(2);
         assert_eq!([5, 6, 6, 4, 7].map(|sequence| seen.came(sequence)), [false, false, true, true, false]);
         for sequence in [4, 5, 6] {
-            seen.settled(sequence);
+            seen.settled(place(sequence));
         }
-        assert_eq!([4, 5, 6].map(|sequence| seen.was_settled(sequence)), [false, true, true]);
+        assert_eq!([4, 5, 6].map(|sequence| seen.was_settled(place(sequence))), [false, true, true]);
+        assert!(!seen.was_settled(Place { time: 2, ..place(6) }));
     }
 }

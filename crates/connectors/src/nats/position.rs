@@ -3,11 +3,20 @@
 //! `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`, and since 2.10 with a domain and
 //! an account in front of the stream, and one more token at the end.
 
+/// Which message of a stream it is. A stream that was restored from a backup, or has lost its end with its server's
+/// machine, gives the same sequences to other messages; only the time that the server wrote beside them tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The place in the stream, from 1.
+    pub(super) sequence: u64,
+    /// When it was stored, in nanoseconds since 1970.
+    pub(super) time: i64,
+}
+
 /// What one delivery says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The place in the stream, from 1.
-    pub(super) sequence: u64,
+    pub(super) place: Place,
     /// How often it was delivered, this time included.
     pub(super) delivered: u64,
 }
@@ -22,10 +31,11 @@ impl Position {
             9.. => 4,
             _ => return None,
         };
-        let mut numbers = text.split('.').skip(before).map(str::parse::<u64>);
-        let delivered = numbers.next()?.ok()?;
-        let sequence = numbers.next()?.ok()?;
-        Some(Position { sequence, delivered })
+        let mut tokens = text.split('.').skip(before);
+        let delivered = tokens.next()?.parse().ok()?;
+        let sequence = tokens.next()?.parse().ok()?;
+        let time = tokens.nth(1)?.parse().ok()?;
+        Some(Position { place: Place { sequence, time }, delivered })
     }
 }
 
@@ -35,7 +45,8 @@ mod tests {
 
     #[test]
     fn both_generations_of_servers_are_understood() {
-        let wanted = Some(Position { sequence: 42, delivered: 3 });
+        let place = Place { sequence: 42, time: 1_700_000_000_000_000_000 };
+        let wanted = Some(Position { place, delivered: 3 });
         assert_eq!(Position::read(b"$JS.ACK.TELEMETRY.mill.3.42.17.1700000000000000000.5"), wanted);
         assert_eq!(Position::read(b"$JS.ACK.hub.AccountHash.TELEMETRY.mill.3.42.17.1700000000000000000.5.x"), wanted);
         assert_eq!(Position::read(b"$JS.ACK._.AccountHash.TELEMETRY.mill.3.42.17.1700000000000000000.5"), wanted);

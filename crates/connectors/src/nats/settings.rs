@@ -12,7 +12,7 @@ use super::options::Durable;
 const SHORT: Duration = Duration::from_secs(2);
 
 /// Why the consumer cannot be used, to be put after "server ADDRESS ".
-pub(super) fn unusable(durable: &Durable, consumer: &ConsumerConfig) -> Option<String> {
+pub(super) fn unusable(durable: &Durable, stream: &StreamConfig, consumer: &ConsumerConfig) -> Option<String> {
     let name = format!("consumer '{}' of stream '{}'", durable.durable, durable.stream);
     if consumer.deliver_subject.is_some() {
         return Some(format!("has {name} as one that pushes; make one that is pulled from, or name another durable"));
@@ -31,7 +31,31 @@ pub(super) fn unusable(durable: &Durable, consumer: &ConsumerConfig) -> Option<S
         let (filters, wanted) = (filters.join(", "), wanted.join(", "));
         return Some(format!("has {name} filtering '{filters}' and not '{wanted}'; change one of them"));
     }
+    // Without a filter it brings whatever the stream holds, and what is none of ours would be terminated: on a work queue
+    // that deletes it. A stream that lists no subjects, such as a mirror, cannot be judged.
+    let strange = |subject: &&String| !durable.subjects.iter().any(|wanted| covers(wanted, subject));
+    if filters.is_empty()
+        && let Some(subject) = stream.subjects.iter().find(strange)
+    {
+        let wanted = wanted.join(", ");
+        return Some(format!(
+            "has {name} without a filter, so that it brings '{subject}' too; make it filter '{wanted}'"
+        ));
+    }
     None
+}
+
+/// Whether every subject that `narrow` stands for is one of those that `wide` stands for.
+fn covers(wide: &str, narrow: &str) -> bool {
+    let (mut wide, mut narrow) = (wide.split('.'), narrow.split('.'));
+    loop {
+        match (wide.next(), narrow.next()) {
+            (None, None) | (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
+    }
 }
 
 /// What is a risk, a sentence each.
@@ -41,8 +65,8 @@ pub(super) fn risks(stream: &StreamConfig, consumer: &ConsumerConfig, durable: &
     let pending = consumer.max_ack_pending;
     if pending > 0 && usize::try_from(pending).is_ok_and(|pending| pending < seats) {
         risks.push(format!(
-            "consumer '{name}' has max_ack_pending {pending}, which is below {seats} seats x replicas: the server stops \
-             delivering there without a word"
+            "consumer '{name}' has max_ack_pending {pending}, which is below the {seats} seats of this engine alone, and all \
+             engines of the consumer share it: the server stops delivering there without a word"
         ));
     }
     if consumer.lease() < SHORT {
@@ -57,6 +81,13 @@ pub(super) fn risks(stream: &StreamConfig, consumer: &ConsumerConfig, durable: &
         risks.push(format!(
             "consumer '{name}' has max_deliver {most}: a message that was delivered so often is never delivered again, and \
              nobody is told; set -1"
+        ));
+    }
+    if consumer.inactive_threshold > 0 {
+        let after = Duration::from_nanos(consumer.inactive_threshold);
+        risks.push(format!(
+            "consumer '{name}' has inactive_threshold {after:?}: the server deletes it when no engine has asked for so long, \
+             and with it how far the stream was read; set 0"
         ));
     }
     if stream.storage == "memory" {
@@ -113,7 +144,7 @@ mod tests {
         let refused = |change: fn(&mut ConsumerConfig)| {
             let mut consumer = good();
             change(&mut consumer);
-            unusable(&durable(), &consumer).unwrap_or_default()
+            unusable(&durable(), &StreamConfig::default(), &consumer).unwrap_or_default()
         };
         assert_eq!(refused(|_| {}), "");
         assert_eq!(refused(|consumer| consumer.filter_subject = "a.*".to_owned()), "");
@@ -124,16 +155,38 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_without_a_filter_is_one_for_all_of_its_stream() {
+        let refused = |subjects: &[&str]| {
+            let subjects = subjects.iter().map(|subject| (*subject).to_owned()).collect();
+            unusable(&durable(), &StreamConfig { subjects, ..StreamConfig::default() }, &good()).unwrap_or_default()
+        };
+        for fits in [&["a.*"][..], &["a.b"], &["a.b", "a.c"], &[]] {
+            assert_eq!(refused(fits), "", "{fits:?}");
+        }
+        for (strange, named) in [(&["a.*", "b"][..], "'b'"), (&["a.>"], "'a.>'"), (&["*.b"], "'*.b'"), (&["a"], "'a'")]
+        {
+            assert!(refused(strange).contains(&format!("brings {named} too; make it filter 'a.*'")), "{strange:?}");
+        }
+        assert!(covers("a.>", "a.b.>") && covers("a.>", "a.*") && !covers("a.>", "a") && !covers("a", "a.b"));
+    }
+
+    #[test]
     fn every_risk_has_its_sentence() {
         let said = |stream: &StreamConfig, consumer: &ConsumerConfig| risks(stream, consumer, &durable(), 1000);
         let file = StreamConfig { storage: "file".to_owned(), max_msgs: -1, max_bytes: -1, ..StreamConfig::default() };
         assert_eq!(said(&file, &good()), [""; 0]);
-        let risky = ConsumerConfig { max_ack_pending: 999, ack_wait: 1_000_000_000, max_deliver: 5, ..good() };
+        let risky = ConsumerConfig {
+            max_ack_pending: 999,
+            ack_wait: 1_000_000_000,
+            max_deliver: 5,
+            inactive_threshold: 1_000_000_000,
+            ..good()
+        };
         let found = said(&file, &risky);
-        for (risk, part) in found.iter().zip(["max_ack_pending 999", "ack_wait 1s", "max_deliver 5"]) {
+        for (risk, part) in found.iter().zip(["max_ack_pending 999", "ack_wait 1s", "max_deliver 5", "threshold 1s"]) {
             assert!(risk.contains(part), "{risk}");
         }
-        assert_eq!(found.len(), 3);
+        assert_eq!(found.len(), 4);
         let mut stream = StreamConfig { storage: "memory".to_owned(), max_age: 60_000_000_000, ..file.clone() };
         stream.retention = "workqueue".to_owned();
         let found = said(&stream, &good());

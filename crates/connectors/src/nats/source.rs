@@ -51,7 +51,7 @@ impl Receiver {
         let (intake, mut settlements) = inbox.split();
         let capacity = intake.capacity();
         let made_of = &mut self.made_of;
-        let mut line = Line::new(&made_of.terms, &made_of.reading, &made_of.subjects, capacity, made_of.link.clone());
+        let mut line = Line::new(made_of, capacity);
         let mut run = Run::new(made_of, capacity);
         let (mut intake, mut settled, mut asked) = (Some(intake), Vec::new(), false);
         loop {

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use engine::event::Text;
 use engine::metric::Link;
 use engine::port::BoxFuture;
 use tokio::time::{Instant, sleep};
 
+use super::Ingredients;
 use crate::backoff::Backoff;
-use crate::capture::Filters;
 use crate::nats::api;
 use crate::nats::connection::{Connection, Terms};
 use crate::nats::fault::Fault;
 use crate::nats::options::{Durable, Reading};
 use crate::nats::pull::Pulls;
 use crate::nats::settings;
-use crate::nats::wire;
+use crate::nats::wire::{self, Message};
 
 /// The subscription that pull requests are answered to.
 pub(super) const PULLS: u64 = 2;
@@ -42,6 +43,15 @@ pub(super) struct Consuming {
     risks: Vec<String>,
 }
 
+impl Consuming {
+    /// Something came of a pull request: the number of the request that it is a status of, or nothing for a message.
+    pub(super) fn heard(&mut self, message: &Message, now: Instant) -> Option<u64> {
+        self.pulls.heard(now);
+        let number = message.subject.strip_prefix(self.inbox.as_bytes())?;
+        Some(std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or_default())
+    }
+}
+
 /// What the line did.
 pub(super) enum Happening {
     /// It is set up.
@@ -57,6 +67,8 @@ enum State {
 
 /// The connection, wherever it stands.
 pub(super) struct Line {
+    /// The source's name.
+    name: Text,
     terms: Terms,
     reading: Reading,
     subjects: Vec<String>,
@@ -72,15 +84,17 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(terms: &Terms, reading: &Reading, subjects: &Filters, capacity: usize, link: Link) -> Line {
-        let subjects: Vec<String> = subjects.wire().map(str::to_owned).collect();
+    pub(super) fn new(made_of: &Ingredients, capacity: usize) -> Line {
+        let Ingredients { name, terms, reading, .. } = made_of;
+        let subjects: Vec<String> = made_of.subjects.wire().map(str::to_owned).collect();
         let opening = open(terms.clone(), reading.clone(), subjects.clone(), capacity, 0, Duration::ZERO);
         Line {
+            name: name.clone(),
             terms: terms.clone(),
             reading: reading.clone(),
             subjects,
             capacity,
-            link,
+            link: made_of.link.clone(),
             state: State::Opening(Box::pin(opening)),
             backoff: Backoff::new(),
             attempt: 0,
@@ -118,7 +132,7 @@ impl Line {
 
     fn welcomed(&mut self, session: Session) {
         let server = self.terms.address.server(self.attempt);
-        tracing::info!(%server, version = session.connection.info.version, "connected");
+        tracing::info!(source = %self.name, %server, version = session.connection.info.version, "connected");
         self.link.connected();
         if let Some(risk) = self.risks(&session) {
             self.link.error(risk);
@@ -132,7 +146,7 @@ impl Line {
     fn risks(&self, session: &Session) -> Option<String> {
         let risks = &session.durable.as_ref()?.risks;
         for risk in risks {
-            tracing::warn!("{risk}");
+            tracing::warn!(source = %self.name, "{risk}");
         }
         risks.first().cloned()
     }
@@ -142,9 +156,9 @@ impl Line {
         let server = self.terms.address.server(self.attempt);
         let text = format!("server {server} {fault}");
         if self.said.as_ref() == Some(&text) {
-            tracing::debug!("{text}");
+            tracing::debug!(source = %self.name, "{text}");
         } else {
-            tracing::warn!("{text}");
+            tracing::warn!(source = %self.name, "{text}");
             self.said = Some(text.clone());
         }
         self.link.disconnected(text);
@@ -190,14 +204,15 @@ async fn open(
 async fn consume(connection: &mut Connection, durable: Durable, capacity: usize) -> Result<Consuming, Fault> {
     let stream = api::stream(connection, &durable).await?;
     let consumer = api::consumer(connection, &durable, &stream, capacity).await?;
-    if let Some(reason) = settings::unusable(&durable, &consumer.config) {
+    if let Some(reason) = settings::unusable(&durable, &stream.config, &consumer.config) {
         return Err(Fault::JetStream(reason));
     }
     let risks = settings::risks(&stream.config, &consumer.config, &durable, capacity);
     let inbox = format!("{}pull.", connection.inbox);
+    let most = usize::try_from(consumer.config.max_batch).ok().filter(|most| *most > 0);
     wire::subscribe(&mut connection.out, &format!("{inbox}*"), "", PULLS);
     Ok(Consuming {
-        pulls: Pulls::new(usize::try_from(consumer.config.max_batch).ok().filter(|most| *most > 0).unwrap_or(capacity)),
+        pulls: Pulls::new(most.unwrap_or(capacity), consumer.config.longest()),
         inbox,
         lease: consumer.config.lease(),
         created: stream.created,

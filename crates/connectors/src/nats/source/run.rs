@@ -1,6 +1,7 @@
 //! What one run holds: messages in seats, messages that wait for one, and answers that wait for a connection.
 
 mod event;
+mod goodbye;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,14 +14,14 @@ use tokio::time::Instant;
 
 use self::event::Facts;
 use super::Ingredients;
-use super::line::{Consuming, Happening, Line, PULLS, SUBJECTS, Session};
-use crate::nats::api::{self, Consumer};
+use super::line::{Consuming, Line, PULLS, SUBJECTS, Session};
+use crate::nats::api;
 use crate::nats::connection::{Connection, answered};
 use crate::nats::fault::Fault;
 use crate::nats::header::Headers;
 use crate::nats::lease::{Held, Leases, Seen, period};
-use crate::nats::position::Position;
-use crate::nats::pull::EXPIRES;
+use crate::nats::options::Durable;
+use crate::nats::position::{Place, Position};
 use crate::nats::wire::{self, Message};
 use crate::normalise::{Ids, prefix};
 
@@ -55,6 +56,14 @@ struct Staged {
     touched: Instant,
 }
 
+impl Staged {
+    /// It is still to be run, and nobody waits for its acknowledgement any more.
+    fn disown(&mut self) {
+        self.position = None;
+        self.message.reply = Bytes::new();
+    }
+}
+
 /// One run of a receiver.
 pub(super) struct Run<'r> {
     made_of: &'r mut Ingredients,
@@ -79,6 +88,8 @@ pub(super) struct Run<'r> {
     next_sweep: Instant,
     next_lag: Instant,
     quiet: Instant,
+    /// Why a pull request was refused last.
+    said: Option<String>,
 }
 
 impl<'r> Run<'r> {
@@ -101,6 +112,7 @@ impl<'r> Run<'r> {
             next_sweep: now,
             next_lag: now,
             quiet: now,
+            said: None,
         }
     }
 
@@ -113,17 +125,29 @@ impl<'r> Run<'r> {
     pub(super) fn opened(&mut self, session: &mut Session) {
         let Session { connection, durable: Some(consuming) } = session else { return };
         let now = Instant::now();
-        if self.positions.as_ref().is_none_or(|(created, _)| *created != consuming.created) {
-            let ids = Ids::new(prefix(&[consuming.durable.stream.as_bytes(), consuming.created.as_bytes()]));
-            self.positions = Some((consuming.created.clone(), ids));
-            self.seen = Seen::new(2 * self.capacity);
-            self.leases.forget_places();
-        }
+        self.found(&consuming.durable.stream, &consuming.created);
         self.made_of.link.lag(Some(consuming.lag));
         self.sweep(connection, consuming, now);
         self.next_lag = now + LAG;
         if self.closed {
             unsubscribe(connection, PULLS);
+        }
+    }
+
+    /// The stream was found as it was made at `created`. Of one that was made before nothing may be acknowledged any more:
+    /// the server knows messages by their sequence alone, and would take the answer for one that is still running.
+    fn found(&mut self, stream: &str, created: &str) {
+        if self.positions.as_ref().is_some_and(|(before, _)| before == created) {
+            return;
+        }
+        let ids = Ids::new(prefix(&[stream.as_bytes(), created.as_bytes()]));
+        self.positions = Some((created.to_owned(), ids));
+        self.seen = Seen::new(2 * self.capacity);
+        self.leases.clear();
+        self.owed.clear();
+        self.last = None;
+        for staged in &mut self.staged {
+            staged.disown();
         }
     }
 
@@ -143,7 +167,7 @@ impl<'r> Run<'r> {
         {
             let Consuming { durable, inbox, .. } = consuming;
             let subject = format!("{}.CONSUMER.MSG.NEXT.{}.{}", durable.api(), durable.stream, durable.durable);
-            let request = format!("{{\"batch\":{batch},\"expires\":{}}}", EXPIRES.as_nanos());
+            let request = consuming.pulls.request(batch);
             let reply = format!("{inbox}{number}");
             wire::publish(&mut session.connection.out, subject.as_bytes(), reply.as_bytes(), request.as_bytes());
         }
@@ -153,12 +177,8 @@ impl<'r> Run<'r> {
     fn arrived(&mut self, message: Message, session: &mut Session, now: Instant) -> Result<(), Fault> {
         let Session { connection, durable } = session;
         match durable {
-            Some(consuming) if message.sid == PULLS => match message.subject.strip_prefix(consuming.inbox.as_bytes()) {
-                Some(number) => {
-                    let number =
-                        std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
-                    self.status(number, &message, consuming, now)?;
-                }
+            Some(consuming) if message.sid == PULLS => match consuming.heard(&message, now) {
+                Some(number) => self.status(number, &message, consuming, now)?,
                 None => {
                     consuming.pulls.arrived();
                     self.delivered(message, now);
@@ -167,10 +187,7 @@ impl<'r> Run<'r> {
             None if message.sid >= SUBJECTS => self.pushed(message, now),
             _ => match connection.answer(&message) {
                 Some(b"fence") => self.fenced = true,
-                Some(b"lag") => {
-                    let consumer = answered(message).and_then(|json| serde_json::from_slice::<Consumer>(&json).ok());
-                    self.made_of.link.lag(consumer.map(|consumer| consumer.lag()));
-                }
+                Some(b"lag") => self.made_of.link.lag(answered(message).and_then(|json| api::lag(&json))),
                 _ => {}
             },
         }
@@ -185,29 +202,42 @@ impl<'r> Run<'r> {
             self.owed.push((message.reply, Verb::Nak(Duration::ZERO)));
             return;
         }
-        if self.seen.came(position.sequence) {
-            if self.is_open(position.sequence, &message.reply, now) {
+        let place = position.place;
+        if self.seen.came(place.sequence) {
+            if self.is_open(place, &message.reply, now) {
                 return;
             }
-            if self.seen.was_settled(position.sequence) {
+            if self.seen.was_settled(place) {
                 // Its acknowledgement was lost, or has crossed this copy.
                 self.owed.push((message.reply, Verb::Ack));
                 return;
             }
+            self.replaced(place.sequence);
         }
         self.staged_bytes += message.payload.len() + message.headers.len();
         self.staged.push_back(Staged { message, position: Some(position), touched: now });
     }
 
-    /// Whether the message with this place is still open here, so that what came is a copy of it. Its acknowledgement goes
+    /// Another message has this sequence now, and nothing that is said of the one before may reach it.
+    fn replaced(&mut self, sequence: u64) {
+        let same = |position: Position| position.place.sequence == sequence;
+        self.leases.forget(sequence);
+        self.owed.retain(|(reply, _)| !Position::read(reply).is_some_and(same));
+        self.last.take_if(|reply| Position::read(reply).is_some_and(same));
+        for staged in self.staged.iter_mut().filter(|staged| staged.position.is_some_and(same)) {
+            staged.disown();
+        }
+    }
+
+    /// Whether this very message is still open here, so that what came is a copy of it. Its acknowledgement goes
     /// where the copy wants it.
-    fn is_open(&mut self, sequence: u64, reply: &Bytes, now: Instant) -> bool {
-        if let Some(held) = self.leases.open(sequence) {
+    fn is_open(&mut self, place: Place, reply: &Bytes, now: Instant) -> bool {
+        if let Some(held) = self.leases.open(place) {
             held.reply.clone_from(reply);
             held.touched = now;
             return true;
         }
-        let known = |staged: &&mut Staged| staged.position.is_some_and(|position| position.sequence == sequence);
+        let known = |staged: &&mut Staged| staged.position.is_some_and(|position| position.place == place);
         let Some(staged) = self.staged.iter_mut().find(known) else { return false };
         staged.message.reply.clone_from(reply);
         staged.touched = now;
@@ -249,10 +279,22 @@ impl<'r> Run<'r> {
                 // Asking again at once would only be refused again.
                 at.pulls.ended(number, headers.pending);
                 self.quiet = now + QUIET;
-                tracing::debug!(code, "a pull request was refused: {}", status.text);
+                self.refused_pull(code, status.text, &at.durable);
             }
         }
         Ok(())
+    }
+
+    /// Says why nothing comes, once for each reason.
+    fn refused_pull(&mut self, code: u16, text: &str, durable: &Durable) {
+        let (consumer, stream) = (&durable.durable, &durable.stream);
+        let sentence =
+            format!("consumer '{consumer}' of stream '{stream}' refused a pull request: {text} (code {code})");
+        if self.said.as_ref() != Some(&sentence) {
+            tracing::warn!(source = %self.made_of.name, "{sentence}");
+            self.said = Some(sentence.clone());
+        }
+        self.made_of.link.error(sentence);
     }
 
     /// Hands over what is staged, waiting for the first seat. Cancel safe.
@@ -283,7 +325,7 @@ impl<'r> Run<'r> {
         match self.made_of.ack {
             AckPoint::Received => self.owed.push((reply, Verb::Ack)),
             _ => {
-                let held = Held { reply, sequence: position.sequence, touched: staged.touched };
+                let held = Held { reply, place: position.place, touched: staged.touched };
                 self.leases.hold(seat.index(), held);
             }
         }
@@ -300,7 +342,7 @@ impl<'r> Run<'r> {
                 Outcome::Retry { after } => Verb::Nak(after),
             };
             if !matches!(verb, Verb::Nak(_)) {
-                self.seen.settled(held.sequence);
+                self.seen.settled(held.place);
             }
             self.owed.push((held.reply, verb));
         }
@@ -322,7 +364,8 @@ impl<'r> Run<'r> {
             say(connection, reply, b"", Verb::Progress);
         }
         let half = consuming.lease / 2;
-        for staged in self.staged.iter_mut().filter(|staged| now.saturating_duration_since(staged.touched) >= half) {
+        let owned = self.staged.iter_mut().filter(|staged| staged.position.is_some());
+        for staged in owned.filter(|staged| now.saturating_duration_since(staged.touched) >= half) {
             say(connection, &staged.message.reply, b"", Verb::Progress);
             staged.touched = now;
         }
@@ -364,7 +407,9 @@ impl<'r> Run<'r> {
             None => {}
         }
         if self.facts.durable() {
-            self.owed.extend(waiting.map(|reply| (reply, Verb::Nak(Duration::ZERO))));
+            // What nobody waits for any more is not there to be given back.
+            let given = waiting.filter(|reply| !reply.is_empty());
+            self.owed.extend(given.map(|reply| (reply, Verb::Nak(Duration::ZERO))));
         } else {
             let lost = waiting.count() as u64;
             if lost > 0 {
@@ -372,65 +417,6 @@ impl<'r> Run<'r> {
             }
         }
         self.staged_bytes = 0;
-    }
-
-    /// Sends what is still owed, and waits until the server has taken it: the last acknowledgement is asked about, and it
-    /// is taken after all others.
-    pub(super) async fn goodbye(&mut self, line: &mut Line) {
-        let mut asked = false;
-        while !self.fenced && self.facts.durable() && (asked || self.last.is_some() || !self.owed.is_empty()) {
-            if let Some(session) = line.session() {
-                if let Err(fault) = self.work(session, false) {
-                    line.lost(&fault);
-                    asked = false;
-                    continue;
-                }
-                if !asked {
-                    asked = true;
-                    self.fence(session);
-                }
-            }
-            if !self.fenced
-                && let Happening::Opened = line.moves().await
-            {
-                asked = false;
-            }
-        }
-        self.write_out(line).await;
-    }
-
-    /// Sees off what was handed back while the last answer was waited for.
-    async fn write_out(&mut self, line: &mut Line) {
-        while let Some(session) = line.session()
-            && session.connection.has_output()
-        {
-            line.moves().await;
-        }
-    }
-
-    fn fence(&mut self, session: &mut Session) {
-        let Session { connection, durable: Some(consuming) } = session else { return };
-        match &self.last {
-            Some(reply) => {
-                let fence = format!("{}fence", connection.inbox);
-                say(connection, reply, fence.as_bytes(), Verb::Ack);
-            }
-            None => ask(connection, consuming, "fence"),
-        }
-    }
-
-    /// The server has not taken everything in time.
-    pub(super) fn unheard(&self) {
-        let source = &self.made_of.name;
-        tracing::warn!(%source, owed = self.owed.len(), "the server did not confirm the last acknowledgements; those events come again");
-    }
-
-    /// Somebody wants the source to leave for good.
-    pub(super) fn stays(&self) {
-        if self.facts.durable() {
-            let source = &self.made_of.name;
-            tracing::info!(%source, "the durable consumer stays, because other engines may use it; delete it at the server");
-        }
     }
 }
 
@@ -457,3 +443,6 @@ fn ask(connection: &mut Connection, consuming: &Consuming, name: &str) {
 fn unsubscribe(connection: &mut Connection, sid: u64) {
     connection.out.extend_from_slice(format!("UNSUB {sid}\r\n").as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ impl Run<'_> {
     /// The event that a message is, or why it is none.
     pub(super) fn event(&mut self, staged: &Staged) -> Result<Event, Undecodable> {
         let message = &staged.message;
-        let sequence = staged.position.map(|position| position.sequence);
+        let sequence = staged.position.map(|position| position.place.sequence);
         let refuse = |reason: String| self.refused(staged, reason);
         let Ok(subject) = std::str::from_utf8(&message.subject) else {
             return Err(refuse("its subject is not UTF-8 text".to_owned()));
@@ -95,7 +95,7 @@ impl Run<'_> {
         let mut facts = vec![("subject".into(), text(&message.subject))];
         if let (Some((stream, ..)), Some(position)) = (&self.facts.stream, position) {
             facts.push(("stream".into(), stream.clone()));
-            facts.push(("sequence".into(), Text::from(position.sequence.to_string())));
+            facts.push(("sequence".into(), Text::from(position.place.sequence.to_string())));
         }
         Undecodable { raw: raw(&message.headers, &message.payload), reason, facts }
     }
