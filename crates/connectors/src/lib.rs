@@ -3,7 +3,7 @@
 //! A connector is three things: its *options* (what was typed, checked without any I/O), its *client* (what talks to the
 //! broker), and its *source* (what the engine runs). [`normalise`] stands between all of them and the engine. What more
 //! than one broker needs stands beside them, and outputs use it too: [`tls`], [`credentials`], [`endpoint`], [`backoff`], [`capture`],
-//! [`braces`].
+//! [`braces`]; [`kept`] is what they keep of a message that is no event.
 
 #[cfg(feature = "amqp")]
 pub mod amqp;
@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod http;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod kept;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;
 #[cfg(feature = "nats")]

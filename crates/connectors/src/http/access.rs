@@ -69,6 +69,12 @@ impl Guard {
         single(headers, &AUTHORIZATION).and_then(bearer).is_some_and(|shown| shown.ct_eq(token.as_bytes()).into())
     }
 
+    /// Whether a header of this name, in lower case, is what somebody shows to be let in, and is never kept.
+    pub(super) fn hides(&self, name: &str) -> bool {
+        let shown = ["authorization", "proxy-authorization", "cookie"].contains(&name);
+        shown || self.hmac.as_ref().is_some_and(|key| key.header() == name)
+    }
+
     /// Whether the body is signed, where it has to be.
     pub(super) fn trusts(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         let Some(key) = &self.hmac else { return true };
@@ -128,6 +134,7 @@ mod tests {
         let signed = guard.hmac.as_ref().unwrap().sign(b"body");
         assert!(guard.admits(&HeaderMap::new()));
         assert!(guard.trusts(&headers(&[("x-signature", &signed)]), b"body"));
+        assert!(guard.hides("x-signature") && guard.hides("authorization") && !guard.hides("ce-id"));
         assert!(!guard.trusts(&headers(&[("x-signature", &signed)]), b"other"));
         assert!(!guard.trusts(&headers(&[("x-hub-signature-256", &signed)]), b"body"));
         assert!(!guard.trusts(&HeaderMap::new(), b"body"));

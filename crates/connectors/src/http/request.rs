@@ -23,6 +23,7 @@ use super::desk::{Message, Parcel};
 use super::tally::Tally;
 use super::webhook::{REQUEST_ORIGIN, Webhook};
 use crate::capture::Filters;
+use crate::kept;
 use crate::normalise::{self, Ids, NoEvent, Template};
 
 /// How long a body may take to come.
@@ -151,6 +152,11 @@ impl Door {
             Err(cause) => {
                 let mut facts = vec![("path".into(), Text::new(path))];
                 facts.extend(content_type.map(|text| ("contenttype".into(), Text::new(text))));
+                let mut kept = kept::Headers::default();
+                for (name, value) in headers.iter().filter(|(name, _)| !self.guard.hides(name)) {
+                    kept.add(name.as_bytes(), Some(value));
+                }
+                facts.extend(kept.fact());
                 Ok(vec![Err(Undecodable { raw: payload, reason: cause.to_string(), facts })])
             }
         }

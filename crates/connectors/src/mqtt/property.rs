@@ -8,6 +8,7 @@ use std::str::from_utf8;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::wire::{variable_integer, write_variable_integer};
+use crate::kept;
 
 const CONTENT_TYPE: u8 = 3;
 const REASON: u8 = 31;
@@ -77,6 +78,21 @@ impl<'p> Properties<'p> {
             None
         })
     }
+}
+
+/// What a message says of itself besides its payload: its properties as they stand, if they cannot be read.
+pub(super) fn kept(properties: &[u8]) -> kept::Headers {
+    let mut kept = kept::Headers::default();
+    match Properties::read(properties) {
+        Ok(read) => {
+            if let Some(content_type) = read.content_type {
+                kept.add(b"content-type", Some(content_type.as_bytes()));
+            }
+            read.user().for_each(|(name, value)| kept.add(name.as_bytes(), Some(value.as_bytes())));
+        }
+        Err(_) => kept.add(b"properties", Some(properties)),
+    }
+    kept
 }
 
 /// The properties of a message, with their length in front of them: its media type and its user properties. Each text is

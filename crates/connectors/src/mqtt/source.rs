@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::client::{Client, Session};
 use super::desk::{Desk, Intent};
 use super::order::{AckOrder, Order, Ticket};
-use super::property::Properties;
+use super::property::{self, Properties};
 use super::record::Record;
 use super::staging::{Arrival, Ring};
 use super::wire::{Ack, Publish};
@@ -260,10 +260,10 @@ impl Run<'_> {
 
     /// The event that a message is, or why it is none.
     fn event(&mut self, publish: &Publish) -> Result<Event, Undecodable> {
-        let refuse = |reason: String| Undecodable {
-            raw: publish.payload.clone(),
-            reason,
-            facts: vec![("topic".into(), Text::from(String::from_utf8_lossy(&publish.topic)))],
+        let refuse = |reason: String| {
+            let mut facts = vec![("topic".into(), Text::from(String::from_utf8_lossy(&publish.topic)))];
+            facts.extend(property::kept(&publish.properties).fact());
+            Undecodable { raw: publish.payload.clone(), reason, facts }
         };
         if let Some(flaw) = publish.flaw {
             return Err(refuse(flaw.to_string()));

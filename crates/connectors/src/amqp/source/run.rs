@@ -16,6 +16,7 @@ use crate::amqp::fault::Fault;
 use crate::amqp::message::{Incoming, Properties};
 use crate::amqp::unacked::{Ack, Tag};
 use crate::amqp::wire::{self, Broken, Frame, Method};
+use crate::kept;
 use crate::normalise::Posted;
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
@@ -251,11 +252,12 @@ impl<'r> Run<'r> {
         let Incoming { delivery, properties, payload, size } = incoming;
         let refuse = |reason: String| {
             let text = |bytes: &[u8]| Text::from(String::from_utf8_lossy(bytes));
-            let facts = vec![
+            let mut facts = vec![
                 ("exchange".into(), text(&delivery.exchange)),
                 ("routingKey".into(), text(&delivery.routing_key)),
                 ("redelivered".into(), delivery.redelivered.to_string().into()),
             ];
+            facts.extend(kept(properties).fact());
             Box::new(Undecodable { raw: payload.clone(), reason, facts })
         };
         let limit = self.made_of.limit;
@@ -289,10 +291,41 @@ impl<'r> Run<'r> {
     }
 }
 
+/// What a message says of itself besides its payload: its properties as they stand, if they cannot be read.
+fn kept(properties: &[u8]) -> kept::Headers {
+    let mut kept = kept::Headers::default();
+    match Properties::read(properties) {
+        Ok(read) => {
+            if let Some(content_type) = read.content_type {
+                kept.add(b"content_type", Some(content_type));
+            }
+            read.headers.for_each(|(name, value)| kept.add(name, value.shown().as_deref()));
+        }
+        Err(_) => kept.add(b"properties", Some(properties)),
+    }
+    kept
+}
+
 /// Seats, if anything is still taken in. Cancel safe.
 pub(super) async fn reserve(intake: &mut Option<Intake>) -> Result<Seats<'_>, Closed> {
     match intake {
         Some(intake) => intake.reserve(BATCH).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::Stamp;
+
+    #[test]
+    fn what_is_no_event_keeps_its_headers() {
+        let stamp = Stamp { content_type: Some("text/csv"), message_id: Some("e-1") };
+        let bytes = stamp.properties(vec![("cloudEvents:specversion".to_owned(), "1.0".to_owned())]).unwrap();
+        let lines = |properties: &[u8]| kept(properties).fact().map(|(_, lines)| lines.to_string());
+        assert_eq!(lines(&bytes).unwrap(), "content_type: text/csv\ncloudEvents:specversion: 1.0");
+        assert_eq!(lines(b"\0\0"), None);
+        assert_eq!(lines(b"\x80\x01").unwrap(), "properties: \\x80\\u{1}");
     }
 }

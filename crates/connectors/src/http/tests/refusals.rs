@@ -45,7 +45,7 @@ async fn what_claims_to_be_an_event_and_is_none_is_kept_and_answered_when_it_is_
     let structured = ("content-type", "application/cloudevents+json");
     let batch = ("content-type", "application/cloudevents-batch+json");
     for (headers, body, reason) in [
-        (&[("ce-specversion", "1.0"), ("ce-id", "1")][..], &b"raw"[..], "source"),
+        (&[("ce-specversion", "1.0"), ("ce-id", "1"), ("authorization", "Bearer s3cret")][..], &b"raw"[..], "source"),
         (&[("ce-specversion", "2.0"), ("ce-id", "1"), ("ce-type", "t"), ("ce-source", "/")], b"", "specversion"),
         (&[structured], b"{\"specversion\":\"1.0\"}", "id"),
         (&[structured], b"\xff\xfe", "utf-8"),
@@ -59,6 +59,14 @@ async fn what_claims_to_be_an_event_and_is_none_is_kept_and_answered_when_it_is_
         assert_eq!(message.raw, body);
         assert!(message.reason.contains(reason), "{}", message.reason);
         assert_eq!(message.facts[0], ("path".into(), "/".into()));
+        let kept = message.facts.last().filter(|(name, _)| name == "headers").map(|(_, lines)| lines.to_string());
+        let kept = kept.expect("headers are kept");
+        assert!(
+            headers
+                .iter()
+                .all(|(name, value)| kept.contains(&format!("{name}: {value}")) != (*name == "authorization"))
+        );
+        assert!(!kept.contains("s3cret"), "{kept}");
         client.hears_nothing_yet().await;
         receipt.settle(Outcome::Reject);
         let answer = client.answer().await;

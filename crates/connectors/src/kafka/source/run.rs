@@ -137,7 +137,8 @@ impl<'r> Run<'r> {
         }
         if self.again.is_some() && stop.now().is_none() {
             let reports = self.member.context().reports();
-            let sentence = reports.sentence("an event was handed back, and kafka delivers again from its offset on only");
+            let sentence =
+                reports.sentence("an event was handed back, and kafka delivers again from its offset on only");
             return Err(SourceError::Restart(sentence, None));
         }
         Ok(())

@@ -12,20 +12,29 @@ async fn a_broken_message_is_refused_with_its_bytes_and_the_next_one_is_received
     let broker = Broker::start().await;
     let mut engine = Engine::start(&broker, 8, &json!({ "maxPacketSize": "1000B" }));
     let mut peer = broker.welcome(false).await;
-    let cases: [(&[u8], &str); 6] = [
-        (b"\x32\x08\x00\x02\xff\xfe\x00\x01\x00x", "not UTF-8"),
-        (b"\x32\x06\x00\x00\x00\x01\x00x", "topic is empty"),
-        (b"\x32\x08\x00\x02a\x00\x00\x01\x00x", "null character"),
-        (b"\x32\x07\x00\x01a\x00\x01\x00x", "matches none"),
-        (b"\x32\x0f\x00\x04v1/a\x00\x01\x05\x03\x00\x02\xff\xfex", "not UTF-8"),
-        (b"\x32\x0d\x00\x04v1/a\x00\x01\x03\x23\x00\x01x", "topic alias"),
+    let cases: [(&[u8], &str, Option<&str>); 7] = [
+        (b"\x32\x08\x00\x02\xff\xfe\x00\x01\x00x", "not UTF-8", None),
+        (b"\x32\x06\x00\x00\x00\x01\x00x", "topic is empty", None),
+        (b"\x32\x08\x00\x02a\x00\x00\x01\x00x", "null character", None),
+        (b"\x32\x07\x00\x01a\x00\x01\x00x", "matches none", None),
+        (
+            b"\x32\x0f\x00\x04v1/a\x00\x01\x05\x03\x00\x02\xff\xfex",
+            "not UTF-8",
+            Some("properties: \\u{3}\\u{0}\\u{2}\\xff\\xfe"),
+        ),
+        (b"\x32\x0d\x00\x04v1/a\x00\x01\x03\x23\x00\x01x", "topic alias", Some("properties: #\\u{0}\\u{1}")),
+        (b"\x32\x1d\x00\x04v1/a\x00\x01\x13\x26\x00\x0bspecversion\x00\x031.0x", "id", Some("specversion: 1.0")),
     ];
-    for (bytes, part) in cases {
+    for (bytes, part, headers) in cases {
         peer.send(bytes).await;
         let (message, receipt) = engine.undecodable().await;
         assert!(message.reason.contains(part), "{message:?}");
         assert_eq!(message.raw, "x");
         assert_eq!(message.facts[0].0, "topic");
+        assert_eq!(
+            message.facts.get(1).map(|(name, kept)| (name.as_str(), kept.as_str())),
+            headers.map(|kept| ("headers", kept))
+        );
         receipt.settle(Outcome::Reject);
         assert_eq!(peer.acks(1).await, [1]);
     }
@@ -38,7 +47,7 @@ async fn a_broken_message_is_refused_with_its_bytes_and_the_next_one_is_received
     peer.publish(3, "v1/a", "well").await;
     assert_eq!(engine.accept().await, "well");
     let books = engine.until(|| Some(engine.ledger.read()).filter(|books| books.in_flight == 0)).await;
-    assert_eq!((books.received, books.rejected, books.settled), (8, 7, 1));
+    assert_eq!((books.received, books.rejected, books.settled), (9, 8, 1));
 }
 
 #[tokio::test]

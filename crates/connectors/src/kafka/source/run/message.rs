@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{Run, STORE};
 use crate::kafka::assignment::Partition;
 use crate::kafka::source::Ingredients;
+use crate::kept;
 use crate::normalise::Record;
 
 /// Of a payload that is too large, so much is kept.
@@ -46,7 +47,7 @@ impl Run<'_> {
 }
 
 /// The event that a message is, or its raw bytes and why it is none.
-fn event(
+pub(super) fn event(
     made_of: &Ingredients,
     partition: &Partition,
     message: &BorrowedMessage<'_>,
@@ -54,7 +55,8 @@ fn event(
     let payload = message.payload();
     let refuse = |reason: String| {
         let kept = payload.unwrap_or_default();
-        let raw = Bytes::copy_from_slice(&kept[..kept.len().min(KEPT)]);
+        let most = if kept.len() > made_of.limit { KEPT } else { kept.len() };
+        let raw = Bytes::copy_from_slice(&kept[..kept.len().min(most)]);
         Box::new(Undecodable { raw, reason, facts: facts(partition, message) })
     };
     let length = payload.map_or(0, <[u8]>::len);
@@ -86,7 +88,7 @@ fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<HeaderList<'m>> {
     catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
-/// Where the message stood.
+/// Where the message stood, and its headers.
 fn facts(partition: &Partition, message: &BorrowedMessage<'_>) -> Vec<(Text, Text)> {
     let mut facts = vec![
         ("topic".into(), partition.topic.clone()),
@@ -96,5 +98,10 @@ fn facts(partition: &Partition, message: &BorrowedMessage<'_>) -> Vec<(Text, Tex
     if let Some(key) = message.key() {
         facts.push(("key".into(), Text::new(String::from_utf8_lossy(&key[..key.len().min(KEPT)]))));
     }
+    let mut kept = kept::Headers::default();
+    for (name, value) in headers(message).unwrap_or_default() {
+        kept.add(name.as_bytes(), value);
+    }
+    facts.extend(kept.fact());
     facts
 }

@@ -6,6 +6,7 @@ use engine::event::{Event, Name};
 use engine::metric::Link;
 use engine::port::Stop;
 use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -117,4 +118,36 @@ async fn a_member_that_owes_the_group_an_answer_can_be_closed() {
     drop(run);
     let closed = tokio::task::spawn_blocking(move || drop((first, second)));
     tokio::time::timeout(Duration::from_secs(60), closed).await.expect("this waits for ever").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_event_keeps_its_headers_and_its_payload_up_to_the_limit() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let payload = vec![b'x'; 200 << 10];
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: "ce_specversion", value: Some("1.0") })
+        .insert(Header { key: "ce_id", value: Some(&b"\xff"[..]) })
+        .insert(Header::<&str> { key: "gone", value: None });
+    let record = BaseRecord::<(), _>::to("orders").payload(&payload).headers(headers);
+    producer.send(record).map_err(|(cause, _)| cause).unwrap();
+    producer.flush(Duration::from_secs(60)).unwrap();
+    let mut made_of = ingredients(&cluster.bootstrap_servers());
+    let other = made_of.clone();
+    made_of.limit = payload.len();
+    let member = member(&made_of);
+    let mut run = Run::new(&made_of, &member, Inbox::new(1, Ledger::default(), Box::new(Done)));
+    until(&mut run, |run| !run.staged.is_empty()).await;
+    let slot = run.assignment.find("orders", 0).unwrap();
+    let (partition, message) = (run.assignment.get(slot).unwrap(), &run.staged[0]);
+    let kept = message::event(&made_of, partition, message).unwrap_err();
+    assert!(kept.raw == payload && kept.reason.contains("ce_id"), "{}", kept.reason);
+    let headers = ("headers".into(), "ce_specversion: 1.0\nce_id: \\xff\ngone".into());
+    assert_eq!(kept.facts.last(), Some(&headers));
+    let kept = message::event(&other, partition, message).unwrap_err();
+    assert_eq!(kept.raw.len(), 64 << 10, "{}", kept.reason);
+    assert!(kept.reason.contains("65536 of them are kept") && kept.facts.contains(&headers), "{}", kept.reason);
+    run.leave();
 }
