@@ -39,6 +39,16 @@ pub enum NoEvent {
     /// Its media type says that it is a CloudEvent in a format that is not understood.
     #[error("content type '{0}' is no CloudEvents format that is understood; send application/cloudevents+json")]
     Format(String),
+    /// Its `datacontenttype` and the content type that its protocol carries differ.
+    #[error(
+        "it has two content types: datacontenttype is '{attribute}', and the message's own is '{protocol}'; send one"
+    )]
+    ContentTypes {
+        /// What the attribute says.
+        attribute: String,
+        /// What the protocol says.
+        protocol: String,
+    },
     /// The template's `id` names a field that the payload does not have.
     #[error("the payload is no JSON object with a text or number in field '{0}', which event.id names")]
     Field(String),

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::agenda::{Agenda, Missed, Reason};
 use super::record::{Entries, Record};
 use super::schedule::Schedule;
-use crate::normalise::{Ids, Received, Template};
+use crate::normalise::{Ids, NoEvent, Received, Template};
 
 /// The longest sleep.
 const NAP: Duration = Duration::from_secs(30);
@@ -151,7 +151,7 @@ impl Parts {
             captured: &[],
             content_type: self.media_type,
             binary: false,
-            attributes: std::iter::empty(),
+            attributes: std::iter::empty::<Result<(&str, Text), NoEvent>>(),
             payload: self.data.clone(),
         };
         let mut event = self.template.receive(received, || id).map_err(|cause| cause.to_string())?;

@@ -50,6 +50,21 @@ pub enum Field<'m> {
     Other(&'static str),
 }
 
+impl<'m> Field<'m> {
+    /// The value as it is shown to people; nothing for void. Of what no attribute can be only the type is shown.
+    #[must_use]
+    pub fn shown(self) -> Option<Cow<'m, [u8]>> {
+        Some(match self {
+            Field::Text(bytes) | Field::Bytes(bytes) => Cow::Borrowed(bytes),
+            Field::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
+            Field::Boolean(truth) => Cow::Owned(truth.to_string().into_bytes()),
+            Field::Timestamp(seconds) => Cow::Owned(seconds.to_string().into_bytes()),
+            Field::Void => return None,
+            Field::Other(kind) => Cow::Owned(format!("({kind})").into_bytes()),
+        })
+    }
+}
+
 /// A message as AMQP delivers it. `H` gives its headers in order.
 #[derive(Clone, Debug)]
 pub struct Posted<'m, H> {
@@ -123,16 +138,18 @@ fn text<'m>(name: &str, value: &'m [u8]) -> Result<&'m str, NoEvent> {
     })
 }
 
-/// The canonical text of an attribute's value.
-fn attribute<'m>(name: &str, value: Field<'m>) -> Result<Cow<'m, str>, NoEvent> {
+/// An attribute's value with its type, as far as CloudEvents has it: an integer of more than 32 bits is the text of it, and
+/// bytes are their base64.
+fn attribute(name: &str, value: Field<'_>) -> Result<Value, NoEvent> {
     let header = || Text::new(format!("cloudEvents:{name}"));
     Ok(match value {
-        Field::Text(bytes) => Cow::Borrowed(text(&header(), bytes)?),
-        Field::Boolean(truth) => Cow::Borrowed(if truth { "true" } else { "false" }),
-        Field::Integer(number) => Cow::Owned(number.to_string()),
-        Field::Bytes(bytes) => Cow::Owned(BASE64_STANDARD.encode(bytes)),
+        Field::Text(bytes) => text(&header(), bytes)?.into(),
+        Field::Boolean(truth) => Value::Boolean(truth),
+        Field::Integer(number) if i32::try_from(number).is_ok() => Value::Integer(number),
+        Field::Integer(number) => Text::new(number.to_string()).into(),
+        Field::Bytes(bytes) => Text::new(BASE64_STANDARD.encode(bytes)).into(),
         Field::Timestamp(seconds) => match date(seconds) {
-            Some(text) => Cow::Owned(text),
+            Some(text) => Text::new(text).into(),
             None => {
                 return Err(NoEvent::Header {
                     name: header(),
@@ -140,7 +157,7 @@ fn attribute<'m>(name: &str, value: Field<'m>) -> Result<Cow<'m, str>, NoEvent> 
                 });
             }
         },
-        Field::Void => Cow::Borrowed(""),
+        Field::Void => "".into(),
         Field::Other(kind) => {
             let problem = format!("it is {kind}; an attribute is text, a boolean, an integer, a timestamp or bytes");
             return Err(NoEvent::Header { name: header(), problem });

@@ -5,7 +5,6 @@
 //! the attributes marks a binary one, and what has no media type at all is a structured event when it is a JSON object
 //! with a `specversion`, because older protocols and publishers can mark it in no other way. The rest is a plain payload.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -48,9 +47,10 @@ impl Template {
     ///
     /// # Errors
     /// [`NoEvent`] when it claims to be an event and is none, or the template cannot make one.
-    pub fn receive<'m, A>(&self, message: Received<'m, A>, id: impl FnOnce() -> Text) -> Result<Event, NoEvent>
+    pub fn receive<'m, A, V>(&self, message: Received<'m, A>, id: impl FnOnce() -> Text) -> Result<Event, NoEvent>
     where
-        A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
+        A: Iterator<Item = Result<(&'m str, V), NoEvent>>,
+        V: Into<Value>,
     {
         let filling = Filling { captured: &texts(message.captured), whole: message.whole };
         let structured = message.content_type.map_or(Ok(false), is_structured)?;
@@ -98,21 +98,23 @@ fn unmarked(payload: &Bytes) -> Result<Option<Event>, NoEvent> {
 }
 
 /// An event whose attributes stand beside its payload.
-fn binary<'m, A>(message: Received<'m, A>) -> Result<Event, NoEvent>
+fn binary<'m, A, V>(message: Received<'m, A>) -> Result<Event, NoEvent>
 where
-    A: Iterator<Item = Result<(&'m str, Cow<'m, str>), NoEvent>>,
+    A: Iterator<Item = Result<(&'m str, V), NoEvent>>,
+    V: Into<Value>,
 {
     // The required attributes may stand anywhere, and every other one has its place behind them.
     let mut core = CORE.map(|name| (name, None));
     let mut extensions = SmallVec::<[(Name, Value); 8]>::new();
     for attribute in message.attributes {
         let (name, value) = attribute?;
+        let value: Value = value.into();
         if let Some((name, place)) = core.iter_mut().find(|(known, _)| *known == name) {
-            if place.replace(Text::new(value)).is_some() {
+            if place.replace(string(value)).is_some() {
                 return Err(Invalid::Duplicate((*name).into()).into());
             }
         } else if let Ok(name) = Name::new(name) {
-            extensions.push((name, Text::new(value).into()));
+            extensions.push((name, value));
         }
         // Any other name, such as one in capitals, belongs to the message and not to the event.
     }
@@ -121,10 +123,12 @@ where
     let mut edit = event.edit();
     edit.extensions(extensions)?;
     for (name, value) in more {
-        // Publishers repeat the content type here, as specifications' own examples do; the protocol's counts.
-        let repeated = name == "datacontenttype" && message.content_type.is_some();
-        if let Some(value) = value.filter(|_| !repeated) {
-            edit.set(name, value)?;
+        let Some(value) = value else { continue };
+        match message.content_type.filter(|_| name == "datacontenttype") {
+            None => edit.set(name, value)?,
+            // Publishers repeat the content type here, as specifications' own examples do.
+            Some(said) if said.trim().eq_ignore_ascii_case(value.trim()) => {}
+            Some(said) => return Err(two_types(&value, said)),
         }
     }
     if let Some(content_type) = message.content_type {
@@ -137,8 +141,23 @@ where
     Ok(event)
 }
 
+/// The text of a core attribute, which has no other type.
+fn string(value: Value) -> Text {
+    match value {
+        Value::String(text) => text,
+        other => Text::new(other.text()),
+    }
+}
+
+fn two_types(attribute: &str, protocol: &str) -> NoEvent {
+    let short = |text: &str| text.chars().take(120).collect();
+    NoEvent::ContentTypes { attribute: short(attribute), protocol: short(protocol) }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use engine::config::{Check, EventTemplate};
 
     use super::*;

@@ -107,6 +107,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<Cow<'_, str>> for Value {
+    fn from(text: Cow<'_, str>) -> Value {
+        Value::String(Text::new(text))
+    }
+}
+
 /// A context attribute that a filter, a template or an index reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Attribute {

@@ -52,6 +52,7 @@ fn headers_with_the_prefix_make_a_binary_event_and_others_belong_to_the_message(
         ("cloudEvents:partitionkey", Field::Text(b"k")),
         ("cloudEvents:urgent", Field::Boolean(true)),
         ("cloudEvents:count", Field::Integer(-7)),
+        ("cloudEvents:large", Field::Integer(1 << 40)),
         ("cloudEvents:mark", Field::Bytes(&[0xff, 0])),
         ("cloudEvents:absent", Field::Void),
         ("cloudEvents:Capital", Field::Text(b"x")),
@@ -76,7 +77,9 @@ fn headers_with_the_prefix_make_a_binary_event_and_others_belong_to_the_message(
     ] {
         assert_eq!(extension(&event, name).as_deref(), Some(value), "{name}");
     }
-    assert_eq!(event.extensions().len(), 8);
+    assert_eq!(event.extensions().len(), 9);
+    let typed = ["urgent", "count", "large"].map(|name| event.extension(name).unwrap().clone());
+    assert_eq!(typed, [Value::Boolean(true), Value::Integer(-7), "1099511627776".into()]);
 }
 
 #[test]
@@ -130,7 +133,8 @@ fn structured_and_plain_messages_are_told_by_their_content_type() {
     assert_eq!(marked.key().unwrap(), "veh-1");
     let mut headers = CORE.to_vec();
     headers.push(("cloudEvents:datacontenttype", Field::Text(b"text/plain")));
-    assert_eq!(event(Some("text/csv"), &headers, "a").unwrap().datacontenttype().unwrap(), "text/csv");
+    assert_eq!(event(Some("Text/Plain"), &headers, "a").unwrap().datacontenttype().unwrap(), "Text/Plain");
+    assert!(matches!(event(Some("text/csv"), &headers, "a"), Err(NoEvent::ContentTypes { .. })));
     assert!(matches!(event(Some("application/cloudevents+avro"), &[], ""), Err(NoEvent::Format(_))));
     assert_eq!(event(None, &CORE[..2], "x"), Err(NoEvent::Invalid(Invalid::Missing("source"))));
 }

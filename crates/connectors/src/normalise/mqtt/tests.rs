@@ -51,10 +51,12 @@ fn user_properties_make_a_binary_event() {
 }
 
 #[test]
-fn the_content_type_counts_where_it_is_repeated() {
+fn a_content_type_may_be_repeated_and_two_are_one_too_many() {
     let mut user = CORE.to_vec();
     user.push(("datacontenttype", "text/plain"));
-    assert_eq!(event(Some("text/csv"), &user, "a").unwrap().datacontenttype().unwrap(), "text/csv");
+    assert_eq!(event(Some("text/plain"), &user, "a").unwrap().datacontenttype().unwrap(), "text/plain");
+    let said = event(Some("text/csv"), &user, "a").unwrap_err().to_string();
+    assert!(said.contains("datacontenttype is 'text/plain', and the message's own is 'text/csv'"), "{said}");
     assert_eq!(event(None, &user, "a").unwrap().datacontenttype().unwrap(), "text/plain");
 }
 
