@@ -12,7 +12,7 @@
 //! | 413 | the body is larger than `maxBodySize` | no |
 //! | 415 | a CloudEvents format or a content encoding that is not understood | no |
 //! | 429 | no seat, or no room for the body, became free in time; with `Retry-After` | yes |
-//! | 503 | the engine is ending, or handed the events back; with `Retry-After` | yes |
+//! | 503 | the source is paused, the engine is ending, or it handed the events back; with `Retry-After` | yes |
 //!
 //! A request that is no event is answered 400 and not 422, because that is what senders which follow Knative's contract
 //! give up on; its raw body is in `rejects.jsonl` by then.
@@ -52,6 +52,8 @@ pub(super) enum Answer {
     MediaType(String),
     /// No seat, or no room, became free.
     Full,
+    /// Somebody has paused the source.
+    Paused,
     /// The engine handed the events back.
     Again(Duration),
     /// The engine is ending.
@@ -75,7 +77,7 @@ impl Answer {
             Answer::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Answer::Full => StatusCode::TOO_MANY_REQUESTS,
-            Answer::Again(_) | Answer::Ending => StatusCode::SERVICE_UNAVAILABLE,
+            Answer::Paused | Answer::Again(_) | Answer::Ending => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -91,6 +93,7 @@ impl Answer {
             Answer::Slow => "the body took too long".to_owned(),
             Answer::TooLarge { limit } => format!("the body is larger than {limit} bytes"),
             Answer::Full => "there is no room for more; try again later".to_owned(),
+            Answer::Paused => "nothing is taken in at the moment; try again later".to_owned(),
             Answer::Again(_) => "the events were not finished; send them again".to_owned(),
             Answer::Ending => "this engine is ending; send it again".to_owned(),
         })
@@ -121,7 +124,7 @@ impl Answer {
                 let methods = if webhook { "POST, OPTIONS" } else { "POST" };
                 headers.insert(ALLOW, HeaderValue::from_static(methods));
             }
-            Answer::Full => {
+            Answer::Full | Answer::Paused => {
                 headers.insert(RETRY_AFTER, SOON.into());
             }
             Answer::Again(after) => {
@@ -154,6 +157,7 @@ mod tests {
             (Answer::TooLarge { limit: 10 }, 413, None),
             (Answer::MediaType("x".into()), 415, None),
             (Answer::Full, 429, Some("1")),
+            (Answer::Paused, 503, Some("1")),
             (Answer::Ending, 503, Some("1")),
             (Answer::Again(Duration::ZERO), 503, Some("1")),
             (Answer::Again(Duration::from_millis(2001)), 503, Some("3")),

@@ -143,12 +143,12 @@ impl Desk {
         self.waiting.get(usize::from(self.begun.is_some())).map(|parcel| parcel.deadline)
     }
 
-    /// Turns away what has waited long enough.
-    pub(super) fn turn_away(&mut self, now: Instant) {
+    /// Turns away what has waited long enough, with this answer.
+    pub(super) fn turn_away(&mut self, now: Instant, answer: &Answer) {
         let first = usize::from(self.begun.is_some());
         while self.waiting.get(first).is_some_and(|parcel| parcel.deadline <= now) {
             if let Some(parcel) = self.waiting.remove(first) {
-                drop(parcel.reply.send(Answer::Full));
+                drop(parcel.reply.send(answer.clone()));
             }
         }
     }

@@ -14,6 +14,7 @@ use engine::port::{BoxFuture, Shutdown, Source, SourceError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::answer::Answer;
 use super::desk::{Desk, Parcel};
 use super::request::{Door, Entry};
 use super::server::{Listen, Server};
@@ -63,7 +64,8 @@ impl Receiver {
                 _ = arrivals.recv_many(&mut arrived, BATCH), if intake.is_some() => desk.arrived(arrived.drain(..)),
                 handed = hand_over(&mut intake, &mut desk, waiting), if waiting > 0 => handed?,
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    desk.turn_away(Instant::now());
+                    let paused = intake.as_ref().is_some_and(Intake::is_paused);
+                    desk.turn_away(Instant::now(), if paused { &Answer::Paused } else { &Answer::Full });
                 }
                 () = server.ended(), if intake.is_some() => return Err(self.broken()),
             }

@@ -92,6 +92,12 @@ impl Intake {
         self.shared.table.capacity()
     }
 
+    /// Whether somebody has paused the source, so that no seat is given however many are free.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.shared.ledger.page().paused
+    }
+
     /// Waits for at least one free seat and takes at most `up_to` (at least one). While the source is paused, no seat is
     /// free. Cancel safe.
     ///

@@ -214,7 +214,10 @@ async fn a_paused_source_gets_no_seats_and_loses_none() {
     let (mut intake, mut settlements, ledger, held) = inbox(2);
     let seat = intake.reserve(1).await.unwrap().deliver(event()).unwrap();
     ledger.pause();
-    assert!(ledger.is_paused() && intake.reserve(2).now_or_never().is_none(), "one is free, but not to be had");
+    assert!(
+        ledger.is_paused() && intake.is_paused() && intake.reserve(2).now_or_never().is_none(),
+        "one is free, but not to be had"
+    );
     held.pop().settle(Outcome::Ack);
     assert_eq!(ready(&mut settlements), Some((true, vec![(seat, Outcome::Ack)])), "what was read is settled");
     let waiting = tokio::spawn(async move { intake.reserve(2).await.map(|seats| seats.len()) });

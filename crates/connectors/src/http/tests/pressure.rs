@@ -137,7 +137,8 @@ async fn a_paused_source_turns_away_until_it_is_resumed() {
     mill.ledger.pause();
     let mut client = mill.client().await;
     client.post("/", &event("early"), b"").await;
-    assert_eq!(client.answer().await.status, 429);
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "it is not ready, rather than full");
     mill.ledger.resume();
     client.post("/", &event("late"), b"").await;
     let (given, receipt) = mill.event().await;
