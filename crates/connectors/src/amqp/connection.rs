@@ -199,7 +199,11 @@ impl Connection {
         loop {
             match self.decoder.next()? {
                 Some(Frame::Heartbeat) => {}
-                Some(Frame::Method(channel, Method::Flow(active))) => wire::flow_ok(&mut self.out, channel, active),
+                Some(Frame::Method(channel, Method::Flow(active))) => {
+                    wire::flow_ok(&mut self.out, channel, active);
+                    // The answer is a promise, which whoever publishes has to keep.
+                    return Ok(Some(Frame::Method(channel, Method::Flow(active))));
+                }
                 Some(Frame::Method(_, Method::Close(refusal))) => {
                     wire::close_ok(&mut self.out);
                     return Err(Fault::Ended(refusal.text));

@@ -102,8 +102,12 @@ impl Posting {
             connection.answer(|method| matches!(method, Method::Selected).then_some(())).await??;
             Ok(connection)
         };
-        let connection = answered(opening).await?;
-        Ok(Posting { connection, exchange: exchange.clone(), assembly: Assembly::new(u64::MAX), reason: String::new() })
+        Ok(Posting::over(answered(opening).await?, exchange))
+    }
+
+    /// Publishes on a connection whose channel confirms already.
+    pub(super) fn over(connection: Connection, exchange: &Text) -> Posting {
+        Posting { connection, exchange: exchange.clone(), assembly: Assembly::new(u64::MAX), reason: String::new() }
     }
 
     /// Writes a message into memory; [`Posting::exchange`] sends it. `properties` are those of [`Stamp::properties`].
@@ -137,6 +141,10 @@ impl Posting {
                     return Ok(Some(Answer::Confirmed { tag, multiple, taken }));
                 }
                 Frame::Method(_, Method::Blocked(reason)) => return Ok(Some(Answer::Blocked(reason))),
+                Frame::Method(_, Method::Flow(active)) => {
+                    let reason = "it stopped the flow of this channel";
+                    return Ok(Some(Answer::Blocked((!active).then(|| reason.to_owned()))));
+                }
                 Frame::Method(_, Method::ChannelClose(refusal)) => {
                     return Err(Fault::of_exchange(refusal, &self.exchange));
                 }

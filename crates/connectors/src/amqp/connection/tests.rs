@@ -4,6 +4,7 @@ use tokio::io::{DuplexStream, duplex};
 
 use super::*;
 use crate::amqp::address::Address;
+use crate::amqp::posting::{Answer, Posting};
 use crate::amqp::wire::tests::frame;
 
 const START: &[u8] = b"\0\x0a\0\x0a\0\x09\0\0\0\0\0\0\0\x0ePLAIN AMQPLAIN\0\0\0\0";
@@ -110,4 +111,15 @@ async fn a_connection_that_the_broker_closes_says_why() {
     assert!(text.contains("CONNECTION_FORCED"));
     drop(broker);
     assert!(matches!(connection.exchange(true).await, Err(Fault::Lost(_) | Fault::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_publishes_hears_that_the_flow_is_stopped() {
+    let (connection, mut broker) = pair();
+    let mut posting = Posting::over(connection, &"alerts".into());
+    broker.write_all(&[frame(1, 1, b"\0\x14\0\x14\0"), frame(1, 1, b"\0\x14\0\x14\x01")].concat()).await.unwrap();
+    posting.exchange().await.unwrap();
+    assert!(matches!(posting.answer(), Ok(Some(Answer::Blocked(Some(_))))));
+    assert!(matches!(posting.answer(), Ok(Some(Answer::Blocked(None)))));
+    assert!(posting.unsent() > 0, "both are answered");
 }
