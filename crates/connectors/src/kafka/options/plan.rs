@@ -53,7 +53,9 @@ impl Plan {
         match self.initial {
             Initial::Latest => {
                 limits.push(
-                    "initialOffset latest: what was produced before the group first joined is not read".to_owned(),
+                    "initialOffset latest: what was produced before the group first joined is not read, and neither is what \
+                     a partition that is made later holds when it is found, up to ten seconds after"
+                        .to_owned(),
                 );
             }
             Initial::Since(_) => {
