@@ -13,6 +13,7 @@
 //! | an attribute that `routingKey` needs is absent | rejected |
 //! | the broker has blocked publishing | waits, and `timeout` waits with it |
 
+mod care;
 mod options;
 mod parcel;
 mod publisher;

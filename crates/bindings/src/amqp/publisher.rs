@@ -1,14 +1,15 @@
 //! The task of an output: it connects for ever, publishes in order as far as the window goes, and hands confirmations out.
 //!
 //! What a lost connection leaves unconfirmed goes first on the next one, so that a broker's restart spends no attempts;
-//! such a message may be there twice. A channel that the broker closes over something that was published fails everything
-//! on its way instead, because the message that was meant is among it and would close the next channel too.
+//! such a message may be there twice. It goes first, and one at a time, after a channel that the broker closed over
+//! something that was published: the message that was meant is among it, would close the next channel too, and is the only
+//! one that fails for it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use connectors::amqp::{self, Answer, Fault, Posting};
-use connectors::backoff::Backoff;
+use connectors::backoff::{Backoff, Patience};
 use engine::event::Text;
 use engine::metric::Link;
 use engine::port::{BoxFuture, PublishError, Ticket};
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::care::Care;
 use super::parcel::Parcel;
 use super::window::{Outcome, Waiting, Window};
 
@@ -93,6 +95,7 @@ struct Task {
     /// What is not on its way, in order.
     queue: VecDeque<Waiting>,
     window: Window,
+    care: Care,
     state: State,
     backoff: Backoff,
     since: Option<Instant>,
@@ -118,6 +121,7 @@ impl Task {
             arriving,
             queue: VecDeque::new(),
             window: Window::default(),
+            care: Care::default(),
             state: State::Opening(Box::pin(std::future::pending())),
             backoff: Backoff::new(),
             since: None,
@@ -172,10 +176,14 @@ impl Task {
             self.queue.push_back(waiting);
         }
         let State::Up(posting) = &mut self.state else { return };
-        while self.blocked.is_none() && self.window.span() < self.terms.window && posting.unsent() < UNSENT {
+        while self.blocked.is_none()
+            && self.window.span() < self.care.limit(self.terms.window)
+            && posting.unsent() < UNSENT
+        {
             let Some(waiting) = self.queue.pop_front() else { break };
             let Parcel { routing_key, properties, payload, .. } = &waiting.parcel;
             posting.publish(routing_key, properties, payload);
+            self.care.published();
             self.window.publish(waiting);
         }
     }
@@ -250,15 +258,24 @@ impl Task {
             tracing::warn!(output = %self.terms.name, "{text}");
         }
         let unconfirmed = std::mem::take(&mut self.window).into_unconfirmed();
-        if matches!(fault, Fault::Channel(_) | Fault::NoExchange(_) | Fault::Unwritable { .. }) {
-            unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone())));
-        } else {
-            unconfirmed.rev().for_each(|waiting| self.queue.push_front(waiting));
+        let publishing = matches!(self.state, State::Up(_));
+        let mut patience = fault.patience();
+        match fault {
+            // All of them are meant.
+            Fault::NoExchange(_) => unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone()))),
+            Fault::Channel(_) | Fault::Unwritable { .. } if publishing => {
+                // One message is, and the others must not wait for somebody to change something.
+                patience = Patience::Short;
+                if let Some(waiting) = self.care.closed(unconfirmed.collect(), &mut self.queue) {
+                    waiting.ticket.answer(retry(text.clone()));
+                }
+            }
+            _ => unconfirmed.rev().for_each(|waiting| self.queue.push_front(waiting)),
         }
         self.terms.link.disconnected(text.clone());
         self.said = Some(text);
         self.backoff.connected_for(self.since.take().map_or(Duration::ZERO, |since| since.elapsed()));
-        let delay = self.backoff.delay(fault.patience(), fastrand::f64());
+        let delay = self.backoff.delay(patience, fastrand::f64());
         self.open(delay);
     }
 

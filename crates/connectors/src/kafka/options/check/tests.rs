@@ -78,7 +78,10 @@ fn librdkafka_knows_every_property() {
     use engine::registry::SourcePlan;
     let (plan, _) = checked(r#"{"brokers":["a:1"],"topics":["t"],"initialOffset":"latest"}"#, None);
     let plan = plan.unwrap();
-    assert!(plan.facts().redelivers && plan.facts().limits.iter().any(|limit| limit.contains("latest") && limit.contains("made later")));
+    assert!(
+        plan.facts().redelivers
+            && plan.facts().limits.iter().any(|limit| limit.contains("latest") && limit.contains("made later"))
+    );
     let setup = engine::registry::Setup {
         name: "orders".into(),
         instance: "i-1".into(),
