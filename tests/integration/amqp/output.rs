@@ -35,7 +35,7 @@ async fn pika_reads_both_modes() {
         if mode == "binary" {
             assert_eq!((&message["type"], &message["body"]), (&"application/json".into(), &"{\"id\":\"0\"}".into()));
             for (name, value) in [("specversion", "1.0"), ("id", "0"), ("type", "telemetry"), ("source", "/fleet")] {
-                assert_eq!(message["headers"][format!("cloudEvents:{name}")], value, "{message}");
+                assert_eq!(message["headers"][format!("cloudEvents_{name}")], value, "{message}");
             }
         } else {
             assert_eq!((&message["type"], &body["id"]), (&"application/cloudevents+json".into(), &"0".into()));
@@ -73,7 +73,7 @@ async fn an_event_that_reaches_no_queue_has_failed_and_those_beside_it_have_not(
     let mut take = async |count: usize| {
         while seen.len() < count {
             let message = peer.take(&out).await;
-            *seen.entry(message.headers["cloudEvents:id"].clone()).or_default() += 1;
+            *seen.entry(message.headers["cloudEvents_id"].clone()).or_default() += 1;
         }
         seen.clone()
     };
@@ -100,7 +100,7 @@ async fn the_example_runs_as_it_stands() {
     let message = peer.take(&live).await;
     assert_eq!(message.routing_key, "live.org.covesa.vss.telemetry.v1");
     assert_eq!((message.content_type.as_str(), message.delivery_mode), ("application/json", Some(2)));
-    assert_eq!(message.headers["cloudEvents:source"], format!("/fleet/{queue}"));
+    assert_eq!(message.headers["cloudEvents_source"], format!("/fleet/{queue}"));
     let done = |status: &Value| status["rules"]["telemetry/audit"]["done"] == 1;
     engine.status_where("the event in the file", done).await;
     let file = std::fs::read_to_string(engine.folder().join("telemetry.jsonl")).expect("the file is there");
@@ -160,7 +160,7 @@ async fn everything_arrives_over_a_broker_that_restarts_and_one_that_is_short_of
     let mut seen = std::collections::HashSet::new();
     while seen.len() < 3101 {
         let message = peer.take("out").await;
-        seen.insert(message.headers["cloudEvents:id"].clone());
+        seen.insert(message.headers["cloudEvents_id"].clone());
     }
     drained(&mut engine, &peer, "in").await;
 }

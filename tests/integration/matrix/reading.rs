@@ -114,7 +114,7 @@ impl<'p> Readers<'p> {
         for _ in 0..count {
             let message = peer.take(&self.places.queues[1]).await;
             let headers = message.headers.into_iter().collect();
-            let event = by_prefix(headers, "cloudEvents:", str::to_owned);
+            let event = by_prefix(headers, "cloudEvents_", str::to_owned);
             events.push(Plain { data: message.payload, content_type: message.content_type, ..event });
         }
         events

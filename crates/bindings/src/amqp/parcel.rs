@@ -1,7 +1,7 @@
 //! From an event to a message: its routing key, its properties and its payload.
 //!
 //! There is no binding of CloudEvents for AMQP 0-9-1; that of AMQP 1.0 is taken over. Binary mode has the attributes as
-//! text in headers `cloudEvents:NAME`, and the media type in the property `content_type`; structured mode has the event in
+//! text in headers `cloudEvents_NAME`, the prefix which that binding prefers (both are read), and the media type in the property `content_type`; structured mode has the event in
 //! JSON. The property `message_id` is the event's id in both.
 
 use bytes::Bytes;
@@ -32,6 +32,9 @@ pub(super) struct Parcel {
     pub(super) payload: Bytes,
 }
 
+/// How the headers of attributes begin.
+const PREFIX: &str = "cloudEvents_";
+
 impl Form {
     /// The message for `event`, or why there is none.
     pub(super) fn parcel(&self, event: &Event) -> Result<Parcel, String> {
@@ -46,8 +49,7 @@ impl Form {
         let message_id = Some(event.id().as_str()).filter(|id| id.len() <= LONGEST);
         let (media_type, headers, payload) = match self.mode {
             Mode::Binary => {
-                let headers =
-                    attributes(event).map(|(name, value)| (format!("cloudEvents:{name}"), value.into_owned()));
+                let headers = attributes(event).map(|(name, value)| (format!("{PREFIX}{name}"), value.into_owned()));
                 (content_type(event), headers.collect(), event.data().cloned().unwrap_or_default())
             }
             Mode::Structured => {
@@ -103,6 +105,8 @@ mod tests {
         let parcel = form("alerts.{type}", Mode::Binary).parcel(&event()).unwrap();
         assert_eq!((&*parcel.routing_key, parcel.message_id.as_deref()), ("alerts.org.example.alert", Some("e 1")));
         assert_eq!(parcel.payload, "{\"n\":1.10}");
+        let read = parcel.properties.windows(PREFIX.len() + 2).any(|part| part == b"cloudEvents_id");
+        assert!(read, "the prefix that is preferred");
         let parcel = form("alerts", Mode::Structured).parcel(&event()).unwrap();
         assert_eq!(json::decode(&parcel.payload).unwrap().data(), event().data());
     }
