@@ -156,7 +156,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Check(arguments) => check::check(&arguments, registry),
         Command::Schema(_) => schema::schema(registry),
         Command::Status(arguments) => status::status(&arguments),
-        Command::Send(arguments) => send::send(&arguments),
+        Command::Send(arguments) => send::send(&arguments, registry),
         Command::Fire(arguments) => fire::fire(&arguments),
         Command::Leave(arguments) => leave::leave(&arguments),
         Command::Pause(arguments) => arguments.run(),

@@ -35,7 +35,13 @@ fn every_help_has_an_example_and_every_example_parses() {
 
 #[test]
 fn data_can_be_had_as_json() {
-    for line in ["check a.yaml --json", "status --json", "fire nightly --json", "run a.yaml --log-format json"] {
+    for line in [
+        "check a.yaml --json",
+        "status --json",
+        "fire nightly --json",
+        "send a --type t --json",
+        "run a.yaml --log-format json",
+    ] {
         parse(&format!("tidemill {line}")).unwrap();
     }
 }
@@ -53,6 +59,8 @@ fn what_cannot_be_meant_is_told_what_to_write() {
         ("send fleet", "--type"),
         ("send fleet --event a.json --type t", "cannot be used with"),
         ("send fleet --type t --attribute tenant", "NAME=VALUE"),
+        ("send fleet --type t --to a", "--config"),
+        ("send fleet --type t --config a.yaml --admin 127.0.0.1:1", "cannot be used with"),
         ("resume", "SOURCE"),
         ("rum a.yaml", "run"),
         ("", "Usage"),

@@ -49,6 +49,9 @@ mod ledger;
 // HTTP in and out in the built program: what was answered 202 is kept, whoever dies.
 mod http;
 
+// An event by hand to the broker of a source.
+mod send;
+
 // The clock in the built program: it ticks, and is fired by hand.
 mod cron;
 

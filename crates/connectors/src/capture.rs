@@ -41,6 +41,12 @@ pub struct Syntax {
     pub example: &'static str,
 }
 
+/// A text as templates of outputs are written, in which a brace begins an attribute.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.replace('{', "{{")
+}
+
 /// What is wrong with a filter, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
@@ -79,6 +85,11 @@ impl Filter {
     #[must_use]
     pub fn wire(&self) -> &str {
         &self.wire
+    }
+
+    /// The only text that it matches, if there is only one.
+    fn fixed(&self) -> Option<&str> {
+        self.parts.iter().all(|part| matches!(part, Part::Literal(_))).then_some(self.wire.as_str())
     }
 
     /// The names of its captures, from left to right.
@@ -168,6 +179,25 @@ impl Filters {
     #[must_use]
     pub fn first(&self, text: &str) -> Option<usize> {
         self.filters.iter().position(|(filter, _)| filter.capture(text, &mut Parts::new()))
+    }
+
+    /// The one place that somebody who sends means: `to`, if some filter matches it, or else the only one that there is.
+    ///
+    /// # Errors
+    /// Why it is not known, and what to write instead.
+    pub fn place<'t>(&'t self, to: Option<&'t str>) -> Result<&'t str, String> {
+        let what = self.filters.first().map_or("topic", |(filter, _)| filter.syntax.whole);
+        let all = || self.wire().collect::<Vec<_>>().join(", ");
+        match (to, self.filters.as_slice()) {
+            (Some(to), _) if self.first(to).is_some() => Ok(to),
+            (Some(to), _) => {
+                Err(format!("it does not receive from {what} '{to}'; --to names one that matches {}", all()))
+            }
+            (None, [(only, _)]) => {
+                only.fixed().ok_or_else(|| format!("--to has to name a {what} that matches {}", all()))
+            }
+            (None, _) => Err(format!("--to has to name a {what} that matches one of {}", all())),
+        }
     }
 
     /// The captures of the first filter that matches `text`; `None` when none does, which a subscription that an earlier

@@ -9,6 +9,7 @@
 mod build;
 mod decode;
 mod diagnostic;
+mod entrance;
 mod environment;
 mod file;
 mod files;
@@ -33,6 +34,7 @@ mod unit;
 mod when;
 
 pub use diagnostic::{Check, Diagnostic, Severity};
+pub use entrance::Opening;
 pub use environment::{Environment, is_instance, name};
 pub use files::{FILE_BYTES_MAX, FILES_MAX, Files, Position, TOTAL_BYTES_MAX};
 pub use load::{Colour, Loaded, load, load_files};

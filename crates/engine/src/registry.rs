@@ -4,11 +4,13 @@
 //! them), a **plan** is what they mean (checked, pure, no I/O), and an opened adapter runs. A new kind implements one of
 //! the traits here and is one line in the root's `builtin.rs`.
 
+mod entrance;
 mod kinds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use entrance::{Entrance, Sending};
 pub use kinds::Registry;
 
 use schemars::JsonSchema;
@@ -47,6 +49,15 @@ pub struct SourceCommon {
 pub trait SourcePlan: Send + Sync {
     /// What the source can promise, for the guarantee that `check` prints.
     fn facts(&self) -> SourceFacts;
+
+    /// How somebody else than its usual senders reaches it: through an output of the same kind, with these options.
+    ///
+    /// # Errors
+    /// Why nobody can, to be said behind the source's name, and what to do instead.
+    fn entrance(&self, _sending: &Sending<'_>) -> Result<Entrance, String> {
+        Err("nobody can send to a source of this kind; send to a running engine instead, without a configuration"
+            .into())
+    }
 
     /// Makes the source, resolving secrets. It must not connect yet: a broker that is away is the source's own business.
     ///

@@ -102,6 +102,18 @@ impl Topics {
         self.pattern.is_some() || self.filters.wire().any(|wire| !is_literal(wire))
     }
 
+    /// The one topic that somebody who sends means: `to`, if it was asked for, or else the only one that there is.
+    pub(super) fn place<'t>(&'t self, to: Option<&'t str>) -> Result<&'t str, String> {
+        match (to, &self.pattern) {
+            (_, None) => self.filters.place(to),
+            (Some(to), Some(_)) if self.capture(to).is_some() => Ok(to),
+            (Some(to), Some(_)) => {
+                Err(format!("it does not receive from topic '{to}'; --to names one that it asks for"))
+            }
+            (None, Some(_)) => Err("--to has to name a topic that topicPattern matches".to_owned()),
+        }
+    }
+
     /// What the captures of a topic are, one for each of [`Topics::names`]; nothing if the topic was not asked for.
     pub(super) fn capture(&self, topic: &str) -> Option<Vec<Option<Text>>> {
         if let Some(captured) = self.filters.capture(topic) {

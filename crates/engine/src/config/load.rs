@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::guarantee::Guarantee;
+use super::node::Entry;
 use super::parse::{Budget, parse};
 use super::section::Sections;
 use super::{Check, Diagnostic, Environment, Files, Plan, Severity, Span, build, environment, render};
@@ -20,6 +21,8 @@ pub struct Loaded {
     pub files: Files,
     /// Where secrets stand, which are never shown.
     hidden: Vec<Span>,
+    /// The sources as they are written.
+    pub(super) sources: Vec<Entry>,
 }
 
 /// Reads files and folders and says everything that is wrong with them. Needs no network and resolves no secrets.
@@ -48,15 +51,12 @@ fn understand(files: Files, title: &str, registry: &Registry, environment: &Envi
             None => whole = false,
         }
     }
-    let built = if whole {
-        let sections = Sections::join(roots, &mut check);
-        build::plan(&sections, title, registry, environment, &mut check)
-    } else {
-        None
-    };
+    let sections = whole.then(|| Sections::join(roots, &mut check));
+    let built = sections.as_ref().and_then(|all| build::plan(all, title, registry, environment, &mut check));
     let (plan, guarantees) = built.map_or_else(Default::default, |(plan, guarantees)| (Some(plan), guarantees));
     let hidden = check.hidden();
-    Loaded { plan, guarantees, diagnostics: check.finish(), files, hidden }
+    let sources = sections.map_or_else(Vec::new, |sections| sections.sources);
+    Loaded { plan, guarantees, diagnostics: check.finish(), files, hidden, sources }
 }
 
 impl Loaded {

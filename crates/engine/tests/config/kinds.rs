@@ -241,6 +241,10 @@ impl OutputPlan for Durable {
     fn durable(&self) -> bool {
         self.0
     }
+    fn limits(&self) -> Vec<String> {
+        let soon = (!self.0).then(|| "a power failure takes what was not written yet".to_owned());
+        soon.into_iter().collect()
+    }
     fn open(&self, _: Setup) -> Result<Box<dyn Output>, OpenError> {
         Err(closed())
     }

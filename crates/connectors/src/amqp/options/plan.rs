@@ -5,12 +5,12 @@ use std::time::Duration;
 use engine::config::AckPoint;
 use engine::event::Text;
 use engine::port::Source;
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
 use crate::amqp::access::Access;
 use crate::amqp::queue::Queue;
 use crate::amqp::source::{Consumer, Ingredients};
-use crate::capture::Filters;
+use crate::capture::{Filters, escaped};
 use crate::normalise::{Ids, Template};
 
 /// A checked AMQP source.
@@ -52,6 +52,27 @@ impl SourcePlan for Plan {
             captures: self.routing_keys.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }
+    }
+
+    fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {
+        let queue = &*self.queue.name;
+        if sending.to.is_some() {
+            return Err(format!("it receives from one queue, '{queue}'; leave --to out"));
+        }
+        // The broker's own exchange takes the name of a queue as the routing key.
+        let picky = self.routing_keys.wire().next().is_some();
+        if picky && self.routing_keys.first(queue).is_none() {
+            let keys = self.routing_keys.wire().collect::<Vec<_>>().join(", ");
+            return Err(format!(
+                "what is sent straight to its queue has the routing key '{queue}', which it refuses (routingKeys: {keys}); \
+                 publish to an exchange that the queue is bound to"
+            ));
+        }
+        Ok(Entrance {
+            shared: &["url", "user", "password", "tls"],
+            own: vec![("routingKey", escaped(queue).into()), ("timeout", sending.timeout())],
+            place: format!("queue '{queue}'"),
+        })
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use engine::config::AckPoint;
 use engine::port::{Bell, Source};
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
 use crate::cron::agenda::Missed;
 use crate::cron::record::Record;
@@ -44,6 +44,10 @@ impl SourcePlan for Plan {
             captures: Vec::new(),
             limits,
         }
+    }
+
+    fn entrance(&self, _: &Sending<'_>) -> Result<Entrance, String> {
+        Err("it makes its own events and receives none; `tidemill fire` makes one more".to_owned())
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -163,20 +163,46 @@ fn identity(tls: &Tls) -> Identity {
 #[cfg(test)]
 mod tests {
     use engine::config::EventTemplate;
+    use engine::registry::{Sending, SourcePlan as _};
 
     use super::*;
 
-    fn said(json: &str) -> Vec<(bool, String)> {
-        let options: Options = serde_json::from_str(json).unwrap();
-        let common = SourceCommon {
+    fn common() -> SourceCommon {
+        SourceCommon {
             name: Spanned::new("hook".into(), Default::default()),
             ack: None,
             event: EventTemplate::default(),
             seats: 10,
-        };
+        }
+    }
+
+    fn said(json: &str) -> Vec<(bool, String)> {
+        let options: Options = serde_json::from_str(json).unwrap();
         let mut check = Check::default();
-        let sound = plan(&options, &common, &mut check).is_some();
+        let sound = plan(&options, &common(), &mut check).is_some();
         check.finish().into_iter().map(|problem| (sound, problem.message)).collect()
+    }
+
+    #[test]
+    fn an_output_posts_to_where_it_listens() {
+        let entrance = |json: &str, to: Option<&str>| {
+            let options: Options = serde_json::from_str(json).unwrap();
+            let plan = plan(&options, &common(), &mut Check::default()).unwrap();
+            plan.entrance(&Sending { to, patience: Duration::from_secs(5) })
+        };
+        for (json, to, url) in [
+            (r#"{"listen":"127.0.0.1:8080"}"#, None, "http://127.0.0.1:8080/"),
+            (r#"{"listen":"0.0.0.0:80","path":"/a"}"#, None, "http://127.0.0.1:80/a"),
+            (r#"{"listen":"[::]:80","path":"/a/{b}"}"#, Some("/a/c"), "http://[::1]:80/a/c"),
+        ] {
+            let entrance = entrance(json, to).unwrap();
+            assert_eq!((entrance.own[0].clone(), entrance.place.as_str()), (("url", url.into()), url));
+            assert_eq!(entrance.shared, ["auth"]);
+        }
+        let said = entrance(r#"{"listen":"127.0.0.1:1","path":"/a/{b}"}"#, Some("/b")).unwrap_err();
+        assert!(said.contains("does not receive from path '/b'"), "{said}");
+        let said = entrance(r#"{"listen":"127.0.0.1:1","tls":{"cert":"c","key":"k"}}"#, None).unwrap_err();
+        assert!(said.contains("over TLS"), "{said}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A checked HTTP source: what it can promise, and how it is opened.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use engine::config::AckPoint;
 use engine::event::Text;
 use engine::port::Source;
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 use tokio::sync::Semaphore;
 
-use crate::capture::Filters;
+use crate::capture::{Filters, escaped};
 use crate::http::access::Access;
 use crate::http::request::{Door, GRAIN};
 use crate::http::server::Listen;
@@ -66,6 +66,27 @@ impl SourcePlan for Plan {
             captures: self.paths.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits,
         }
+    }
+
+    fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {
+        if self.tls.is_some() {
+            // Neither the name in its certificate nor who signs it is written here.
+            return Err("it receives over TLS under a name that only its certificate has; post to its address".into());
+        }
+        let path = self.paths.place(sending.to)?;
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.is_ipv4() {
+                true => Ipv4Addr::LOCALHOST.into(),
+                false => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let url = format!("http://{address}{path}");
+        Ok(Entrance {
+            shared: &["auth"],
+            own: vec![("url", escaped(&url).into()), ("timeout", sending.timeout())],
+            place: url,
+        })
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

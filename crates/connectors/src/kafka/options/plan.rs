@@ -5,8 +5,9 @@ use std::time::Duration;
 use engine::config::AckPoint;
 use engine::event::Text;
 use engine::port::Source;
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
+use crate::capture::escaped;
 use crate::kafka::access::{Access, Reports};
 use crate::kafka::lag::{Group, ProbeError};
 use crate::kafka::source::{Ingredients, Initial, Reader};
@@ -125,6 +126,15 @@ impl SourcePlan for Plan {
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }
+    }
+
+    fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {
+        let topic = self.topics.place(sending.to)?;
+        Ok(Entrance {
+            shared: &["brokers", "tls", "sasl"],
+            own: vec![("topic", escaped(topic).into()), ("timeout", sending.timeout())],
+            place: format!("topic '{topic}'"),
+        })
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -3,14 +3,15 @@
 use engine::config::AckPoint;
 use engine::event::Text;
 use engine::port::Source;
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
-use crate::capture::Filters;
+use crate::capture::{Filters, escaped};
 use crate::mqtt::access::Access;
 use crate::mqtt::client::Session;
 use crate::mqtt::order;
 use crate::mqtt::record::Record;
 use crate::mqtt::source::{Ingredients, Subscriber};
+use crate::mqtt::text::topic_flaw;
 use crate::mqtt::topic;
 use crate::mqtt::version::Version;
 use crate::normalise::{Ids, Template};
@@ -88,6 +89,18 @@ impl SourcePlan for Plan {
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }
+    }
+
+    fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {
+        let topic = self.topics.place(sending.to)?;
+        if let Some(flaw) = topic_flaw(topic) {
+            return Err(format!("the topic '{topic}' {flaw}"));
+        }
+        Ok(Entrance {
+            shared: &["url", "version", "keepAlive", "user", "password", "tls"],
+            own: vec![("topic", escaped(topic).into()), ("timeout", sending.timeout())],
+            place: format!("topic '{topic}'"),
+        })
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -3,10 +3,10 @@
 use engine::config::{AckPoint, Secret};
 use engine::event::Text;
 use engine::port::Source;
-use engine::registry::{OpenError, Setup, SourceFacts, SourcePlan};
+use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
 use super::Reading;
-use crate::capture::Filters;
+use crate::capture::{Filters, escaped};
 use crate::credentials::reveal;
 use crate::nats::address::Address;
 use crate::nats::auth::Identity;
@@ -58,6 +58,20 @@ impl SourcePlan for Plan {
             captures: self.subjects.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }
+    }
+
+    fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {
+        let subject = self.subjects.place(sending.to)?;
+        let stored = matches!(self.reading, Reading::Stream(_));
+        Ok(Entrance {
+            shared: &["url", "user", "password", "token", "nkey", "credentials", "tls"],
+            own: vec![
+                ("subject", escaped(subject).into()),
+                ("jetstream", stored.into()),
+                ("timeout", sending.timeout()),
+            ],
+            place: format!("subject '{subject}'"),
+        })
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -1,7 +1,9 @@
 //! What `check` says about options, and what a plan promises.
 
+use std::time::Duration;
+
 use engine::config::{AckPoint, EventTemplate};
-use engine::registry::SourcePlan as _;
+use engine::registry::{Sending, SourcePlan as _};
 use serde_json::{Value, json};
 
 use super::*;
@@ -29,6 +31,21 @@ fn problems(more: &Value, common: &SourceCommon) -> Vec<String> {
     assert_eq!(plan.is_some(), found.is_empty());
     assert!(found.iter().all(|problem| problem.help.is_some()), "{found:?}");
     found.into_iter().map(|problem| problem.message).collect()
+}
+
+#[test]
+fn an_output_reaches_the_queue_through_the_brokers_own_exchange() {
+    let entrance = |more: Value, to: Option<&str>| {
+        let plan = plan(&options(&more), &common(), &mut Check::default());
+        plan.unwrap().entrance(&Sending { to, patience: Duration::from_secs(5) })
+    };
+    let open = entrance(json!({}), None).unwrap();
+    assert_eq!(open.own, [("routingKey", json!("telemetry")), ("timeout", json!("5000ms"))]);
+    assert_eq!((open.shared, open.place.as_str()), (&["url", "user", "password", "tls"][..], "queue 'telemetry'"));
+    assert!(entrance(json!({ "routingKeys": ["#"] }), None).is_ok());
+    let said = entrance(json!({ "routingKeys": ["v1.{fleet}"] }), None).unwrap_err();
+    assert!(said.contains("routing key 'telemetry', which it refuses (routingKeys: v1.*)"), "{said}");
+    assert!(entrance(json!({}), Some("telemetry")).unwrap_err().contains("leave --to out"));
 }
 
 #[test]

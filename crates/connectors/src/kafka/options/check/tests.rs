@@ -1,6 +1,7 @@
 //! Every option that can be wrong, and what is then said.
 
 use engine::config::EventTemplate;
+use engine::registry::{Sending, SourcePlan as _};
 
 use super::*;
 
@@ -30,6 +31,28 @@ fn what_is_not_written_has_a_default() {
     assert_eq!((plan.group.as_str(), plan.max_uncommitted), ("tidemill-orders", 1000));
     assert_eq!((plan.initial, plan.ack, plan.committed_only), (Initial::Earliest, AckPoint::Processed, true));
     assert_eq!((plan.limit, plan.prefetch, plan.session), (16 << 20, 4 << 20, Duration::from_secs(10)));
+}
+
+#[test]
+fn an_output_reaches_a_topic_that_it_asks_for() {
+    let entrance = |topics: &str, to: Option<&str>| {
+        let plan = checked(&format!(r#"{{"brokers":["localhost:9092"],{topics}}}"#), None).0.unwrap();
+        plan.entrance(&Sending { to, patience: Duration::from_secs(5) })
+    };
+    let only = entrance(r#""topics":["orders"]"#, None).unwrap();
+    assert_eq!(only.own, [("topic", "orders".into()), ("timeout", "5000ms".into())]);
+    assert_eq!((only.shared, only.place.as_str()), (&["brokers", "tls", "sasl"][..], "topic 'orders'"));
+    let pattern = r#""topicPattern":"orders-(?<tenant>[a-z]+)""#;
+    assert_eq!(entrance(pattern, Some("orders-acme")).unwrap().place, "topic 'orders-acme'");
+    for (topics, to, part) in [
+        (r#""topics":["orders.{tenant}"]"#, None, "--to has to name a topic that matches orders.*"),
+        (r#""topics":["orders"]"#, Some("other"), "does not receive from topic 'other'"),
+        (pattern, Some("other"), "does not receive from topic 'other'"),
+        (pattern, None, "that topicPattern matches"),
+    ] {
+        let said = entrance(topics, to).unwrap_err();
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]

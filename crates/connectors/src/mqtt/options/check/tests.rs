@@ -1,7 +1,7 @@
 //! What `check` says about options, and what a plan promises.
 
 use engine::config::{AckPoint, Diagnostic, EventTemplate};
-use engine::registry::SourcePlan as _;
+use engine::registry::{Sending, SourcePlan as _};
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,6 +32,28 @@ fn problems(more: &Value) -> Vec<String> {
     assert_eq!(plan.is_some(), found.is_empty());
     assert!(found.iter().all(|problem| problem.help.is_some()), "{found:?}");
     found.into_iter().map(|problem| problem.message).collect()
+}
+
+#[test]
+fn an_output_reaches_a_topic_that_it_subscribes_to() {
+    let entrance = |topics: Value, to: Option<&str>| {
+        let (plan, _) = check_with(&json!({ "topics": topics }), &common());
+        plan.unwrap().entrance(&Sending { to, patience: Duration::from_millis(1500) })
+    };
+    let fixed = entrance(json!(["a/{{b"]), None).unwrap();
+    assert_eq!(fixed.own, [("topic", json!("a/{{b")), ("timeout", json!("1500ms"))]);
+    assert_eq!((fixed.place.as_str(), fixed.shared.len()), ("topic 'a/{b'", 6));
+    let named = entrance(json!(["v1/{fleet}/telemetry", "b/#"]), Some("b/c/d")).unwrap();
+    assert_eq!(named.own[0], ("topic", json!("b/c/d")));
+    for (topics, to, part) in [
+        (json!(["v1/{fleet}/telemetry"]), None, "--to has to name a topic that matches v1/+/telemetry"),
+        (json!(["a", "b"]), None, "matches one of a, b"),
+        (json!(["a", "b"]), Some("c"), "does not receive from topic 'c'"),
+        (json!(["a/#"]), Some("a/+"), "holds a wildcard"),
+    ] {
+        let said = entrance(topics, to).unwrap_err();
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What `check` says about options, and what a plan promises.
 
+use std::time::Duration;
+
 use engine::config::{Diagnostic, EventTemplate, Span};
-use engine::registry::SourcePlan as _;
+use engine::registry::{Sending, SourcePlan as _};
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,6 +35,22 @@ fn problems(more: &Value) -> Vec<String> {
 
 fn acknowledged(more: &Value, ack: AckPoint) -> (Option<Plan>, Vec<Diagnostic>) {
     check_with(more, &SourceCommon { ack: Some(Spanned::new(ack, Span::default())), ..common() })
+}
+
+#[test]
+fn an_output_reaches_a_subject_that_it_subscribes_to() {
+    let entrance = |more: Value, to: Option<&str>| {
+        let (plan, _) = check_with(&more, &common());
+        plan.unwrap().entrance(&Sending { to, patience: Duration::from_secs(5) })
+    };
+    let core = entrance(json!({ "queueGroup": "mill" }), Some("v1.demo.veh-1.telemetry")).unwrap();
+    let subject = ("subject", json!("v1.demo.veh-1.telemetry"));
+    assert_eq!(core.own, [subject, ("jetstream", json!(false)), ("timeout", json!("5000ms"))]);
+    assert!(core.shared.contains(&"credentials") && core.place == "subject 'v1.demo.veh-1.telemetry'");
+    let stream = json!({ "subjects": ["a"], "stream": "FLEET", "durable": "mill" });
+    assert_eq!(entrance(stream, None).unwrap().own[1], ("jetstream", json!(true)));
+    let said = entrance(json!({ "queueGroup": "mill" }), None).unwrap_err();
+    assert!(said.contains("--to has to name a subject that matches v1.*.*.telemetry"), "{said}");
 }
 
 #[test]
