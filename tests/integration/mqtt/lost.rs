@@ -2,7 +2,7 @@
 
 use testkit::client::{Acks, Settings, Subscriber};
 use testkit::mosquitto::{Config, Mosquitto};
-use testkit::proxy::{Proxy, Record};
+use testkit::recorder::{Record, Recorder};
 
 use super::*;
 
@@ -29,8 +29,8 @@ async fn everything_confirmed_is_in_the_file_after_a_broker_was_stopped_under_lo
 #[tokio::test]
 async fn what_was_delivered_whole_is_in_the_file_after_a_broker_was_killed_under_load() {
     let mut broker = Mosquitto::start(Config::profile()).await;
-    let proxy = Proxy::start(broker.address()).await;
-    let mut engine = engine(&format!("mqtt://{}", proxy.address()), &[]);
+    let recorder = Recorder::start(broker.address()).await;
+    let mut engine = engine(&format!("mqtt://{}", recorder.address()), &[]);
     engine.start().await;
     let control = Settings::new(broker.address(), "control");
     let control = Subscriber::connect(control, &["v1/+/+/telemetry"], Acks::AtOnce).await;
@@ -41,7 +41,7 @@ async fn what_was_delivered_whole_is_in_the_file_after_a_broker_was_killed_under
         broker.restart().await;
     });
     let fates = publisher.close().await;
-    let delivered: Vec<String> = proxy.record().delivered_ids().into_iter().collect();
+    let delivered: Vec<String> = recorder.record().delivered_ids().into_iter().collect();
     let ids = file_has(&engine, &delivered).await;
     // What no subscriber was given cannot be kept by any: it is said, beside what a bare client lost.
     let missing = fates.confirmed.iter().filter(|id| !ids.contains_key(*id)).count();
@@ -54,22 +54,22 @@ async fn what_was_delivered_whole_is_in_the_file_after_a_broker_was_killed_under
 #[tokio::test]
 async fn the_books_balance_in_every_answer_while_connections_are_cut() {
     let broker = Mosquitto::start(Config::profile()).await;
-    let proxy = Proxy::start(broker.address()).await;
-    let mut engine = engine(&format!("mqtt://{}", proxy.address()), &["ackOrder: received"]);
+    let recorder = Recorder::start(broker.address()).await;
+    let mut engine = engine(&format!("mqtt://{}", recorder.address()), &["ackOrder: received"]);
     engine.start().await;
     let publisher = publisher(&broker).await;
     let (_, ()) = tokio::join!(send(&publisher, 0..6000), async {
         for cut in 1..=5_u64 {
             // Each cut is to meet a connection of its own.
             let is_it = |record: &Record| record.connections() >= cut && record.deliveries() as u64 >= cut * 1000;
-            proxy.sees("a connection and a thousand more deliveries", is_it).await;
-            proxy.cut();
+            recorder.sees("a connection and a thousand more deliveries", is_it).await;
+            recorder.network().cut();
             let status = engine.status().await;
             assert_balanced(&status);
         }
     });
     let fates = publisher.close().await;
     assert_eq!(file_has(&engine, &fates.confirmed).await.len(), 6000);
-    proxy.sees("the last connection", |record| record.connections() >= 6).await;
+    recorder.sees("the last connection", |record| record.connections() >= 6).await;
     assert!(engine.terminate().await.success());
 }

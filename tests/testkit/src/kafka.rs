@@ -35,6 +35,12 @@ pub struct KafkaBroker {
 }
 
 impl Kafka {
+    /// Where anybody may connect, however its clients do.
+    #[must_use]
+    pub fn plain(&self) -> SocketAddr {
+        self.program.ports[0]
+    }
+
     /// Makes a topic with these settings.
     ///
     /// # Panics
@@ -58,6 +64,9 @@ impl Program for KafkaBroker {
         self.ports = free();
         if let Some(address) = self.config.listens() {
             self.ports[0] = address;
+        }
+        if let Some(address) = self.config.listens_for_clients() {
+            self.ports[2] = address;
         }
         self.config.write(folder, self.ports);
     }

@@ -1,4 +1,4 @@
-//! What the tests and benches of the project stand on: real brokers, a proxy that can see and cut,
+//! What the tests and benches of the project stand on: real brokers, a proxy that can cut and one that can see,
 //! scripted peers that misbehave, clients with a memory, and the built program itself.
 //!
 //! Two decisions shape it. A part that is missing on the machine fails the test with the command
@@ -31,6 +31,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod python;
 pub mod rabbitmq;
+pub mod recorder;
 pub mod server;
 pub mod stub_broker;
 pub mod tidemill;

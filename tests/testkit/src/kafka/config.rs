@@ -11,6 +11,7 @@ pub struct Config {
     lines: Vec<String>,
     advertised: Option<SocketAddr>,
     listen: Option<SocketAddr>,
+    clients: Option<(SocketAddr, SocketAddr)>,
     security: Security,
 }
 
@@ -44,6 +45,13 @@ impl Config {
     pub fn behind(mut self, listen: SocketAddr, advertised: SocketAddr) -> Self {
         self.listen = Some(listen);
         self.advertised = Some(advertised);
+        self
+    }
+
+    /// The secure listener is here, and tells clients to connect there: to a proxy.
+    #[must_use]
+    pub fn clients_behind(mut self, listen: SocketAddr, advertised: SocketAddr) -> Self {
+        self.clients = Some((listen, advertised));
         self
     }
 
@@ -82,6 +90,11 @@ impl Config {
         self.listen
     }
 
+    /// Where it must listen for secure clients.
+    pub(super) fn listens_for_clients(&self) -> Option<SocketAddr> {
+        self.clients.map(|(listen, _)| listen)
+    }
+
     /// Whether clients have an address of their own.
     pub(super) fn is_secure(&self) -> bool {
         !matches!(self.security, Security::None)
@@ -96,8 +109,9 @@ impl Config {
         let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
         let security = self.security(folder);
         if let Some((protocol, _)) = &security {
+            let advertised = self.clients.map_or(secure, |(_, advertised)| advertised);
             listeners += &format!(",CLIENT://{secure}");
-            told += &format!(",CLIENT://{secure}");
+            told += &format!(",CLIENT://{advertised}");
             protocols += &format!(",CLIENT:{protocol}");
         }
         let mut text = format!(

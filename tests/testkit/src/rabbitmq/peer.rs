@@ -97,18 +97,13 @@ impl Peer {
     }
 
     /// Publishes many payloads and waits until all are confirmed.
-    pub async fn send_all(&self, exchange: &str, routing_key: &str, payloads: impl Iterator<Item = String>) {
+    pub async fn send_all(&self, exchange: &str, routing_key: &str, payloads: impl Iterator<Item = impl AsRef<[u8]>>) {
         let mut confirmations = Vec::new();
         for payload in payloads {
             let properties = BasicProperties::default().with_delivery_mode(2);
             let options = BasicPublishOptions::default();
-            let sent = self.channel.basic_publish(
-                exchange.into(),
-                routing_key.into(),
-                options,
-                payload.as_bytes(),
-                properties,
-            );
+            let sent =
+                self.channel.basic_publish(exchange.into(), routing_key.into(), options, payload.as_ref(), properties);
             confirmations.push(sent.await.expect("sent"));
         }
         for confirmation in confirmations {
@@ -137,6 +132,25 @@ impl Peer {
             }
         })
         .await
+    }
+
+    /// Waits until so many messages are in a queue, and answers the payload of each in order. They stay there, marked as
+    /// delivered before.
+    pub async fn peek(&self, queue: &str, count: usize) -> Vec<Vec<u8>> {
+        within("messages in the queue", async {
+            while (self.count(queue).await.0 as usize) < count {
+                tokio::time::sleep(RETRY).await;
+            }
+        })
+        .await;
+        // On a channel of its own, whose end puts everything back.
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let mut payloads = Vec::new();
+        while let Some(got) = channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue") {
+            payloads.push(got.data.clone());
+        }
+        channel.close(200, "OK".into()).await.expect("closed");
+        payloads
     }
 
     /// Consumes a queue from now on, for as long as the connection lasts; the broker counts every message as acknowledged
