@@ -28,4 +28,4 @@ mod wire;
 
 pub use address::Address;
 pub use auth::{Identity, Proof, Typed};
-pub use options::{Nats, Options};
+pub use options::{Nats, Options, keep_alive};

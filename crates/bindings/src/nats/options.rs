@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connectors::credentials::secret;
-use connectors::nats::{Address, Identity, Typed};
+use connectors::nats::{Address, Identity, Typed, keep_alive};
 use connectors::tls::{self, Files, Tls};
 use engine::config::{Check, Period, Secret, Spanned};
 use schemars::JsonSchema;
@@ -29,6 +29,9 @@ pub struct Options {
     /// How long an event may wait for its confirmation, lost connections included, before that counts as a failed
     /// attempt; 30s by default.
     pub(super) timeout: Option<Spanned<Period>>,
+    /// How long the server may be silent before it is asked whether it is there, from 1s to 1h; 20s by default. After half
+    /// as long again the connection is given up.
+    pub(super) keep_alive: Option<Spanned<Period>>,
     /// The user name.
     pub(super) user: Option<Spanned<Secret>>,
     /// The password, such as `${env:NATS_PASSWORD}`.
@@ -50,6 +53,7 @@ pub(super) struct Meaning {
     pub(super) form: Form,
     pub(super) window: usize,
     pub(super) timeout: Duration,
+    pub(super) keep_alive: Duration,
     pub(super) identity: Identity,
     pub(super) tls: Files,
 }
@@ -99,6 +103,7 @@ impl Options {
             form: Form { subject, jetstream: self.jetstream.unwrap_or(true), mode: self.mode.unwrap_or_default() },
             window,
             timeout,
+            keep_alive: keep_alive(self.keep_alive.as_ref(), check),
             identity: Identity::check(identity, check),
             tls,
         }
@@ -162,7 +167,7 @@ mod tests {
         assert_eq!(problems(&json!({})), [""; 0]);
         let all = json!({
             "url": "tls://${env:NATS}", "subject": "alerts", "jetstream": false, "mode": "structured", "window": 10,
-            "timeout": "5s", "user": "u", "password": "${env:P}", "tls": { "ca": "ca.pem" },
+            "timeout": "5s", "keepAlive": "2s", "user": "u", "password": "${env:P}", "tls": { "ca": "ca.pem" },
         });
         assert_eq!(problems(&all), [""; 0]);
     }
@@ -178,6 +183,7 @@ mod tests {
             (json!({ "subject": "a.{Type}" }), "no attribute name"),
             (json!({ "window": 0 }), "'window' is 0"),
             (json!({ "timeout": "10ms" }), "shorter than 1s"),
+            (json!({ "keepAlive": "2h" }), "'keepAlive' is out of bounds"),
             (json!({ "url": "tls://h", "tls": { "serverName": "x" } }), "serverName"),
             (json!({ "tls": {} }), "url is one without TLS"),
             (json!({ "token": "t", "nkey": "s" }), "nkey is written beside token"),

@@ -75,6 +75,8 @@ impl Publisher {
             .options()?
             .name(format!("tidemill-{}-{}", setup.name, setup.instance))
             .ignore_discovered_servers()
+            // The client gives a connection up with the third ping to which two have no answer.
+            .ping_interval(meaning.keep_alive / 2)
             .reconnect_delay_callback(|attempts| match attempts {
                 0 | 1 => Duration::ZERO,
                 many => connectors::backoff::nth(many - 2, fastrand::f64()),

@@ -1,5 +1,6 @@
 //! One connection to a server: greeting, reading and writing at the same time, pings, and requests that are answered.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,8 +21,6 @@ use crate::trust::Trust;
 
 /// How long a server may take to answer anything.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// Silence after which a server is asked whether it is there.
-const SILENCE: Duration = Duration::from_secs(20);
 /// Room for one read.
 const READ: usize = 64 * 1024;
 /// Less room than this is not worth a read.
@@ -40,6 +39,8 @@ pub(super) struct Terms {
     pub(super) address: Address,
     pub(super) trust: Option<Trust>,
     pub(super) proof: Proof,
+    /// Silence after which a server is asked whether it is there.
+    pub(super) keep_alive: Duration,
     /// How the server's own lists call this connection.
     pub(super) name: Text,
 }
@@ -74,8 +75,12 @@ pub(super) struct Connection {
     pub(super) info: Info,
     /// What answers to this connection begin with.
     pub(super) inbox: String,
+    /// Silence after which the server is asked whether it is there.
+    keep_alive: Duration,
     heard: Instant,
     pinged: bool,
+    /// Messages that came while something else was waited for.
+    early: VecDeque<Message>,
 }
 
 impl Connection {
@@ -128,6 +133,7 @@ impl Connection {
             }
         }
         wire::subscribe(&mut connection.out, &format!("{}*", connection.inbox), "", ANSWERS);
+        connection.keep_alive = terms.keep_alive;
         Ok(connection)
     }
 
@@ -141,8 +147,11 @@ impl Connection {
             unflushed: false,
             info: Info::default(),
             inbox: format!("_INBOX.{:016x}{:08x}.", fastrand::u64(..), fastrand::u32(..)),
+            // Whoever greets is bounded as a whole.
+            keep_alive: ANSWER,
             heard: Instant::now(),
             pinged: false,
+            early: VecDeque::new(),
         }
     }
 
@@ -162,7 +171,8 @@ impl Connection {
 
     /// Reads and writes what there is, until something was read or all was written, and pings a silent server. Cancel safe.
     pub(super) async fn exchange(&mut self) -> Result<(), Fault> {
-        let due = self.heard + if self.pinged { ANSWER } else { SILENCE };
+        let patience = ANSWER.min(self.keep_alive);
+        let due = self.heard + if self.pinged { patience } else { self.keep_alive };
         let writing = self.has_output();
         let Connection { reader, writer, decoder, out, unflushed, .. } = self;
         // Messages keep the memory that they were read into, so a new piece is begun only when the last one is used up.
@@ -183,7 +193,7 @@ impl Connection {
             },
             () = sleep_until(due) => {
                 if self.pinged {
-                    return Err(Fault::Silent(SILENCE + ANSWER));
+                    return Err(Fault::Silent(self.keep_alive + patience));
                 }
                 self.pinged = true;
                 self.heard = Instant::now();
@@ -203,6 +213,9 @@ impl Connection {
     /// # Errors
     /// What the server refused, or that it is none.
     pub(super) fn message(&mut self) -> Result<Option<Message>, Fault> {
+        if let Some(message) = self.early.pop_front() {
+            return Ok(Some(message));
+        }
         while let Some(frame) = self.decoder.next()? {
             match frame {
                 Frame::Message(message) => return Ok(Some(message)),
@@ -226,6 +239,24 @@ impl Connection {
                     }
                 }
                 self.exchange().await?;
+            }
+        };
+        timeout(ANSWER, answer).await.unwrap_or(Err(Fault::Mute(ANSWER)))
+    }
+
+    /// Waits until the server has read everything that was written. Messages that come meanwhile are kept.
+    pub(super) async fn flush(&mut self) -> Result<(), Fault> {
+        self.out.extend_from_slice(b"PING\r\n");
+        let answer = async {
+            loop {
+                match self.decoder.next()? {
+                    Some(Frame::Pong) => return Ok(()),
+                    Some(Frame::Ping) => self.out.extend_from_slice(b"PONG\r\n"),
+                    Some(Frame::Refused(text)) => return Err(Fault::refused(text)),
+                    Some(Frame::Message(message)) => self.early.push_back(message),
+                    Some(Frame::Info(_) | Frame::Ok) => {}
+                    None => self.exchange().await?,
+                }
             }
         };
         timeout(ANSWER, answer).await.unwrap_or(Err(Fault::Mute(ANSWER)))
@@ -279,5 +310,52 @@ mod tests {
         assert!(info("2.10.0").is_at_least(2, 10) && info("2.9.10").is_at_least(2, 9));
         assert!(!info("2.9.10").is_at_least(2, 10) && !info("").is_at_least(2, 0));
         assert!(info("3.0.0-preview").is_at_least(2, 15));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_asked_and_then_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"INFO {\"version\":\"2.9.10\"}\r\nPONG\r\n").await.unwrap();
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.unwrap();
+            String::from_utf8(said).unwrap()
+        });
+        let terms = Terms {
+            address: Address::parse(&format!("nats://{address}")).unwrap(),
+            trust: None,
+            proof: Proof::default(),
+            keep_alive: Duration::from_millis(20),
+            name: "mill".into(),
+        };
+        let mut connection = Connection::open(&terms, 0).await.unwrap();
+        let fault = loop {
+            if let Err(fault) = connection.exchange().await {
+                break fault;
+            }
+        };
+        assert!(matches!(fault, Fault::Silent(silence) if silence == 2 * terms.keep_alive), "{fault}");
+        drop(connection);
+        assert_eq!(server.await.unwrap().matches("PING").count(), 2, "one to be let in, one to be answered");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_comes_before_the_server_has_answered_is_kept() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection =
+            Connection::over(Box::new(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()));
+        let (mut server, _) = listener.accept().await.unwrap();
+        server.write_all(b"MSG a 7 5\r\nhello\r\nPONG\r\nMSG a 7 2\r\nyo\r\n").await.unwrap();
+        connection.flush().await.unwrap();
+        let mut came = Vec::new();
+        while came.len() < 2 {
+            match connection.message().unwrap() {
+                Some(message) => came.push(message.payload),
+                None => connection.exchange().await.unwrap(),
+            }
+        }
+        assert_eq!(came, ["hello", "yo"]);
     }
 }

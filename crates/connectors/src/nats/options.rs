@@ -4,11 +4,12 @@ mod check;
 mod create;
 mod plan;
 
-use engine::config::{Check, Secret, Spanned};
+use engine::config::{Check, Period, Secret, Spanned};
 use engine::registry::{SourceCommon, SourceKind, SourcePlan};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use check::keep_alive;
 pub(super) use create::{Create, CreateOptions};
 
 use crate::tls::Tls;
@@ -35,6 +36,8 @@ pub struct Options {
     pub(super) domain: Option<Spanned<String>>,
     /// JetStream: makes the stream and the consumer, as far as they are not there. `{}` for the defaults.
     pub(super) create: Option<Spanned<CreateOptions>>,
+    /// The longest silence of the server before it is asked whether it is there, from 1s to 1h; 20s by default.
+    pub(super) keep_alive: Option<Spanned<Period>>,
     /// The user name.
     pub(super) user: Option<Spanned<Secret>>,
     /// The password, such as `${env:NATS_PASSWORD}`.

@@ -1,6 +1,8 @@
 //! From options to a plan: pure, without secrets, everything that is wrong at once.
 
-use engine::config::{AckPoint, Check, Spanned};
+use std::time::Duration;
+
+use engine::config::{AckPoint, Check, Period, Spanned};
 use engine::registry::SourceCommon;
 
 use super::plan::Plan;
@@ -45,7 +47,21 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Option<P
     capture::lacking(&options.subjects, subject::parse, subjects.names(), &template, check);
     let reading = reading(options, &subjects, common, check);
     let ack = ack(common.ack.as_ref(), reading.as_ref(), check);
-    Some(Plan { url: options.url.value.clone(), identity, tls, subjects, template, ack, reading: reading? })
+    let keep_alive = keep_alive(options.keep_alive.as_ref(), check);
+    Some(Plan { url: options.url.value.clone(), identity, tls, keep_alive, subjects, template, ack, reading: reading? })
+}
+
+/// Silence after which a server is asked whether it is there, unless something else is written.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(3600);
+
+/// What is written under `keepAlive:`, of sources and outputs alike.
+pub fn keep_alive(typed: Option<&Spanned<Period>>, check: &mut Check) -> Duration {
+    let Some(typed) = typed else { return KEEP_ALIVE };
+    if !(Duration::from_secs(1)..=KEEP_ALIVE_MAX).contains(&typed.value.0) {
+        check.error(typed.span, "'keepAlive' is out of bounds", "write a time from 1s to 1h, such as 20s");
+    }
+    typed.value.0
 }
 
 /// What can be said about the URL before its references are resolved.

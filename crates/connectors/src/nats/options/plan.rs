@@ -1,5 +1,7 @@
 //! A checked NATS source: what it can promise, and how it is opened.
 
+use std::time::Duration;
+
 use engine::config::{AckPoint, Secret};
 use engine::event::Text;
 use engine::port::Source;
@@ -21,6 +23,7 @@ pub(super) struct Plan {
     pub(super) url: Secret,
     pub(super) identity: Identity,
     pub(super) tls: Files,
+    pub(super) keep_alive: Duration,
     pub(super) subjects: Filters,
     pub(super) template: Template,
     pub(super) ack: AckPoint,
@@ -81,6 +84,7 @@ impl SourcePlan for Plan {
             trust: address.is_tls().then(|| Trust::load(&self.tls)).transpose()?,
             proof: self.identity.reveal()?,
             address,
+            keep_alive: self.keep_alive,
             name: format!("tidemill-{}-{}", setup.name, setup.instance).into(),
         };
         Ok(Box::new(Receiver::new(Ingredients {

@@ -194,6 +194,8 @@ async fn open(
             for (sid, subject) in (SUBJECTS..).zip(&subjects) {
                 wire::subscribe(&mut connection.out, subject, group.as_deref().unwrap_or_default(), sid);
             }
+            // Whoever hears that this source is connected may publish at once.
+            connection.flush().await?;
             None
         }
         Reading::Stream(durable) => Some(consume(&mut connection, durable, capacity).await?),

@@ -62,7 +62,7 @@ fn everything_that_may_be_written_is_accepted() {
             "retention": "workQueue", "storage": "memory", "replicas": 3, "maxAge": "1h", "maxBytes": "1GiB",
             "deliver": "new", "ackWait": "10s", "maxAckPending": 200,
         },
-        "credentials": "/etc/nats/mill.creds",
+        "credentials": "/etc/nats/mill.creds", "keepAlive": "5s",
         "tls": { "ca": "ca.pem", "cert": "c.pem", "key": "k.pem", "serverName": "broker" },
     });
     assert_eq!(problems(&all), [""; 0]);
@@ -82,6 +82,8 @@ fn every_mistake_is_said() {
         (json!({ "subjects": ["a..b"] }), "cannot be empty"),
         (json!({ "subjects": ["{a}.x", "{b}.x"] }), "the same subjects as one before"),
         (json!({ "stream": "FLEET" }), "no durable consumer"),
+        (json!({ "keepAlive": "10ms" }), "'keepAlive' is out of bounds"),
+        (json!({ "keepAlive": "2h" }), "'keepAlive' is out of bounds"),
         (json!({ "durable": "mill" }), "no stream"),
         (json!({ "create": {} }), "for JetStream"),
         (json!({ "domain": "edge" }), "for JetStream"),
