@@ -19,6 +19,10 @@ pub use token::Tokens;
 use crate::credentials::{self, Login};
 use crate::tls::{self, Files, Tls};
 
+/// How long a broker may take to answer a request, in milliseconds: a connection that is half open is given up after it.
+/// What the client would take by itself is a minute.
+const ANSWER: &str = "10000";
+
 /// What stands under `sasl:`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -132,6 +136,7 @@ impl Access {
         config
             .set("bootstrap.servers", &address)
             .set("socket.keepalive.enable", "true")
+            .set("socket.timeout.ms", ANSWER)
             .set("socket.nagle.disable", "true")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set_log_level(RDKafkaLogLevel::Info);

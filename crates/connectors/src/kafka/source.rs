@@ -75,9 +75,11 @@ impl Reader {
                 member.context().reports().sentence(&format!("cannot subscribe to {}: {cause}", topics.join(", ")));
             return Err(problem(what, cause));
         }
-        let member = Arc::new(member);
-        let ended = Run::new(&self.made_of, &member, inbox).serve(stop).await;
-        goodbye(member).await;
+        // Declared before the run, so that it outlives what the run has of the member.
+        let membership = Membership(Some(Arc::new(member)));
+        let Membership(Some(member)) = &membership else { return Ok(()) };
+        let ended = Run::new(&self.made_of, member, inbox).serve(stop).await;
+        membership.end().await;
         ended
     }
 }
@@ -85,6 +87,34 @@ impl Reader {
 impl Source for Reader {
     fn run<'a>(&'a mut self, inbox: Inbox, stop: Shutdown) -> BoxFuture<'a, Result<(), SourceError>> {
         Box::pin(self.receive(inbox, stop))
+    }
+}
+
+/// A member of a group for as long as its run takes. When the run is given up, what is left of it must not be dropped here:
+/// librdkafka waits then, for ever, for an answer to the rebalance that the leaving begins.
+struct Membership(Option<Arc<Member>>);
+
+impl Membership {
+    async fn end(mut self) {
+        if let Some(member) = self.0.take() {
+            goodbye(member).await;
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let Some(member) = self.0.take() else { return };
+        let name = member.context().reports().name().clone();
+        let leave = move || {
+            member.context().close();
+            // A rebalance may have been noted that nobody answers any more.
+            let _ = member.unassign();
+            drop(member);
+        };
+        if std::thread::Builder::new().name(format!("leave {name}")).spawn(leave).is_err() {
+            tracing::warn!(%name, "no thread could be started to leave the group");
+        }
     }
 }
 
