@@ -1,15 +1,15 @@
 //! The AMQP source and output in the built program, behind a real RabbitMQ: what was confirmed is in a file, whoever is
 //! stopped, killed or deleted, and what cannot be an event is kept aside with its bytes. lapin and pika are the other side.
 
-// The broker that comes later or restarts, and queues that are not there, of another kind, or deleted.
+// The broker that restarts under load, and queues that are not there, of another kind, or deleted.
 mod away;
-// SIGTERM, kill -9, and events that take longer than the broker waits.
+// SIGTERM and kill -9.
 mod ending;
 // Events in both modes, and messages that are no events.
 mod form;
 // What is published, what comes back, and what waits.
 mod output;
-// Passwords, certificates and virtual hosts.
+// Certificates and virtual hosts.
 mod trust;
 
 use std::ops::Range;

@@ -3,7 +3,7 @@
 
 // Events in both modes, in and out.
 mod wire;
-// Brokers that are not there, or go away.
+// A broker that goes away.
 mod lost;
 // SIGTERM and kill -9.
 mod ending;

@@ -31,6 +31,9 @@ mod metrics_output;
 // The AMQP source and output in the built program, behind a real RabbitMQ that is stopped, killed and filled with garbage.
 mod amqp;
 
+// What every source and every output keeps on its real broker, and what it declares that it cannot.
+mod contract;
+
 // The MQTT source and output in the built program, behind a real mosquitto that is stopped, killed and cut off.
 mod mqtt;
 

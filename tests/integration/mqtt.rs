@@ -9,7 +9,7 @@ mod ending;
 mod output;
 // Shares of one stream.
 mod share;
-// Passwords, certificates, and a broker that is not there.
+// Certificates, and the same over WebSocket.
 mod trust;
 // A full engine, and messages that cannot be events.
 mod pressure;

@@ -1,11 +1,11 @@
 //! The NATS source and output in the built program, behind a real nats-server with JetStream: what is stored is in a file,
 //! whoever is stopped, killed or cut, and what cannot be an event is kept aside with its bytes.
 
-// The server that comes later, restarts, is cut off, or has not what is asked for.
+// The server that comes later, restarts, or has not what is asked for.
 mod away;
 // Passwords, tokens, nkeys and certificates.
 mod trust;
-// SIGTERM, kill -9, and events that take longer than the server waits.
+// SIGTERM, kill -9, copies of what is still open, and pauses.
 mod ending;
 // Core subjects and their queue groups.
 mod core;

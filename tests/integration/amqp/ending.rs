@@ -1,4 +1,4 @@
-//! How an engine ends, what comes again, and what the broker does not wait for.
+//! How an engine ends, and what comes again.
 
 use testkit::rabbitmq::shared;
 
@@ -48,28 +48,4 @@ async fn a_killed_engine_finds_everything_when_it_returns() {
         assert!(ids.len() == 6000 && repeated(&ids) <= 600, "{kind}: {}", repeated(&ids));
         drained(&mut engine, &peer, &queue).await;
     }
-}
-
-#[tokio::test]
-async fn what_comes_near_the_consumer_timeout_is_handed_back_and_counted() {
-    let broker = shared().await;
-    let (peer, queue, nowhere) = (broker.peer().await, broker.name(), broker.name());
-    peer.declare(&queue, "classic").await;
-    // Nobody has the queue that the output names, so its events stay in seats.
-    let output = format!("{{ amqp: {{ url: \"{}\", routingKey: {nowhere} }} }}", broker.url());
-    let mut engine = into(&broker.url(), &queue, &["consumerTimeout: 2s"], &output);
-    engine.start().await;
-    send(&peer, &queue, 0..3).await;
-    let handed_back = |status: &Value| status["sources"]["fleet"]["dropped"]["consumerTimeout"].as_u64() >= Some(3);
-    let status = engine.status_where("events that were handed back", handed_back).await;
-    assert_balanced(&status);
-    assert!(error(&engine, SOURCE, "near consumerTimeout").await.contains("consumer_timeout"));
-    assert_eq!(engine.status().await["sources"]["fleet"]["connects"], 1, "the channel was not closed over it");
-    // As soon as there is a queue, all of them arrive there, some of them more than once.
-    peer.declare(&nowhere, "classic").await;
-    let mut arrived = std::collections::HashSet::new();
-    while arrived.len() < 3 {
-        arrived.insert(peer.take(&nowhere).await.payload);
-    }
-    drained(&mut engine, &peer, &queue).await;
 }

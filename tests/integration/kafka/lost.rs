@@ -1,39 +1,8 @@
-//! Brokers that are not there yet, and brokers that go away under load.
+//! A broker that goes away under load.
 
 use testkit::kafka::{Config, Kafka};
-use testkit::port;
 
 use super::*;
-
-#[tokio::test]
-async fn an_engine_starts_before_its_broker() {
-    let address = port::free();
-    let mut engine = engine(address, "orders", &[]);
-    engine.start_degraded().await;
-    let said = error(&engine, SOURCE, "refused").await;
-    assert!(said.starts_with(&format!("kafka at {address}: ")), "{said}");
-    assert_eq!(engine.status().await["sources"]["orders"]["connection"], "disconnected");
-
-    let broker = Kafka::start(Config::new().behind(address, address)).await;
-    broker.create_topic("orders", 4, &[]).await;
-    send(&Kcat::new(address), "orders", 0..10).await;
-    engine.ready().await;
-    file_has(&engine, 0..10).await;
-    assert!(engine.terminate().await.success());
-}
-
-#[tokio::test]
-async fn a_topic_that_is_missing_is_named_and_found_later() {
-    let broker = Kafka::start(Config::new()).await;
-    let mut engine = engine(broker.address(), "later", &[]);
-    engine.start_degraded().await;
-    let said = error(&engine, SOURCE, "later").await;
-    assert!(said.contains("create the topic, or change topics"), "{said}");
-    broker.create_topic("later", 2, &[]).await;
-    send(&Kcat::new(broker.address()), "later", 0..10).await;
-    file_has(&engine, 0..10).await;
-    assert!(engine.terminate().await.success());
-}
 
 #[tokio::test]
 async fn a_broker_that_is_stopped_and_killed_under_load_loses_nothing() {

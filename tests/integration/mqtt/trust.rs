@@ -1,4 +1,4 @@
-//! Who is let in: passwords, certificates, and a broker that comes later.
+//! Who is let in, and by what: certificates, WebSocket.
 
 use testkit::client::Settings;
 use testkit::mosquitto::{Config, Mosquitto};
@@ -11,24 +11,6 @@ async fn passes(engine: &Tidemill, settings: Settings) {
     send(&publisher, 0..1).await;
     let fates = publisher.close().await;
     assert_eq!(file_has(engine, &fates.confirmed).await.len(), 1);
-}
-
-#[tokio::test]
-async fn a_password_opens_the_door_and_a_wrong_one_says_so_without_showing_it() {
-    let broker = Mosquitto::start(Config::profile().user("mill", "right")).await;
-    let options = ["user: mill", "password: \"${env:MILL_PASSWORD}\""];
-    for version in ["version: 5", "version: 3.1.1"] {
-        let options = [options[0], options[1], version];
-        let mut engine = engine(&broker.url(), &options).variable("MILL_PASSWORD", "s3cret");
-        engine.start_degraded().await;
-        let said = error(&engine, SOURCE, "refused the connection").await;
-        assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
-        engine.terminate().await;
-    }
-    let mut engine = engine(&broker.url(), &options).variable("MILL_PASSWORD", "right");
-    engine.start().await;
-    passes(&engine, Settings::new(broker.address(), "vehicles").credentials("mill", "right")).await;
-    assert!(engine.terminate().await.success());
 }
 
 #[tokio::test]
@@ -51,19 +33,6 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
     let identity = Some((certificates.client.as_str(), certificates.client_key.as_str()));
     let settings = Settings::new(broker.address(), "vehicles").tls(&certificates.authority, identity);
     passes(&engine, settings).await;
-    assert!(engine.terminate().await.success());
-}
-
-#[tokio::test]
-async fn an_engine_starts_before_its_broker() {
-    let mut broker = Mosquitto::start(Config::profile()).await;
-    broker.stop().await;
-    let mut engine = engine(&broker.url(), &[]);
-    engine.start_degraded().await;
-    assert!(error(&engine, SOURCE, "cannot be reached").await.contains(&broker.url()));
-    broker.restart().await;
-    engine.ready().await;
-    passes(&engine, Settings::new(broker.address(), "vehicles")).await;
     assert!(engine.terminate().await.success());
 }
 

@@ -1,7 +1,6 @@
-//! A server that comes later, one that is stopped or killed, a connection that is cut, and a consumer that is not there.
+//! A server that comes later, one that is stopped or killed, and a consumer that is not there.
 
 use serde_json::json;
-use testkit::proxy::Proxy;
 
 use super::*;
 
@@ -41,24 +40,6 @@ async fn nothing_is_lost_when_the_server_is_stopped_and_killed_under_load() {
     all_acknowledged(&mut peer).await;
     let status = idle(&engine).await;
     assert_balanced(&status);
-    assert!(engine.terminate().await.success());
-}
-
-#[tokio::test]
-async fn connections_that_are_cut_lose_nothing() {
-    let server = server().await;
-    let proxy = Proxy::start(server.address()).await;
-    let mut engine = engine(&format!("nats://{}", proxy.address()), &DURABLE);
-    engine.start().await;
-    let mut peer = server.peer().await;
-    for round in 0..5 {
-        store(&mut peer, round * 200..(round + 1) * 200).await;
-        proxy.cut();
-        let status = engine.status().await;
-        assert_balanced(&status);
-    }
-    assert_eq!(file_has(&engine, 0..1000).await.len(), 1000);
-    all_acknowledged(&mut peer).await;
     assert!(engine.terminate().await.success());
 }
 

@@ -76,25 +76,6 @@ async fn released(peer: &mut Peer, events: u64) {
 }
 
 #[tokio::test]
-async fn an_event_that_waits_longer_than_the_server_is_not_delivered_again() {
-    let server = server().await;
-    let mut peer = server.peer().await;
-    let mut engine = waiting_engine(&server.url());
-    engine.start().await;
-    store(&mut peer, 0..20).await;
-    engine.status_where("events in flight", |status| status["sources"]["fleet"]["inFlight"] == 20).await;
-    waited(&mut server.peer().await, 3).await;
-    let info = peer.consumer_info("FLEET", "mill").await;
-    assert_eq!((info["num_ack_pending"].as_u64(), info["num_redelivered"].as_u64()), (Some(20), Some(0)), "{info}");
-    let status = engine.status().await;
-    assert_eq!(status["sources"]["fleet"]["received"], 20);
-    let said = status["outputs"]["out"]["lastError"].as_str().unwrap_or_default();
-    assert!(said.contains("no stream takes subject 'out.") && said.contains(&server.url()), "{said}");
-    released(&mut peer, 20).await;
-    assert!(engine.terminate().await.success());
-}
-
-#[tokio::test]
 async fn a_copy_of_an_event_that_is_still_open_is_not_run_again() {
     let server = server().await;
     let mut peer = server.peer().await;

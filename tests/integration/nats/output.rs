@@ -103,25 +103,6 @@ async fn what_is_too_large_or_has_no_subject_is_refused_in_words_and_the_rest_go
     assert!(engine.terminate().await.success());
 }
 
-#[tokio::test]
-async fn an_output_says_who_is_not_let_in_and_nothing_is_lost_meanwhile() {
-    let source = server().await;
-    let target = Nats::start(Config::new().user("mill", "right")).await;
-    target.peer().await.stream("OUT", &["out"]).await;
-    let output = format!("url: \"{}\", subject: out, user: mill, password: s3cret, timeout: 1s", target.url());
-    let mut engine = engine_to(&source.url(), &output);
-    engine.start().await;
-    let mut peer = source.peer().await;
-    store(&mut peer, 0..1).await;
-    let failed = |status: &Value| status["rules"]["telemetry/keep"]["failedAttempts"].as_u64() > Some(0);
-    let status = engine.status_where("a failed attempt", failed).await;
-    let said = status["outputs"]["out"]["lastError"].as_str().unwrap_or_default().to_owned();
-    assert!(said.contains("refused the connection; correct user") && !said.contains("s3cret"), "{said}");
-    let said = status["rules"]["telemetry/keep"]["lastError"].as_str().unwrap_or_default().to_owned();
-    assert!(said.contains("did not confirm 'out' within 1s"), "{said}");
-    engine.terminate().await;
-}
-
 /// Publishes what a Python program would: a binary event, a structured one, and a plain payload.
 const PUBLISHES: &str = r#"
 import asyncio, json, sys, nats
