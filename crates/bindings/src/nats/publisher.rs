@@ -18,7 +18,7 @@ use engine::event::Text;
 use engine::metric::Link;
 use engine::port::PublishError;
 use engine::registry::{OpenError, Setup};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -43,6 +43,9 @@ struct Shared {
     jetstream: bool,
     timeout: Duration,
     window: Semaphore,
+    /// Whose turn it is to hand a message to the client. Everybody who waits for a connection is woken in any order, and the
+    /// turns keep the one in which events were published.
+    turn: Mutex<()>,
     /// The client, once there is one.
     client: watch::Receiver<Option<Connected>>,
     link: Link,
@@ -100,6 +103,7 @@ impl Publisher {
             jetstream: meaning.form.jetstream,
             timeout: meaning.timeout,
             window: Semaphore::new(meaning.window),
+            turn: Mutex::new(()),
             client,
             link,
         };
@@ -141,10 +145,9 @@ impl Shared {
         // The semaphore is never closed.
         let _place = self.window.acquire().await;
         loop {
-            let connected = self.connected().await;
             let sent = match self.jetstream {
-                true => self.store(&connected.stream, parcel).await,
-                false => self.send(&connected.client, parcel).await,
+                true => self.store(parcel).await,
+                false => self.send(parcel).await,
             };
             match sent {
                 Ok(()) => return Ok(()),
@@ -168,10 +171,17 @@ impl Shared {
     }
 
     /// Into a stream, which answers.
-    async fn store(&self, stream: &Context, parcel: &Parcel) -> Result<(), Refused> {
+    async fn store(&self, parcel: &Parcel) -> Result<(), Refused> {
         let message = PublishMessage::build().payload(parcel.payload.clone()).headers(parcel.headers.clone());
-        let acknowledged = async { stream.send_publish(parcel.subject.clone(), message).await?.await };
-        let error = match acknowledged.await {
+        let sent = {
+            let _turn = self.turn.lock().await;
+            self.connected().await.stream.send_publish(parcel.subject.clone(), message).await
+        };
+        let acknowledged = match sent {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        let error = match acknowledged {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
@@ -189,9 +199,14 @@ impl Shared {
     }
 
     /// On a core subject, which nobody answers.
-    async fn send(&self, client: &Client, parcel: &Parcel) -> Result<(), Refused> {
+    async fn send(&self, parcel: &Parcel) -> Result<(), Refused> {
         let Parcel { subject, headers, payload } = parcel.clone();
-        let published = client.publish_with_headers(subject, headers, payload).await;
+        let (client, published) = {
+            let _turn = self.turn.lock().await;
+            let client = self.connected().await.client;
+            let published = client.publish_with_headers(subject, headers, payload).await;
+            (client, published)
+        };
         if let Err(error) = published {
             return Err(match error.kind() {
                 async_nats::client::PublishErrorKind::MaxPayloadExceeded => self.reject(&too_large(parcel)),
