@@ -20,5 +20,6 @@ pub mod registry;
 pub mod reject;
 pub mod retry;
 pub mod router;
+pub mod store;
 pub mod supervisor;
 mod sync;

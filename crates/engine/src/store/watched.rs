@@ -1,0 +1,93 @@
+//! A file under redb whose failures are remembered: what redb reports may be only that something failed before.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{BackendError, StorageBackend};
+
+/// What has failed.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// A sync, for another reason than a full disk. For good.
+    pub(super) unsynced: AtomicBool,
+    /// Anything, because the disk is full; since the file was last opened.
+    pub(super) full: AtomicBool,
+}
+
+/// Passes everything on, and notes what fails.
+#[derive(Debug)]
+pub(super) struct Watched {
+    inner: Box<dyn StorageBackend>,
+    faults: Arc<Faults>,
+}
+
+impl Watched {
+    pub(super) fn new(inner: Box<dyn StorageBackend>, faults: Arc<Faults>) -> Watched {
+        Watched { inner, faults }
+    }
+
+    /// Whether the disk is full, which is noted.
+    fn full(&self, cause: &io::Error) -> bool {
+        let full = matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if full {
+            self.faults.full.store(true, Ordering::Relaxed);
+        }
+        full
+    }
+}
+
+impl StorageBackend for Watched {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length).inspect_err(|cause| _ = self.full(cause))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data().inspect_err(|cause| {
+            if !self.full(cause) {
+                self.faults.unsynced.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write(offset, data).inspect_err(|cause| _ = self.full(cause))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
+    }
+}
