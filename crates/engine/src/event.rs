@@ -9,6 +9,7 @@ mod arbitrary;
 mod attribute;
 mod edit;
 pub mod json;
+mod packed;
 pub mod sdk;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ use smallvec::SmallVec;
 use attribute::twice;
 pub use attribute::{Attribute, Name, NameError, Value};
 pub use edit::Edit;
+pub use packed::Unreadable;
+pub(crate) use packed::{pack_text, text as unpack_text};
 
 /// A cheaply cloned string: up to 23 bytes inline, longer ones shared.
 pub type Text = smol_str::SmolStr;

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod reject;
 pub mod retry;
 pub mod router;
+pub mod spool;
 pub mod store;
 pub mod supervisor;
 mod sync;

@@ -1,0 +1,386 @@
+//! A durable queue between a source that is to be acknowledged early and the rules that take their time.
+//!
+//! What is appended has a **sequence**, is on the disk once that is confirmed, and stays there until it is settled; a crash
+//! brings back, in order, everything that was confirmed and not settled. Decisions: **only what is confirmed is handed
+//! out**, so that nothing ever ran of which the source believes that it was not taken; **one window in memory, always the
+//! oldest that waits**: while it reaches up to the newest, an event never comes from the disk again (level), and once it
+//! does not, pages are read behind it in the same order (behind), so that memory is bounded and order is not a special
+//! case; **settling is removal**, in runs, and costs no transaction of its own.
+//!
+//! ```
+//! use engine::event::Event;
+//! use engine::spool::{Append, Policy, Spool};
+//! use engine::store::{ClockHandle, Schema, Settings, Spec, Store};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let folder = tempfile::tempdir().expect("a folder");
+//! let specs = vec![Spec { name: "spool/fleet".into(), quota: Default::default() }];
+//! let settings = Settings::default();
+//! let clock = settings.clock.clone();
+//! let store = Store::open(&folder.path().join("spool"), Schema::SPOOL, specs, settings).expect("opened");
+//! let table = store.table("spool/fleet").expect("asked for");
+//! let (mut inlet, mut outlet) = Spool::open(&store, table, Policy::default(), clock).expect("sound").split();
+//!
+//! let event = Event::new("1".into(), "/a".into(), "t".into()).expect("valid");
+//! let Append::Accepted(sequence) = inlet.append(event.clone(), "fleet/veh-1") else { panic!("there is room") };
+//! inlet.flush().await.expect("open");
+//! assert!(inlet.confirmed().await.expect("open") > sequence, "everything below is on the disk");
+//!
+//! let mut entries = Vec::new();
+//! outlet.next(100, &mut entries).await.expect("sound");
+//! assert_eq!((entries[0].sequence, &entries[0].event), (sequence, &event));
+//! outlet.settle(&[sequence]).expect("open");
+//! assert_eq!((outlet.books().settled, outlet.books().stored), (1, 0));
+//! # });
+//! ```
+
+mod entry;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::event::Event;
+use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Table};
+pub use entry::Entry;
+use state::{Drawn, State};
+
+/// What happens to an event for which a spool has no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFull {
+    /// It waits, and its source with it.
+    #[default]
+    Block,
+    /// The oldest that nobody has taken goes, and is counted.
+    DropOldest,
+    /// It goes itself, and is counted.
+    DropNewest,
+}
+
+/// How a spool keeps its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Bytes of events that are not settled, as they lie in the file.
+    pub max_bytes: u64,
+    /// What is older is dropped and counted when its turn comes; nothing keeps everything.
+    pub max_age: Option<Duration>,
+    /// What happens beyond [`Policy::max_bytes`].
+    pub on_full: OnFull,
+    /// Bytes of events that wait in memory, as they lie in the file.
+    pub memory: usize,
+}
+
+impl Default for Policy {
+    /// 1 GiB, of any age, and then the source waits; 8 MiB in memory.
+    fn default() -> Policy {
+        Policy { max_bytes: 1 << 30, max_age: None, on_full: OnFull::Block, memory: 8 << 20 }
+    }
+}
+
+/// What became of an appended event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// It has this sequence. It is on the disk once [`Inlet::confirmed`] answers a larger one.
+    Accepted(u64),
+    /// There was no room for it: it is counted and gone.
+    Dropped,
+    /// There is no room for it now.
+    Full(Event),
+}
+
+/// What a spool has done since it was opened, from one moment. `appended + recovered` is always the sum of all others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Books {
+    /// Events that were appended, or refused for want of room.
+    pub appended: u64,
+    /// Events that were there when it was opened.
+    pub recovered: u64,
+    /// Events that were settled.
+    pub settled: u64,
+    /// Events that were dropped, by reason.
+    pub dropped: Dropped,
+    /// Events that were given back unsettled: they come again after the next start.
+    pub handed_back: u64,
+    /// Events that were taken and not settled: counted from what is open.
+    pub in_flight: u64,
+    /// Events that wait: counted from what is there.
+    pub stored: u64,
+}
+
+/// Events that a spool has dropped, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dropped {
+    /// The oldest, for which newer ones had no room.
+    pub oldest: u64,
+    /// The newest, for which there was no room.
+    pub newest: u64,
+    /// Those that were older than `maxAge`.
+    pub expired: u64,
+}
+
+impl Books {
+    /// Whether nothing is unaccounted for.
+    #[must_use]
+    pub fn balanced(&self) -> bool {
+        let dropped = self.dropped.oldest + self.dropped.newest + self.dropped.expired;
+        self.appended + self.recovered == self.settled + dropped + self.handed_back + self.in_flight + self.stored
+    }
+}
+
+/// A spool before it is used: its two ends.
+#[derive(Debug)]
+pub struct Spool {
+    inlet: Inlet,
+    outlet: Outlet,
+}
+
+/// What both ends share.
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    table: Table,
+    clock: ClockHandle,
+    state: Mutex<State>,
+    /// Told when there may be something to take.
+    ready: Notify,
+    /// Told when there may be room.
+    room: Notify,
+}
+
+impl Shared {
+    fn now(&self) -> Stamp {
+        self.clock.0.now().into()
+    }
+}
+
+impl Spool {
+    /// The spool in this table, with everything that is in it.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when the table's newest key is no sequence.
+    pub fn open(store: &Store, table: Table, policy: Policy, clock: ClockHandle) -> Result<Spool, Error> {
+        let state = Mutex::new(State::recover(store, table, policy)?);
+        let (ready, room) = (Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { store: store.clone(), table, clock, state, ready, room });
+        let inlet =
+            Inlet { shared: Arc::clone(&shared), staged: Batch::default(), confirmations: store.confirmations() };
+        let outlet = Outlet { shared, frees: Batch::default(), confirmations: store.confirmations() };
+        Ok(Spool { inlet, outlet })
+    }
+
+    /// The end of the source and the end of the rules.
+    #[must_use]
+    pub fn split(self) -> (Inlet, Outlet) {
+        (self.inlet, self.outlet)
+    }
+}
+
+/// The end that takes events in.
+#[derive(Debug)]
+pub struct Inlet {
+    shared: Arc<Shared>,
+    staged: Batch,
+    confirmations: Confirmations,
+}
+
+impl Inlet {
+    /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits. With
+    /// [`OnFull::DropOldest`] it may read a page from the disk to learn what to drop.
+    pub fn append(&mut self, event: Event, origin: &str) -> Append {
+        let now = self.shared.now();
+        let mut state = self.shared.state.lock();
+        let sequence = state.next();
+        self.staged.put(self.shared.table, &sequence.to_be_bytes(), now, |into| entry::write(&event, origin, into));
+        let size = self.staged.last_bytes();
+        match state.admit(&self.shared, size, now) {
+            state::Admission::Yes => {
+                state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
+                Append::Accepted(sequence)
+            }
+            state::Admission::Never => {
+                self.staged.undo();
+                Append::Dropped
+            }
+            state::Admission::Later => {
+                self.staged.undo();
+                Append::Full(event)
+            }
+        }
+    }
+
+    /// Sends what is staged on its way to the disk. Cancel safe: what was not sent stays staged.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.shared.store.write(&mut self.staged).await?;
+        self.shared.state.lock().sent(ticket);
+        self.shared.ready.notify_waiters();
+        Ok(())
+    }
+
+    /// [`Inlet::flush`] without waiting; answers whether nothing is staged any more.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn try_flush(&mut self) -> Result<bool, Error> {
+        if self.staged.is_empty() {
+            return Ok(true);
+        }
+        let Some(ticket) = self.shared.store.try_write(&mut self.staged)? else { return Ok(false) };
+        self.shared.state.lock().sent(ticket);
+        self.shared.ready.notify_waiters();
+        Ok(true)
+    }
+
+    /// Waits until more of what was flushed is confirmed; answers the first sequence that is not. For ever, if nothing was
+    /// flushed. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: what is not confirmed by now never will be.
+    pub async fn confirmed(&mut self) -> Result<u64, Error> {
+        loop {
+            let ready = self.shared.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            let oldest = {
+                let mut state = self.shared.state.lock();
+                state.advance(&self.confirmations);
+                if let Some(end) = state.news() {
+                    drop(state);
+                    self.shared.ready.notify_waiters();
+                    return Ok(end);
+                }
+                state.oldest_ticket()
+            };
+            match oldest {
+                Some(ticket) => self.confirmations.reach(ticket).await?,
+                None => ready.await,
+            }
+        }
+    }
+
+    /// The first sequence that is not known to be confirmed, as of the last look.
+    #[cfg(test)]
+    fn confirmed_below(&self) -> u64 {
+        self.shared.state.lock().end()
+    }
+
+    /// Waits until something has made room, after [`Append::Full`]. Cancel safe.
+    pub async fn room(&self) {
+        let room = self.shared.room.notified();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        // What made room between the refusal and now is seen here.
+        if self.shared.state.lock().roomy() {
+            return;
+        }
+        room.await;
+    }
+
+    /// What the spool has done.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.shared.state.lock().books()
+    }
+}
+
+/// The end that hands events out.
+#[derive(Debug)]
+pub struct Outlet {
+    shared: Arc<Shared>,
+    frees: Batch,
+    confirmations: Confirmations,
+}
+
+impl Outlet {
+    /// Waits for at least one event and appends at most `up_to`, the oldest first, to `into`. They are in flight until
+    /// they are settled or handed back. Cancel safe. Pages are read by tokio's blocking threads.
+    ///
+    /// # Errors
+    /// [`Error`]: something that should be there is damaged or missing, or the store has ended.
+    pub async fn next(&mut self, up_to: usize, into: &mut Vec<Entry>) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let ready = shared.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            let drawn = {
+                let now = self.shared.now();
+                let mut state = self.shared.state.lock();
+                state.advance(&self.confirmations);
+                state.draw(self.shared.table, up_to, now, into, &mut self.frees)
+            };
+            if !self.frees.is_empty() {
+                self.free()?;
+            }
+            match drawn {
+                Drawn::Some => return Ok(()),
+                Drawn::Behind { from, to } => {
+                    let shared = Arc::clone(&self.shared);
+                    let read = tokio::task::spawn_blocking(move || state::page(&shared.store, shared.table, from, to));
+                    let page = read.await.map_err(|panic| self.unreadable(&panic.to_string()))??;
+                    self.shared.state.lock().refill(from, to, page).map_err(|missing| self.missing(missing))?;
+                }
+                Drawn::Level(Some(ticket)) => tokio::select! {
+                    reached = self.confirmations.reach(ticket) => reached?,
+                    () = ready => {}
+                },
+                Drawn::Level(None) => ready.await,
+            }
+        }
+    }
+
+    fn missing(&self, count: u64) -> Error {
+        self.unreadable(&format!(
+            "{count} events that it should hold are not there; 'tidemill state check' looks closer"
+        ))
+    }
+
+    fn unreadable(&self, why: &str) -> Error {
+        self.shared.store.unreadable(why)
+    }
+
+    /// These events have had their effect: they are removed, soon.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: they come again after the next start.
+    pub fn settle(&mut self, sequences: &[u64]) -> Result<(), Error> {
+        self.shared.state.lock().settle(self.shared.table, sequences, &mut self.frees);
+        self.free()
+    }
+
+    fn free(&mut self) -> Result<(), Error> {
+        self.shared.store.free(&mut self.frees)?;
+        self.shared.room.notify_waiters();
+        Ok(())
+    }
+
+    /// These events stay and come again after the next start.
+    pub fn hand_back(&mut self, sequences: &[u64]) {
+        self.shared.state.lock().hand_back(sequences);
+    }
+
+    /// What the spool has done.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.shared.state.lock().books()
+    }
+
+    /// When the oldest event that waits was received, as far as it is known without reading the disk.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Stamp> {
+        self.shared.state.lock().oldest()
+    }
+}
