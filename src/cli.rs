@@ -13,6 +13,7 @@ mod remote;
 mod run;
 mod schema;
 mod send;
+mod state;
 mod status;
 mod table;
 #[cfg(test)]
@@ -57,6 +58,7 @@ enum Command {
     Leave(leave::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    State(state::Arguments),
 }
 
 /// How a command ended.
@@ -161,6 +163,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Leave(arguments) => leave::leave(&arguments),
         Command::Pause(arguments) => arguments.run(),
         Command::Resume(arguments) => arguments.run(),
+        Command::State(arguments) => state::state(&arguments),
     }
 }
 

@@ -41,6 +41,7 @@ fn data_can_be_had_as_json() {
         "fire nightly --json",
         "send a --type t --json",
         "run a.yaml --log-format json",
+        "state check a --json",
     ] {
         parse(&format!("tidemill {line}")).unwrap();
     }
