@@ -9,6 +9,7 @@ mod fleet;
 mod footprint;
 mod load;
 mod measure;
+mod spool;
 mod tax;
 
 use std::process::ExitCode;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
             runtime().block_on(fleet_alone());
             ExitCode::SUCCESS
         }
+        ["spool"] => {
+            runtime().block_on(spool_alone());
+            ExitCode::SUCCESS
+        }
         [] => {
             let figures = runtime().block_on(all());
             let text = serde_json::to_string_pretty(&figures).expect("figures are JSON");
@@ -56,7 +61,7 @@ fn main() -> ExitCode {
         }
         other => {
             eprintln!(
-                "unknown arguments {other:?}: run without any for every figure, or with 'f1' for the gate, or with 'f4' for MQTT to Prometheus alone"
+                "unknown arguments {other:?}: run without any for every figure, or with 'f1' for the gate, with 'f4' for MQTT to Prometheus alone, or with 'spool' for the spool beside bare redb"
             );
             ExitCode::from(2)
         }
@@ -116,12 +121,14 @@ async fn all() -> Value {
     let microseconds = tokio::task::spawn_blocking(tax_microseconds).await.expect("no panic");
     row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
     let [(engine, raw), (stub, stub_raw)] = fleet_alone().await;
+    let spool = spool_alone().await;
     let footprint = footprint::take().await;
     row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
     row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
     json!({
         "f1": { "instructionsPerEvent": instructions, "microsecondsPerEvent": microseconds },
         "f4": { "mosquitto": { "engine": engine, "raw": raw }, "stub": { "engine": stub, "raw": stub_raw } },
+        "spool": spool,
         "footprint": footprint,
     })
 }
@@ -134,6 +141,15 @@ async fn fleet_alone() -> [(Cost, Cost); 2] {
     let per_core = |cost: &Cost| format!("{:.0}", cost.per_core_second);
     row("F4 behind the stub, events per second and core", "350,000", &per_core(&stub), &per_core(&stub_raw));
     [(engine, raw), (stub, stub_raw)]
+}
+
+/// The spool beside bare redb.
+async fn spool_alone() -> Value {
+    let figure = spool::take().await;
+    let (spool, bare) = (format!("{:.0}", figure.spool), format!("{:.0}", figure.bare));
+    row("spool, records per second", "", &spool, &bare);
+    row("spool beside bare redb", "0.85", &format!("{:.2}", figure.ratio), "1");
+    json!({ "spool": figure.spool, "bare": figure.bare, "ratio": figure.ratio, "group": figure.group })
 }
 
 /// Both clients three times in turn; the medians.
