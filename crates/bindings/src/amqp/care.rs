@@ -94,7 +94,7 @@ mod tests {
     async fn only_the_message_that_was_refused_fails_and_the_order_stays() {
         let keys = ["a", "b", "no-1", "c", "no-2", "d", "e", "f"];
         let wanted = ["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec();
-        assert_eq!(play(&keys, 5), (wanted.clone(), vec!["no-1".to_owned(), "no-2".to_owned()], 3));
+        assert_eq!(play(&keys, 5), (wanted, vec!["no-1".to_owned(), "no-2".to_owned()], 3));
         assert_eq!(play(&["no-1"], 5), (Vec::new(), vec!["no-1".to_owned()], 1), "it was alone from the start");
         let last = ["a", "no-1"];
         assert_eq!(play(&last, 2), (vec!["a".to_owned()], vec!["no-1".to_owned()], 2));
