@@ -7,6 +7,7 @@ mod mqtt;
 mod nats;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -32,9 +33,8 @@ pub(super) trait Bank: Send + Sync {
     /// A client that puts events there.
     fn writer<'a>(&'a self, place: &'a str) -> Doing<'a, Box<dyn Writer>>;
 
-    /// A client that enters everything into the book that is there or comes. It has begun when this returns; the future
-    /// that it answers has to be polled.
-    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Doing<'static>>;
+    /// A client that enters everything into the book that is there or comes. It has begun when this returns.
+    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Reader>;
 
     /// A number that grows when the broker learns of progress of the source, if it can be asked.
     fn progress<'a>(&'a self, place: &'a str) -> Doing<'a, Option<u64>>;
@@ -48,6 +48,9 @@ pub(super) trait Writer: Send {
     /// Puts them there, and returns when the broker has confirmed all of them.
     fn put<'a>(&'a mut self, payloads: &'a [String]) -> Doing<'a>;
 }
+
+/// A client that reads for as long as its future is polled.
+pub(super) struct Reader(pub(super) Doing<'static>);
 
 /// What a broker does about messages that a dead engine has not acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -97,14 +100,13 @@ impl Banks {
     pub(super) async fn open(kinds: impl Iterator<Item = Kind>) -> Self {
         let mut banks: HashMap<Kind, Box<dyn Bank>> = HashMap::new();
         for kind in kinds {
-            if !banks.contains_key(&kind) {
-                let bank: Box<dyn Bank> = match kind {
+            if let Entry::Vacant(vacant) = banks.entry(kind) {
+                vacant.insert(match kind {
                     Kind::Mqtt => Box::new(mqtt::Mqtt::open().await),
                     Kind::Kafka => Box::new(kafka::Kafka::open().await),
                     Kind::Nats => Box::new(nats::Nats::open().await),
                     Kind::Amqp => Box::new(amqp::Amqp::open().await),
-                };
-                banks.insert(kind, bank);
+                });
             }
         }
         Self(banks)

@@ -31,7 +31,7 @@ pub(super) async fn run(source: &dyn Bank, target: &dyn Bank, kills: usize, seed
     let (from, to) = (source.place().await, target.place().await);
     let book = Book::new(&pair, seed);
     let mut tasks = JoinSet::new();
-    tasks.spawn(target.reader(&to, book.clone()).await);
+    tasks.spawn(target.reader(&to, book.clone()).await.0);
 
     let engine = |instance| mill::engine(instance, &source.source(&from), &target.output(&to), SEATS);
     let (victim, guest) = (engine("victim"), engine("guest"));

@@ -94,7 +94,7 @@ impl<'p> Readers<'p> {
             let records = kcat.consume_bytes(&self.places.topics[1]).await;
             (records.len() >= count).then_some(records)
         });
-        let plain = |(headers, data)| Plain { data, ..by_prefix(headers, "ce_", str::to_owned) };
+        let plain = |(headers, data): (Vec<_>, _)| Plain { data, ..by_prefix(&headers, "ce_", str::to_owned) };
         records.await.into_iter().map(plain).collect()
     }
 
@@ -103,8 +103,8 @@ impl<'p> Readers<'p> {
         for _ in 0..count {
             let message = self.nats.delivery().await;
             let headers = message.headers.lines().filter_map(|line| line.split_once(':'));
-            let headers = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-            events.push(Plain { data: message.payload, ..by_prefix(headers, "ce-", unescaped) });
+            let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
+            events.push(Plain { data: message.payload, ..by_prefix(&headers, "ce-", unescaped) });
         }
         events
     }
@@ -113,8 +113,8 @@ impl<'p> Readers<'p> {
         let (peer, mut events) = (self.places.amqp.peer().await, Vec::new());
         for _ in 0..count {
             let message = peer.take(&self.places.queues[1]).await;
-            let headers = message.headers.into_iter().collect();
-            let event = by_prefix(headers, "cloudEvents_", str::to_owned);
+            let headers: Vec<_> = message.headers.into_iter().collect();
+            let event = by_prefix(&headers, "cloudEvents_", str::to_owned);
             events.push(Plain { data: message.payload, content_type: message.content_type, ..event });
         }
         events
@@ -122,7 +122,7 @@ impl<'p> Readers<'p> {
 
     async fn http(&self, count: usize) -> Vec<Plain> {
         let posted = self.http.posted(count).await;
-        posted.into_iter().map(|(headers, data)| Plain { data, ..by_prefix(headers, "ce-", unescaped) }).collect()
+        posted.into_iter().map(|(headers, data)| Plain { data, ..by_prefix(&headers, "ce-", unescaped) }).collect()
     }
 
     /// Says goodbye where that is due.
@@ -132,7 +132,7 @@ impl<'p> Readers<'p> {
 }
 
 /// Attributes by the prefix of their headers, and the media type by its own.
-fn by_prefix(headers: Vec<(String, String)>, prefix: &str, decode: fn(&str) -> String) -> Plain {
+fn by_prefix(headers: &[(String, String)], prefix: &str, decode: fn(&str) -> String) -> Plain {
     let content_type = headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
     let attributes =
         headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), decode(value))));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use testkit::rabbitmq::{Peer, Shared, shared};
 
 use super::super::book::Book;
-use super::{Bank, Doing, Kind, SEATS, Terms, Writer};
+use super::{Bank, Doing, Kind, Reader, SEATS, Terms, Writer};
 
 pub(super) struct Amqp(&'static Shared);
 
@@ -43,16 +43,15 @@ impl Bank for Amqp {
         })
     }
 
-    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Doing<'static>> {
+    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Reader> {
         Box::pin(async move {
             let peer = self.0.peer().await;
             peer.follow(place, move |message| book.arrive(&message.payload)).await;
             // The connection ends with the future.
-            let reading: Doing<'static> = Box::pin(async move {
+            Reader(Box::pin(async move {
                 let _peer = peer;
-                std::future::pending().await
-            });
-            reading
+                std::future::pending::<()>().await;
+            }))
         })
     }
 

@@ -6,7 +6,7 @@ use testkit::kafka::{self, Shared};
 use testkit::kcat::Kcat;
 
 use super::super::book::Book;
-use super::{Bank, Doing, Kind, Terms, Writer};
+use super::{Bank, Doing, Kind, Reader, Terms, Writer};
 
 pub(super) struct Kafka(&'static Shared);
 
@@ -51,11 +51,10 @@ impl Bank for Kafka {
         Box::pin(std::future::ready(writer))
     }
 
-    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Doing<'static>> {
+    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Reader> {
         let (kcat, place) = (self.kcat(), place.to_owned());
-        let reading: Doing<'static> =
-            Box::pin(async move { kcat.follow(&place, |payload| book.arrive(payload.as_bytes())).await });
-        Box::pin(std::future::ready(reading))
+        let reading = async move { kcat.follow(&place, |payload| book.arrive(payload.as_bytes())).await };
+        Box::pin(std::future::ready(Reader(Box::pin(reading))))
     }
 
     fn progress<'a>(&'a self, place: &'a str) -> Doing<'a, Option<u64>> {

@@ -7,7 +7,7 @@ use testkit::client::{Acks, Publisher, Settings, Subscriber};
 use testkit::mosquitto::{Config, Mosquitto};
 
 use super::super::book::Book;
-use super::{Bank, Doing, Kind, SEATS, Terms, Writer};
+use super::{Bank, Doing, Kind, Reader, SEATS, Terms, Writer};
 
 pub(super) struct Mqtt {
     broker: Mosquitto,
@@ -53,10 +53,10 @@ impl Bank for Mqtt {
         })
     }
 
-    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Doing<'static>> {
+    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Reader> {
         Box::pin(async move {
             let subscriber = Subscriber::connect(self.client(), &[place], Acks::AtOnce).await;
-            let reading: Doing<'static> = Box::pin(async move {
+            Reader(Box::pin(async move {
                 let mut seen = 0;
                 loop {
                     subscriber.more_than(seen).await;
@@ -64,8 +64,7 @@ impl Bank for Mqtt {
                     seen += messages.len();
                     messages.iter().for_each(|message| book.arrive(&message.payload));
                 }
-            });
-            reading
+            }))
         })
     }
 

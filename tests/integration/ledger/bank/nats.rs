@@ -6,7 +6,7 @@ use std::time::Duration;
 use testkit::nats::{self, Config, Peer};
 
 use super::super::book::Book;
-use super::{Bank, Doing, Kind, SEATS, Terms, Writer};
+use super::{Bank, Doing, Kind, Reader, SEATS, Terms, Writer};
 
 pub(super) struct Nats {
     server: nats::Nats,
@@ -55,16 +55,15 @@ impl Bank for Nats {
         })
     }
 
-    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Doing<'static>> {
+    fn reader<'a>(&'a self, place: &'a str, book: Book) -> Doing<'a, Reader> {
         Box::pin(async move {
             let mut peer = self.server.peer().await;
             peer.follow(place).await;
-            let reading: Doing<'static> = Box::pin(async move {
+            Reader(Box::pin(async move {
                 loop {
                     book.arrive(&peer.next().await.payload);
                 }
-            });
-            reading
+            }))
         })
     }
 
