@@ -145,6 +145,7 @@ pub(super) async fn restart(broker: &mut impl Broker) {
     let object = made(broker).await;
     let outlet = broker.output(&object, false);
     outlet.confirmed(0..20).await;
+    arrive(broker, &object, 0..20).await;
     let before = outlet.link.read().connects;
     broker.stop().await;
     if broker.forgets() {
@@ -206,6 +207,7 @@ pub(super) async fn half_open(broker: &mut impl Broker) {
     let object = made(broker).await;
     let outlet = broker.output(&object, false);
     outlet.confirmed(0..10).await;
+    arrive(broker, &object, 0..10).await;
     let before = outlet.link.read().connects;
     broker.network().hang();
     back(broker, &outlet, before).await;
