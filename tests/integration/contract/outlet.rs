@@ -56,12 +56,17 @@ impl Outlet {
 
     /// Publishes all of them at once and returns when each is confirmed.
     pub(super) async fn confirmed(&self, numbers: Range<usize>) {
+        within("every confirmation", self.publishing(numbers)).await;
+    }
+
+    /// The same, however long it takes.
+    pub(super) async fn publishing(&self, numbers: Range<usize>) {
         let mut open: Vec<_> = numbers.map(|number| Box::pin(self.insist(number))).collect();
         let all = std::future::poll_fn(|context| {
             open.retain_mut(|one| one.as_mut().poll(context).is_pending());
             if open.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         });
-        within("every confirmation", all).await;
+        all.await;
     }
 
     /// Waits until the last error holds `part`; answers it.

@@ -153,7 +153,20 @@ pub(super) async fn restart(broker: &mut impl Broker) {
         back(broker, &outlet, before).await;
         outlet.confirmed(20..40).await;
     } else {
-        tokio::join!(outlet.confirmed(20..40), broker.restart());
+        let (mut publishing, mut done) = (Box::pin(outlet.publishing(20..40)), false);
+        {
+            // A start bounds itself, and nobody can confirm anything meanwhile.
+            let mut starting = Box::pin(broker.restart());
+            loop {
+                tokio::select! {
+                    () = &mut publishing, if !done => done = true,
+                    () = &mut starting => break,
+                }
+            }
+        }
+        if !done {
+            within("every confirmation", publishing).await;
+        }
     }
     arrive(broker, &object, 0..40).await;
     outlet.close().await;
