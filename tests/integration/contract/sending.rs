@@ -193,16 +193,17 @@ pub(super) async fn cut(broker: &mut impl Broker) {
     let object = made(broker).await;
     let outlet = broker.output(&object, false);
     for round in 0..3 {
-        let first = outlet.publish(round * 100, 0);
-        let (before, connects) = (broker.network().traffic().connections, outlet.link.read().connects);
         if broker.forgets() {
             outlet.confirmed(round * 100..round * 100 + 50).await;
             arrive(broker, &object, 0..round * 100 + 50).await;
+            let connects = outlet.link.read().connects;
             broker.network().cut();
             back(broker, &outlet, connects).await;
             outlet.confirmed(round * 100 + 50..round * 100 + 100).await;
             continue;
         }
+        let first = outlet.publish(round * 100, 0);
+        let before = broker.network().traffic().connections;
         let publishing = outlet.confirmed(round * 100..round * 100 + 100);
         let cutting = async {
             within("a confirmation", first).await.expect("the broker takes it");
