@@ -191,27 +191,30 @@ async fn many_writers_share_transactions() {
 #[tokio::test]
 async fn what_an_interval_confirmed_survives_a_full_disk() {
     let platter = Platter::new(Vec::new());
-    let settings = Settings { sync: Sync::Interval(Duration::from_secs(3600)), ..Settings::default() };
+    let settings = Settings { sync: Sync::Interval(Duration::from_millis(500)), ..Settings::default() };
     let quota = Quota { max_bytes: Some(1 << 30), ..Quota::default() };
     let store = on(&platter, vec![spec("rows", quota)], settings).unwrap();
     let table = store.table("rows").unwrap();
+    platter.fits(platter.length());
     let mut batch = Batch::default();
     (0..10).for_each(|number| put(&mut batch, table, number));
     written(&store, &mut batch).await;
     batch.delete(table, &3_u64.to_be_bytes());
     let freed = store.free(&mut batch).unwrap();
     store.confirmations().reach(freed).await.unwrap();
-    platter.fits(platter.length());
-    // More than fits into redb's memory, so that it has to write.
-    (10..80_000).for_each(|number| put(&mut batch, table, number));
-    let large = store.write(&mut batch).await.unwrap();
+    // Confirmed, and more than fits: the end of the interval finds the disk full, and the file is opened anew.
+    (10..20_000).for_each(|number| put(&mut batch, table, number));
+    store.write(&mut batch).await.unwrap();
     while !store.read().full {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     platter.fits(u64::MAX);
-    store.confirmations().reach(large).await.unwrap();
+    while store.read().full {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert!(store.read().failures > 0);
-    assert_eq!(numbers(&store, table).unwrap().len(), 80_000 - 1);
-    assert_eq!(store.usage(table).rows, 80_000 - 1);
     store.close().await.unwrap();
+    let found = on(&Platter::new(platter.found(None)), vec![spec("rows", quota)], Settings::default()).unwrap();
+    assert_eq!(numbers(&found, table).unwrap().len(), 20_000 - 1);
+    assert_eq!(found.usage(table).rows, 20_000 - 1);
 }
