@@ -15,6 +15,7 @@ use crate::nats::options::{Durable, Reading};
 use crate::nats::subject;
 use crate::normalise::{Origin, Template};
 
+const SEATS: usize = 10;
 const NOW: &str = "2026-11-21T06:58:00Z";
 
 fn ingredients() -> Ingredients {
@@ -55,11 +56,11 @@ fn message(delivered: u64, sequence: u64, time: u64) -> Message {
 }
 
 /// An engine that keeps what it is given.
-struct Keep(mpsc::UnboundedSender<Receipt>);
+struct Keep(mpsc::Sender<Receipt>);
 
 impl Route for Keep {
     fn route(&mut self, _: Event, receipt: Receipt) {
-        self.0.send(receipt).expect("somebody listens");
+        assert!(self.0.try_send(receipt).is_ok(), "there is room for every seat");
     }
     fn undecodable(&mut self, message: Undecodable, _: Receipt) {
         panic!("{message:?}");
@@ -71,14 +72,14 @@ impl Route for Keep {
 struct Room {
     intake: Option<Intake>,
     settlements: Settlements,
-    given: mpsc::UnboundedReceiver<Receipt>,
+    given: mpsc::Receiver<Receipt>,
     receipts: Vec<Option<Receipt>>,
 }
 
 impl Room {
     fn new() -> Room {
-        let (sender, given) = mpsc::unbounded_channel();
-        let (intake, settlements) = Inbox::new(10, Ledger::default(), Box::new(Keep(sender))).split();
+        let (sender, given) = mpsc::channel(SEATS);
+        let (intake, settlements) = Inbox::new(SEATS, Ledger::default(), Box::new(Keep(sender))).split();
         Room { intake: Some(intake), settlements, given, receipts: Vec::new() }
     }
 
@@ -102,7 +103,7 @@ impl Room {
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_known_while_it_runs_and_after() {
     let mut made_of = ingredients();
-    let (mut run, mut room) = (Run::new(&mut made_of, 10), Room::new());
+    let (mut run, mut room) = (Run::new(&mut made_of, SEATS), Room::new());
     run.found("S", NOW);
     run.delivered(message(1, 1, 7), Instant::now());
     room.seat(&mut run).await;
@@ -118,7 +119,7 @@ async fn a_copy_is_known_while_it_runs_and_after() {
 #[tokio::test(start_paused = true)]
 async fn another_message_with_the_same_sequence_is_run_and_not_acknowledged_for_the_one_before() {
     let mut made_of = ingredients();
-    let (mut run, mut room) = (Run::new(&mut made_of, 10), Room::new());
+    let (mut run, mut room) = (Run::new(&mut made_of, SEATS), Room::new());
     run.found("S", NOW);
     for sequence in [1, 2, 3] {
         run.delivered(message(1, sequence, 7), Instant::now());
@@ -143,7 +144,7 @@ async fn another_message_with_the_same_sequence_is_run_and_not_acknowledged_for_
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_stream_that_was_made_anew_is_acknowledged() {
     let mut made_of = ingredients();
-    let (mut run, mut room) = (Run::new(&mut made_of, 10), Room::new());
+    let (mut run, mut room) = (Run::new(&mut made_of, SEATS), Room::new());
     run.found("S", NOW);
     for sequence in [1, 2] {
         run.delivered(message(1, sequence, 7), Instant::now());
@@ -174,7 +175,7 @@ async fn nothing_of_a_stream_that_was_made_anew_is_acknowledged() {
 fn why_nothing_comes_is_in_the_status() {
     let mut made_of = ingredients();
     let link = made_of.link.clone();
-    let mut run = Run::new(&mut made_of, 10);
+    let mut run = Run::new(&mut made_of, SEATS);
     let Reading::Stream(durable) = run.made_of.reading.clone() else { panic!() };
     run.refused_pull(409, "Exceeded MaxWaiting", &durable);
     let said = link.read().last_error.unwrap();
