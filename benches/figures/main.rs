@@ -22,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use fleet::Client;
 use measure::Cost;
+use tax::Confirms;
 
 /// The committed instruction count of F1.
 const COMMITTED: &str = include_str!("../instructions.json");
@@ -32,9 +33,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        // The two below are this program's own children.
+        // The three below are this program's own children.
         ["tax", events] => {
-            tax::run(number(events), tax::Clock::Still);
+            tax::run(number(events), tax::Clock::Still, Confirms::AtOnce);
+            ExitCode::SUCCESS
+        }
+        ["tax", events, "later"] => {
+            tax::run(number(events), tax::Clock::Still, Confirms::Later);
             ExitCode::SUCCESS
         }
         ["raw", broker, events, window] => {
@@ -43,7 +48,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["f1"] => gate(),
-        ["f4"] => {
+        ["f4" | "mqtt"] => {
             runtime().block_on(fleet_alone());
             ExitCode::SUCCESS
         }
@@ -61,7 +66,7 @@ fn main() -> ExitCode {
         }
         other => {
             eprintln!(
-                "unknown arguments {other:?}: run without any for every figure, or with 'f1' for the gate, with 'f4' for MQTT to Prometheus alone, or with 'spool' for the spool beside bare redb"
+                "unknown arguments {other:?}: run without any for every figure of the engine, with 'f1' for the gate, with 'f4' for MQTT to Prometheus alone, or with 'spool' for the spool beside bare redb"
             );
             ExitCode::from(2)
         }
@@ -77,27 +82,32 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// F1 by callgrind: the difference between N and 2N events.
-fn tax_instructions() -> f64 {
+fn tax_instructions(confirms: Confirms) -> f64 {
     const EVENTS: u64 = 20_000;
-    let (once, twice) = (EVENTS.to_string(), (2 * EVENTS).to_string());
-    let (once, twice) = (measure::instructions(&["tax", &once]), measure::instructions(&["tax", &twice]));
-    (twice - once) as f64 / EVENTS as f64
+    let count = |events: u64| {
+        let events = events.to_string();
+        let arguments = ["tax", &events, "later"];
+        measure::instructions(if confirms == Confirms::Later { &arguments } else { &arguments[..2] })
+    };
+    (count(2 * EVENTS) - count(EVENTS)) as f64 / EVENTS as f64
 }
 
 fn gate() -> ExitCode {
     let committed: Value = serde_json::from_str(COMMITTED).expect("the committed count is JSON");
-    let committed = committed["instructionsPerEvent"].as_f64().expect("a count");
-    let now = tax_instructions();
-    let change = now / committed - 1.0;
-    println!("F1: {now:.0} instructions per event, committed {committed:.0}, {:+.2} %", change * 100.0);
-    if change > SLACK {
-        println!(
-            "more than {:.0} % above: make it cheaper, or say in the commit why it has to cost that",
-            SLACK * 100.0
-        );
-        return ExitCode::FAILURE;
+    let mut passed = true;
+    for (key, confirms) in
+        [("instructionsPerEvent", Confirms::AtOnce), ("instructionsPerEventConfirmedLater", Confirms::Later)]
+    {
+        let committed = committed[key].as_f64().expect("a count");
+        let now = tax_instructions(confirms);
+        let change = now / committed - 1.0;
+        println!("F1: {now:.0} {key}, committed {committed:.0}, {:+.2} %", change * 100.0);
+        if change > SLACK {
+            println!("more than {:.0} % above: make it cheaper, or say in the commit why it costs that", SLACK * 100.0);
+            passed = false;
+        }
     }
-    ExitCode::SUCCESS
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// F1 by the wall clock, in microseconds per event: the median of five differences.
@@ -105,9 +115,8 @@ fn tax_microseconds() -> f64 {
     const EVENTS: u64 = 500_000;
     let mut differences: Vec<f64> = (0..5)
         .map(|_| {
-            (tax::run(2 * EVENTS, tax::Clock::Real).as_secs_f64() - tax::run(EVENTS, tax::Clock::Real).as_secs_f64())
-                * 1e6
-                / EVENTS as f64
+            let run = |events| tax::run(events, tax::Clock::Real, Confirms::AtOnce).as_secs_f64();
+            (run(2 * EVENTS) - run(EVENTS)) * 1e6 / EVENTS as f64
         })
         .collect();
     differences.sort_by(f64::total_cmp);
@@ -116,8 +125,10 @@ fn tax_microseconds() -> f64 {
 
 async fn all() -> Value {
     println!("| figure | goal | measured | raw client loop |\n|---|---|---|---|");
-    let instructions = tax_instructions();
+    let instructions = tax_instructions(Confirms::AtOnce);
     row("F1 engine tax, instructions per event", "4,000", &format!("{instructions:.0}"), "");
+    let later = tax_instructions(Confirms::Later);
+    row("F1 with an output that confirms later, instructions per event", "", &format!("{later:.0}"), "");
     let microseconds = tokio::task::spawn_blocking(tax_microseconds).await.expect("no panic");
     row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
     let [(engine, raw), (stub, stub_raw)] = fleet_alone().await;
@@ -126,7 +137,7 @@ async fn all() -> Value {
     row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
     row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
     json!({
-        "f1": { "instructionsPerEvent": instructions, "microsecondsPerEvent": microseconds },
+        "f1": { "instructionsPerEvent": instructions, "instructionsPerEventConfirmedLater": later, "microsecondsPerEvent": microseconds },
         "f4": { "mosquitto": { "engine": engine, "raw": raw }, "stub": { "engine": stub, "raw": stub_raw } },
         "spool": spool,
         "footprint": footprint,

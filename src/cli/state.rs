@@ -129,7 +129,7 @@ mod tests {
             let mut batch = Batch::default();
             for key in [b"1", b"2", b"3"] {
                 batch.put(store.table("spool/fleet").unwrap(), key, Stamp(0), |value| {
-                    value.extend_from_slice(&[7; 2_000])
+                    value.extend_from_slice(&[7; 2_000]);
                 });
             }
             store.write(&mut batch).await.unwrap();
