@@ -6,13 +6,12 @@ use std::process::Output;
 use serde_json::Value;
 use testkit::mosquitto::{Config, Mosquitto};
 use testkit::nats::{Config as NatsConfig, Nats};
-use testkit::patience::{RETRY, within};
 use testkit::port;
 use testkit::rabbitmq;
 use testkit::tidemill::Tidemill;
 use tokio::process::Command;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tidemill");
+use crate::outcome::{FILE, PROGRAM, file_has};
 
 /// A configuration with one source, whose events go to a file.
 fn file(source: &str) -> String {
@@ -21,7 +20,7 @@ fn file(source: &str) -> String {
   fleet:
     {source}
 outputs:
-  events: {{ file: {{ path: events.jsonl, fsync: always }} }}
+  events: {FILE}
 triggers:
   all:
     source: fleet
@@ -56,16 +55,8 @@ async fn arrives(engine: &mut Tidemill, more: &[&str], place: &str) {
     let output = send(engine.folder(), &arguments).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout).trim(), format!("sent by-hand to {place}"));
-    let line = within("the event in the file", async {
-        loop {
-            let content = std::fs::read_to_string(engine.folder().join("events.jsonl")).unwrap_or_default();
-            if let Some(line) = content.lines().next() {
-                return line.to_owned();
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await;
+    file_has(engine, ["by-hand"]).await;
+    let line = std::fs::read_to_string(engine.folder().join("events.jsonl")).expect("the file is there");
     let event: Value = serde_json::from_str(&line).expect("an event");
     assert_eq!((&event["id"], &event["type"], &event["tenant"]), (&"by-hand".into(), &"t".into(), &"acme".into()));
     assert!(event["source"] == "/tidemill/send" && line.contains("\"data\":{\"n\":1.10}"), "{line}");
