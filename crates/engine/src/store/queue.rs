@@ -61,14 +61,25 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
 }
 
+/// Whether the thread has to be woken, and for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Thread {
+    /// It looks for itself.
+    #[default]
+    Busy,
+    /// It waits for anything.
+    Idle,
+    /// It has removals and waits a moment for somebody who is in more of a hurry.
+    Lazy,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) puts: Batch,
     pub(super) frees: Batch,
     /// The number of the group that gathers.
     pub(super) group: u64,
-    /// The thread waits to be told.
-    pub(super) idle: bool,
+    pub(super) thread: Thread,
     pub(super) closing: bool,
 }
 
@@ -129,9 +140,8 @@ impl Shared {
             }
         }
         queue.puts.append(batch);
-        let ticket = Ticket(queue.group);
-        self.wake(&mut queue);
-        Ok(ticket)
+        self.wake(&mut queue, true);
+        Ok(Ticket(queue.group))
     }
 
     pub(super) fn free(&self, batch: &mut Batch) -> Result<Ticket, Refused> {
@@ -140,13 +150,13 @@ impl Shared {
             return Err(Refused::Ended);
         }
         queue.frees.append(batch);
-        let ticket = Ticket(queue.group);
-        self.wake(&mut queue);
-        Ok(ticket)
+        self.wake(&mut queue, false);
+        Ok(Ticket(queue.group))
     }
 
-    fn wake(&self, queue: &mut Queue) {
-        if std::mem::take(&mut queue.idle) {
+    fn wake(&self, queue: &mut Queue, urgent: bool) {
+        if queue.thread == Thread::Idle || urgent && queue.thread == Thread::Lazy {
+            queue.thread = Thread::Busy;
             self.ready.notify_one();
         }
     }

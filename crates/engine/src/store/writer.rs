@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Sync;
 use super::batch::Batch;
 use super::medium::{Failure, Group, Trim};
-use super::queue::Shared;
+use super::queue::{Shared, Thread};
 use super::quota::OnFull;
 use super::record::{self, Stamp};
 
@@ -102,9 +102,15 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let due = self.due();
         let mut queue = shared.queue.lock();
+        let mut lazy = None;
         while queue.puts.is_empty() && !queue.closing {
-            let wait = if queue.frees.is_empty() { due } else { Some(LAZY) };
-            queue.idle = queue.frees.is_empty();
+            let wait = if queue.frees.is_empty() {
+                queue.thread = Thread::Idle;
+                due
+            } else {
+                queue.thread = Thread::Lazy;
+                Some(LAZY.saturating_sub(lazy.get_or_insert_with(Instant::now).elapsed()))
+            };
             let timed_out = match wait {
                 None => {
                     shared.ready.wait(&mut queue);
@@ -116,7 +122,7 @@ impl Writer {
                 break;
             }
         }
-        queue.idle = false;
+        queue.thread = Thread::Busy;
         if queue.closing && queue.puts.is_empty() && queue.frees.is_empty() {
             return None;
         }

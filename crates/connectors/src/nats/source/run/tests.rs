@@ -30,6 +30,7 @@ fn ingredients() -> Ingredients {
             trust: None,
             proof: Proof::None,
             name: "fleet".into(),
+            keep_alive: Duration::from_secs(60),
         },
         reading: Reading::Stream(Durable {
             subjects: vec!["a".to_owned()],
