@@ -48,6 +48,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["f1"] => gate(),
+        ["brokers", names @ ..] => brokers(names),
+        names if !names.is_empty() && names.iter().all(|name| BROKERS.contains(name)) => brokers(names),
         ["f4" | "mqtt"] => {
             runtime().block_on(fleet_alone());
             ExitCode::SUCCESS
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         }
         other => {
             eprintln!(
-                "unknown arguments {other:?}: run without any for every figure of the engine, with 'f1' for the gate, with 'f4' for MQTT to Prometheus alone, or with 'spool' for the spool beside bare redb"
+                "unknown arguments {other:?}: run without any for every figure of the engine, with 'f1' for the gate, with 'mqtt' for MQTT to Prometheus alone, with 'spool' for the spool beside bare redb, with 'brokers' for speed beside raw loops, or with some of {BROKERS:?}"
             );
             ExitCode::from(2)
         }
@@ -79,6 +81,15 @@ fn number(text: &str) -> u64 {
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Those that `benches/brokers` knows, a program of its own.
+const BROKERS: [&str; 3] = ["kafka", "jetstream", "rabbitmq"];
+
+/// Builds that program and runs it.
+fn brokers(names: &[&str]) -> ExitCode {
+    let status = measure::cargo(&["run", "--quiet", "--release", "-p", "tidemill-brokers", "--"], names).status();
+    if status.expect("cargo runs").success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// F1 by callgrind: the difference between N and 2N events.

@@ -59,21 +59,26 @@ pub(crate) fn program() -> &'static str {
         if let Ok(given) = std::env::var(PROGRAM) {
             return given;
         }
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
         let lean = ["build", "--release", "--bin", "tidemill", "--no-default-features", "--features", "mqtt"];
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        build.args(lean).current_dir(root);
-        // What cargo tells the program that it runs would make build scripts think that something has changed.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_TARGET_DIR") {
-            build.env_remove(name);
-        }
+        let mut build = cargo(&lean, &[]);
         let built = build.status().expect("cargo runs");
         assert!(built.success(), "the release binary was not built");
         // It is built beside this one.
         let here = std::env::current_exe().expect("this program has a path");
         here.with_file_name("tidemill").to_str().expect("a path in UTF-8").to_owned()
     })
+}
+
+/// Cargo in the project's folder, as if it had not started this program.
+pub(crate) fn cargo(arguments: &[&str], more: &[&str]) -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.args(arguments).args(more).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    // What cargo tells the program that it runs would make build scripts think that something has changed.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_TARGET_DIR") {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Instructions that this program executes with these arguments, counted by callgrind in a fixed environment.
