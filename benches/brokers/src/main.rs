@@ -76,7 +76,7 @@ async fn take(names: &[&str]) {
     for name in names {
         let (version, taken) = match *name {
             "kafka" => kafka::take().await,
-            "jetstream" => jetstream::take().await,
+            "jetstream" => Box::pin(jetstream::take()).await,
             _ => rabbitmq::take().await,
         };
         versions.push(version);

@@ -85,6 +85,13 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "tidemill-testkit", folder: "tests/testkit/", knows: &[], tests_know: &[], not_from_outside: &[] },
     Package {
+        name: "tidemill-brokers",
+        folder: "benches/brokers/",
+        knows: &["tidemill", "tidemill-engine", "tidemill-connectors", "tidemill-functions", "tidemill-testkit"],
+        tests_know: &[],
+        not_from_outside: &[],
+    },
+    Package {
         name: "tidemill-benches",
         folder: "benches/",
         knows: &["tidemill-engine", "tidemill-connectors", "tidemill-testkit"],
