@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
@@ -11,6 +12,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
+
+use tokio::task::spawn_blocking;
 
 use super::access::Reports;
 use super::statistics::Report;
@@ -34,6 +37,42 @@ pub(super) enum News {
 /// Topics and numbers.
 pub(super) type Partitions = Vec<(String, i32)>;
 
+/// Asks a member what blocks, without keeping it: the last handle of a member leaves the group, which blocks too, and must
+/// not do so where a run ends.
+#[derive(Clone)]
+pub(super) struct Inquirer {
+    member: Weak<Member>,
+    asking: Arc<Mutex<()>>,
+}
+
+impl Inquirer {
+    /// Whoever asks `member`.
+    pub(super) fn of(member: &Arc<Member>) -> Inquirer {
+        Inquirer { member: Arc::downgrade(member), asking: Arc::clone(&member.context().asking) }
+    }
+
+    /// Asks on a thread for such things; nothing when the member has left. Giving up waiting does not end the question.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Member) -> T + Send + 'static,
+    ) -> Option<T> {
+        let Inquirer { member, asking } = self.clone();
+        let ask = move || {
+            // Held beyond the handle: whoever leaves waits for it, and drops the last one.
+            let _busy = asking.lock();
+            member.upgrade().map(|member| question(&member))
+        };
+        spawn_blocking(ask).await.ok().flatten()
+    }
+}
+
+/// Leaves the group, which blocks, once nobody asks anything of the member any more.
+pub(super) fn dismiss(member: Arc<Member>) {
+    let asking = Arc::clone(&member.context().asking);
+    let _alone = asking.lock();
+    drop(member);
+}
+
 /// One consumer's ear.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -41,11 +80,13 @@ pub(super) struct Client {
     news: Mutex<VecDeque<News>>,
     /// Nobody reads the news any more: partitions are given back at once.
     closing: AtomicBool,
+    /// Held by whoever asks something that blocks, and by whoever leaves: the last handle is dropped where that may block.
+    asking: Arc<Mutex<()>>,
 }
 
 impl Client {
     pub(super) fn new(reports: Reports) -> Client {
-        Client { reports, news: Mutex::default(), closing: AtomicBool::new(false) }
+        Client { reports, news: Mutex::default(), closing: AtomicBool::new(false), asking: Arc::default() }
     }
 
     pub(super) fn reports(&self) -> &Reports {

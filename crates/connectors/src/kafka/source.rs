@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::access::Reports;
-use super::client::{Client, Member};
+use super::client::{Client, Member, dismiss};
 use super::topics::Topics;
 use crate::normalise::Template;
 use run::Run;
@@ -110,7 +110,7 @@ impl Drop for Membership {
             member.context().close();
             // A rebalance may have been noted that nobody answers any more.
             let _ = member.unassign();
-            drop(member);
+            dismiss(member);
         };
         if std::thread::Builder::new().name(format!("leave {name}")).spawn(leave).is_err() {
             tracing::warn!(%name, "no thread could be started to leave the group");
@@ -131,7 +131,7 @@ async fn goodbye(member: Arc<Member>) {
             Err(cause) if cause.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
             Err(cause) => member.context().reports().trouble(&format!("the last offsets were not committed: {cause}")),
         }
-        drop(member);
+        dismiss(member);
         // Nobody may wait for it any more.
         let _ = done.send(());
     };

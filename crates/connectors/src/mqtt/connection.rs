@@ -88,6 +88,9 @@ pub(super) struct Connection {
     last_message: Instant,
     /// When a subscription must be answered.
     answer_by: Option<Instant>,
+    /// Nothing can be written any more. What was delivered before that is still read: a broker that was killed may not
+    /// send it again.
+    broken: Option<Fault>,
 }
 
 /// How far an unsubscription is.
@@ -121,6 +124,7 @@ impl Connection {
             alarm: Box::pin(tokio::time::sleep_until(now)),
             last_message: now,
             answer_by: None,
+            broken: None,
         }
     }
 
@@ -159,14 +163,21 @@ impl Connection {
                 return Poll::Ready(Ok(happening));
             }
             self.check_clock(context)?;
-            let written = self.pipe.poll_write(context)?;
-            if let (Some(stop), Poll::Ready(())) = (self.ending, written) {
-                return Poll::Ready(Ok(Happening::Done(stop)));
+            if self.broken.is_none() {
+                match (self.pipe.poll_write(context), self.ending) {
+                    (Poll::Ready(Ok(())), Some(stop)) => return Poll::Ready(Ok(Happening::Done(stop))),
+                    (Poll::Ready(Err(fault)), _) => self.broken = Some(fault),
+                    _ => {}
+                }
             }
             if self.deaf() {
-                return Poll::Pending;
+                return match self.broken.take_if(|_| !self.held) {
+                    Some(fault) => Poll::Ready(Err(fault)),
+                    None => Poll::Pending,
+                };
             }
-            if ready!(self.pipe.poll_read(context))? {
+            let read = ready!(self.pipe.poll_read(context));
+            if read.map_err(|end| self.broken.take().unwrap_or(end))? {
                 // There is more, but the other tasks come first.
                 context.waker().wake_by_ref();
                 return Poll::Pending;

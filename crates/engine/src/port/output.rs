@@ -1,8 +1,9 @@
 //! Where results go. An output answers only once the far side has confirmed, so that a delivery is never done too early.
 //!
 //! The decision embodied here: **a confirmation costs no future and no allocation**. Whoever publishes gives every event an
-//! [`Offer`]; an output that does not know at once what becomes of the event takes the offer's [`Ticket`], keeps it with the
-//! event in whatever window it has, and answers it from any thread. What has been answered is collected in batches.
+//! [`Offer`]; an output that does not know at once what becomes of the event takes the offer's [`Ticket`](super::Ticket),
+//! keeps it with the event in whatever window it has, and answers it from any thread. What has been answered is collected in
+//! batches.
 //!
 //! A ticket that is dropped is an answer too: [`PublishError::Retry`]. So an output can lose nothing by forgetting it, and
 //! nobody waits for ever for a task that has died.

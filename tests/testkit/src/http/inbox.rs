@@ -38,9 +38,11 @@ impl Inbox {
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     while let Some(post) = post(&mut stream).await {
+                        let last = post.0.iter().any(|(name, value)| name == "connection" && value == "close");
                         kept.lock().push(post);
                         told.send_modify(|count| *count += 1);
-                        if stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
+                        let answered = stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                        if last || answered.is_err() {
                             break;
                         }
                     }

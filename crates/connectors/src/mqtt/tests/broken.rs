@@ -144,3 +144,18 @@ async fn goodbye_is_quoted() {
     peer.write(&Packet::Disconnect(goodbye)).await;
     assert!(engine.error("ended the connection").await.ends_with("server shutting down"));
 }
+
+#[tokio::test]
+async fn what_was_delivered_before_a_broker_died_is_read_although_nothing_can_be_acknowledged() {
+    let broker = Broker::start().await;
+    let mut engine = Engine::start(&broker, 8, &json!({}));
+    let mut peer = broker.welcome(false).await;
+    peer.publish(1, "v1/a", "1").await;
+    let (_, receipt) = engine.event().await;
+    // The last message, the reset and the acknowledgement of the first one meet in one turn of the connection.
+    let last = publication(5, 2, "v1/a", b"2");
+    assert_eq!(peer.try_send(&last), last.len());
+    peer.reset();
+    receipt.settle(Outcome::Ack);
+    assert_eq!(payload(&engine.event().await.0), "2");
+}

@@ -154,6 +154,11 @@ impl Peer {
         self.stream.try_write(bytes).unwrap_or(0)
     }
 
+    /// Dies: what the client writes from now on fails.
+    pub(super) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     pub(super) async fn write(&mut self, packet: &v5::Packet) {
         let mut out = BytesMut::new();
         packet.write(&mut out, None).unwrap();

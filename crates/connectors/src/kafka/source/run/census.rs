@@ -7,16 +7,15 @@
 //! stays in nobody's for longer than an honest rebalance takes, it leaves the group and joins anew, which shares out all.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Run;
-use crate::kafka::client::Member;
+use crate::kafka::client::{Inquirer, Member};
 use crate::kafka::topics::Topics;
 
 /// How long a partition may be in nobody's hands: what is in flight of it gets five seconds when it goes, and its next owner
@@ -27,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// How many looks may fail before it is left alone.
 const FAILURES: usize = 20;
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// A look at the group that is under way; it says whether partitions are forgotten. Dropping it ends it.
 pub(super) struct Census(JoinHandle<bool>);
@@ -55,8 +54,8 @@ impl Run<'_> {
             return;
         };
         self.counted = true;
-        let (member, group, topics) = (Arc::clone(self.member), group.to_owned(), self.made_of.topics.clone());
-        self.census = Some(Census(tokio::spawn(look(member, group, topics))));
+        let (group, topics) = (group.to_owned(), self.made_of.topics.clone());
+        self.census = Some(Census(tokio::spawn(look(Inquirer::of(self.member), group, topics))));
     }
 
     /// Leaves and joins anew if partitions are forgotten. What is in flight finishes first, as in any rebalance.
@@ -80,20 +79,21 @@ impl Run<'_> {
 }
 
 /// Looks until every partition is in somebody's hands, or one was in nobody's for too long.
-async fn look(member: Arc<Member>, group: String, topics: Topics) -> bool {
+async fn look(inquirer: Inquirer, group: String, topics: Topics) -> bool {
     let began = Instant::now();
     let mut failures = 0;
     while failures < FAILURES {
-        let (asker, group, topics) = (Arc::clone(&member), group.clone(), topics.clone());
-        match spawn_blocking(move || forgotten(&asker, &group, &topics)).await {
-            Ok(Ok(Some(false))) => return false,
-            Ok(Ok(Some(true))) if began.elapsed() >= PATIENCE => return true,
-            Ok(Ok(_)) => {}
-            Ok(Err(cause)) => {
+        let (group, topics) = (group.clone(), topics.clone());
+        let answer = inquirer.ask(move |member| forgotten(member, &group, &topics)).await;
+        match answer {
+            Some(Ok(Some(false))) => return false,
+            Some(Ok(Some(true))) if began.elapsed() >= PATIENCE => return true,
+            Some(Ok(_)) => {}
+            Some(Err(cause)) => {
                 failures += 1;
-                tracing::debug!(name = %member.context().reports().name(), "looking at the group: {cause}");
+                tracing::debug!("looking at the group of a Kafka source: {cause}");
             }
-            Err(_) => return false,
+            None => return false,
         }
         sleep(AGAIN).await;
     }

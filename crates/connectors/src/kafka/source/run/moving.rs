@@ -5,7 +5,6 @@
 //! is stored before it is given back, so that its next owner repeats as little as possible. A partition that is lost
 //! already is dropped at once, and nothing of it is committed: its generation is over.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Run;
-use crate::kafka::client::{self, Member, News, Partitions};
+use crate::kafka::client::{self, Inquirer, Member, News, Partitions};
 use crate::kafka::lag;
 use crate::kafka::source::Initial;
 
@@ -123,13 +122,13 @@ impl Run<'_> {
         if self.made_of.initial == Initial::Earliest || partitions.is_empty() {
             return self.take(&list, &partitions);
         }
-        let (member, initial) = (Arc::clone(self.member), self.made_of.initial);
+        let (inquirer, initial) = (Inquirer::of(self.member), self.made_of.initial);
         let asked = tokio::spawn(async move {
             if again {
                 sleep(AGAIN).await;
             }
-            let asked = tokio::task::spawn_blocking(move || begin(&member, &list, initial));
-            asked.await.unwrap_or(Err(KafkaError::Canceled))
+            let asked = inquirer.ask(move |member| begin(member, &list, initial)).await;
+            asked.unwrap_or(Err(KafkaError::Canceled))
         });
         self.moving = Some(Moving::Coming(asked, partitions));
     }
