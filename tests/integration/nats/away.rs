@@ -53,9 +53,13 @@ async fn what_is_not_there_is_named_and_found_once_it_is() {
     let mut peer = server.peer().await;
     peer.stream("FLEET", &["v1.>"]).await;
     error(&engine, SOURCE, "has no consumer 'mill' on stream 'FLEET'").await;
-    peer.consumer("FLEET", "mill", json!({ "max_ack_pending": 100, "max_deliver": 7 })).await;
+    peer.consumer("FLEET", "mill", json!({})).await;
+    error(&engine, SOURCE, "without a filter").await;
+    peer.api("CONSUMER.DELETE.FLEET.mill", &Value::Null).await;
+    let filter = "v1.*.*.telemetry";
+    peer.consumer("FLEET", "mill", json!({ "filter_subject": filter, "max_ack_pending": 100, "max_deliver": 7 })).await;
     engine.ready().await;
-    assert!(error(&engine, SOURCE, "max_ack_pending 100").await.contains("below 200 seats"));
+    assert!(error(&engine, SOURCE, "max_ack_pending 100").await.contains("below the 200 seats"));
     store(&mut peer, 0..50).await;
     file_has(&engine, 0..50).await;
     peer.api("CONSUMER.DELETE.FLEET.mill", &Value::Null).await;

@@ -43,7 +43,7 @@ fn two_threads_answer_while_a_third_takes() {
         }
         answers.sort_by_key(|(what, _)| *what);
         assert_eq!(answers, [(1, Ok(())), (2, Ok(()))]);
-        threads.map(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
