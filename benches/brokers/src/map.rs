@@ -30,7 +30,7 @@ pub(crate) async fn take(event: Event, _: Call) -> Result<Vec<Event>, Error> {
 /// Message `number`: telemetry of 198 bytes, or an order of 951.
 pub(crate) fn payload(number: u64, size: usize) -> Vec<u8> {
     let mut text = format!(
-        r#"{{"v":1,"vehicle":"veh-{:06}","seq":{:08},"time":"2026-11-21T06:58:00Z","signals":{{"Vehicle.Speed":87.4}},"#,
+        r#"{{"v":1,"vehicle":"veh-{:06}","seq":{},"time":"2026-11-21T06:58:00Z","signals":{{"Vehicle.Speed":87.4}},"#,
         number % 1000,
         number
     );
@@ -52,4 +52,18 @@ pub(crate) fn payload(number: u64, size: usize) -> Vec<u8> {
     }
     text.push_str("\"}");
     text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_have_their_size_and_are_mapped() {
+        for size in [198, 951] {
+            let payload = payload(12_345, size);
+            assert_eq!(payload.len(), size);
+            assert!(map(&payload).unwrap().windows(11).any(|part| part == b"\"seen\":true"));
+        }
+    }
 }
