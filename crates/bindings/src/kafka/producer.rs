@@ -1,13 +1,16 @@
 //! librdkafka's producer, the thread that serves its callbacks, and what waits for room in it.
 //!
-//! A delivery report is a callback for one event, and the crate says nothing when a batch of them is over. So while events
-//! are on their way the thread polls for a short time and answers then, together, what was reported meanwhile: a line is
-//! woken once for hundreds of confirmations, and a confirmation is at most [`GATHER`] old. Otherwise it is told at once.
+//! A delivery report is a callback for one event. While events are on their way the thread looks for reports once every
+//! [`GATHER`] and answers them together: a line is woken once for hundreds of confirmations. When none is, it looks for
+//! what else librdkafka has to say every [`TURN`], until the next event wakes it.
+//!
+//! It never waits inside the crate's poll: that rounds what is left of its time down to whole milliseconds, so that the
+//! last one of every wait goes by at full speed.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread, park_timeout, sleep};
 use std::time::Duration;
 
 use connectors::kafka::Reports;
@@ -25,7 +28,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use super::record::Form;
 use super::window::Window;
 
-/// How often the thread looks whether it should end.
+/// How often the thread looks for news when nothing is on its way.
 const TURN: Duration = Duration::from_millis(100);
 /// How long confirmations are gathered.
 const GATHER: Duration = Duration::from_millis(1);
@@ -34,6 +37,7 @@ const GATHER: Duration = Duration::from_millis(1);
 pub(super) struct Producer {
     inner: Arc<BaseProducer<Desk>>,
     ended: Arc<AtomicBool>,
+    listener: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,8 +48,8 @@ pub(super) struct Desk {
     window: Window,
     /// What was reported and is not told yet.
     reported: Mutex<Vec<(Ticket, Result<(), PublishError>)>>,
-    /// Whether somebody will tell it soon.
-    gathers: AtomicBool,
+    /// How often librdkafka has called: as long as it grows, there may be more to hear.
+    calls: AtomicUsize,
     /// Events that librdkafka has no room for, in order, with their numbers.
     waiting: Mutex<VecDeque<(Event, usize)>>,
     /// The producer itself, for sending from a callback.
@@ -74,7 +78,7 @@ impl Producer {
             form,
             window: Window::default(),
             reported: Mutex::default(),
-            gathers: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
             waiting: Mutex::default(),
             producer: OnceLock::new(),
         };
@@ -90,30 +94,33 @@ impl Producer {
         let thread = std::thread::Builder::new().name("kafka output".to_owned()).spawn({
             let (inner, ended) = (Arc::clone(&inner), Arc::clone(&ended));
             move || {
+                let desk = inner.context();
                 while !ended.load(Ordering::Relaxed) {
-                    let desk = inner.context();
-                    let gathers = desk.window.unconfirmed() > 0;
-                    desk.gathers.store(gathers, Ordering::Relaxed);
-                    inner.poll(if gathers { GATHER } else { TURN });
-                    desk.tell();
+                    desk.listen(&inner);
                     // A delivery makes room by itself; this is for room that came without one.
                     desk.send_waiting();
+                    if desk.window.unconfirmed() > 0 {
+                        sleep(GATHER);
+                    } else {
+                        park_timeout(TURN);
+                    }
                 }
-                // Whoever flushes now may be the last one who polls.
-                inner.context().gathers.store(false, Ordering::Relaxed);
-                inner.context().tell();
             }
         });
         let thread = thread
             .map_err(|cause| OpenError { message: "cannot start a thread".to_owned(), cause: Some(Box::new(cause)) })?;
-        Ok(Arc::new(Producer { inner, ended, thread: Mutex::new(Some(thread)) }))
+        let listener = thread.thread().clone();
+        Ok(Arc::new(Producer { inner, ended, listener, thread: Mutex::new(Some(thread)) }))
     }
 
     /// Hands an event to librdkafka, or behind those that wait for room.
     pub(super) fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         let desk = self.inner.context();
         let (ticket, later) = offer.accept();
-        let number = desk.window.open(ticket);
+        let (number, first) = desk.window.open(ticket);
+        if first {
+            self.listener.unpark();
+        }
         let mut waiting = desk.waiting.lock();
         let handed = if waiting.is_empty() { desk.hand_over(&self.inner, event, number) } else { Handed::Full };
         match handed {
@@ -139,10 +146,13 @@ impl Producer {
         // The thread goes on serving what flushing waits for.
         let _ = self.inner.flush(patience);
         self.ended.store(true, Ordering::Relaxed);
+        self.listener.unpark();
         if let Some(thread) = self.thread.lock().take() {
             // It cannot panic over what it was given, and nobody could help if it did.
             let _ = thread.join();
         }
+        // What was reported since it looked last.
+        desk.listen(&self.inner);
         desk.reports.link().stopped();
         match desk.window.unconfirmed() {
             0 => Ok(()),
@@ -184,11 +194,23 @@ impl Desk {
     /// What became of an event is known.
     fn report(&self, number: usize, outcome: Result<(), PublishError>) {
         let Some(ticket) = self.window.close(number) else { return };
-        if self.gathers.load(Ordering::Relaxed) {
-            self.reported.lock().push((ticket, outcome));
-        } else {
-            ticket.answer(outcome);
+        self.reported.lock().push((ticket, outcome));
+    }
+
+    /// Hears everything that librdkafka has to say by now, and answers what was reported.
+    fn listen(&self, producer: &BaseProducer<Desk>) {
+        loop {
+            let before = self.calls.load(Ordering::Relaxed);
+            producer.poll(Duration::ZERO);
+            if self.calls.load(Ordering::Relaxed) == before {
+                break;
+            }
         }
+        self.tell();
+    }
+
+    fn called(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Answers what was reported.
@@ -234,18 +256,22 @@ impl ClientContext for Desk {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.called();
         self.reports.log(level, facility, line);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        self.called();
         self.reports.statistics(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.called();
         self.reports.error(&error, reason);
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.called();
         self.reports.token()
     }
 }
@@ -254,6 +280,7 @@ impl ProducerContext for Desk {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        self.called();
         let outcome = match result {
             Ok(_) => Ok(()),
             Err((cause, message)) => Err(self.refusal(cause, message.topic())),

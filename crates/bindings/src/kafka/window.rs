@@ -12,9 +12,10 @@ use slab::Slab;
 pub(super) struct Window(Mutex<Slab<Ticket>>);
 
 impl Window {
-    /// Takes a place.
-    pub(super) fn open(&self, ticket: Ticket) -> usize {
-        self.0.lock().insert(ticket)
+    /// Takes a place; its number, and whether no other was taken.
+    pub(super) fn open(&self, ticket: Ticket) -> (usize, bool) {
+        let mut places = self.0.lock();
+        (places.insert(ticket), places.len() == 1)
     }
 
     /// Empties a place.
@@ -37,10 +38,11 @@ mod tests {
     #[test]
     fn a_place_is_given_away_once_its_ticket_is_taken_out() {
         let (window, mut confirmations) = (Window::default(), Confirmations::<()>::default());
-        let [first, second] = [(), ()].map(|()| window.open(confirmations.offer().accept().0));
+        let [(first, only), (second, beside)] = [(), ()].map(|()| window.open(confirmations.offer().accept().0));
+        assert!(only && !beside);
         assert_eq!(window.unconfirmed(), 2);
         assert!(window.close(first).is_some() && window.close(first).is_none());
-        assert_eq!(window.open(confirmations.offer().accept().0), first);
+        assert_eq!(window.open(confirmations.offer().accept().0), (first, false));
         assert!(window.close(second).is_some());
         assert_eq!(window.unconfirmed(), 1);
     }
