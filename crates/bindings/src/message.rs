@@ -2,7 +2,7 @@
 //!
 //! Each protocol binding of CloudEvents has two modes ([`Mode`]). In *binary* mode the protocol carries the attributes
 //! ([`attributes`], under the protocol's own names) and the payload is the data, byte for byte; in *structured* mode the
-//! payload is the whole event in JSON. Where a message goes, and under which key, is a [`Template`] over the event's
+//! payload is the whole event in JSON. A third one is for readers that know no CloudEvents: the data alone. Where a message goes, and under which key, is a [`Template`] over the event's
 //! attributes.
 //!
 //! Decided here: data without a media type is JSON by the specification, so a binary message says so ([`content_type`]);
@@ -33,6 +33,8 @@ pub enum Mode {
     Binary,
     /// The payload is the whole event in JSON.
     Structured,
+    /// The data alone, for readers that know no CloudEvents: no attribute travels.
+    Payload,
 }
 
 /// Every context attribute that a binary message carries by name, in canonical text form: `specversion`, `id`, `source`

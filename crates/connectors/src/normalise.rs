@@ -22,10 +22,10 @@ mod template;
 
 use engine::event::{Invalid, Text};
 
-pub use amqp::{Field, Posted};
+pub use amqp::{Field, Posted, is_fact as is_amqp_fact};
 pub use http::Request;
 pub use id::{Ids, prefix};
-pub use kafka::Record;
+pub use kafka::{Record, is_fact as is_kafka_fact};
 pub use mqtt::Message;
 pub use received::Received;
 pub use template::{Origin, Template};

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use connectors::amqp::Stamp;
+use connectors::normalise::is_amqp_fact;
 use engine::event::{Event, json};
 
 use crate::message::{Mode, STRUCTURED, Template, attributes, content_type};
@@ -49,7 +50,9 @@ impl Form {
         let message_id = Some(event.id().as_str()).filter(|id| id.len() <= LONGEST);
         let (media_type, headers, payload) = match self.mode {
             Mode::Binary => {
-                let headers = attributes(event).map(|(name, value)| (format!("{PREFIX}{name}"), value.into_owned()));
+                // How another message came is not true of this one.
+                let own = attributes(event).filter(|(name, _)| !is_amqp_fact(name));
+                let headers = own.map(|(name, value)| (format!("{PREFIX}{name}"), value.into_owned()));
                 (content_type(event), headers.collect(), event.data().cloned().unwrap_or_default())
             }
             Mode::Structured => {
@@ -57,6 +60,7 @@ impl Form {
                 json::encode(event, &mut text);
                 (Some(STRUCTURED), Vec::new(), text.into())
             }
+            Mode::Payload => (content_type(event), Vec::new(), event.data().cloned().unwrap_or_default()),
         };
         if payload.len() as u64 > self.largest {
             let (size, largest) = (payload.len(), self.largest);
@@ -109,6 +113,17 @@ mod tests {
         assert!(read, "the prefix that is preferred");
         let parcel = form("alerts", Mode::Structured).parcel(&event()).unwrap();
         assert_eq!(json::decode(&parcel.payload).unwrap().data(), event().data());
+        let parcel = form("alerts", Mode::Payload).parcel(&event()).unwrap();
+        assert_eq!(parcel.payload, "{\"n\":1.10}");
+        let holds = |parcel: &Parcel, text: &[u8]| parcel.properties.windows(text.len()).any(|part| part == text);
+        assert!(holds(&parcel, b"application/json") && !holds(&parcel, PREFIX.as_bytes()));
+    }
+
+    #[test]
+    fn how_another_message_came_is_not_said_of_this_one() {
+        let event = event().with_extension(Name::new("amqproutingkey").unwrap(), "orders.new");
+        let parcel = form("alerts", Mode::Binary).parcel(&event).unwrap();
+        assert!(!parcel.properties.windows(10).any(|part| part == b"routingkey"));
     }
 
     #[test]

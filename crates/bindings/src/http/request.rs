@@ -39,9 +39,15 @@ impl Form {
                 Bytes::from(body)
             }
             Mode::Binary => {
-                binary(event, headers)?;
-                event.data().cloned().unwrap_or_default()
+                for (name, value) in attributes(event) {
+                    let unfit = |_| format!("attribute '{name}' does not fit into a header");
+                    let header = HeaderName::try_from(format!("ce-{name}"));
+                    let header = header.map_err(|cause| format!("{cause}: '{name}'"))?;
+                    headers.insert(header, HeaderValue::from_str(&percent(&value)).map_err(unfit)?);
+                }
+                data(event, headers)?
             }
+            Mode::Payload => data(event, headers)?,
         };
         if let Some(key) = &self.key {
             let signed = HeaderValue::try_from(key.sign(&body)).map_err(|cause| cause.to_string())?;
@@ -52,18 +58,13 @@ impl Form {
     }
 }
 
-/// The attributes as headers.
-fn binary(event: &Event, headers: &mut HeaderMap) -> Result<(), String> {
-    for (name, value) in attributes(event) {
-        let unfit = |_| format!("attribute '{name}' does not fit into a header");
-        let header = HeaderName::try_from(format!("ce-{name}")).map_err(|cause| format!("{cause}: '{name}'"))?;
-        headers.insert(header, HeaderValue::from_str(&percent(&value)).map_err(unfit)?);
-    }
+/// The data, whose media type is a header.
+fn data(event: &Event, headers: &mut HeaderMap) -> Result<Bytes, String> {
     if let Some(media_type) = content_type(event) {
         let unfit = |_| "the event's datacontenttype does not fit into a header".to_owned();
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(media_type).map_err(unfit)?);
     }
-    Ok(())
+    Ok(event.data().cloned().unwrap_or_default())
 }
 
 /// A header's value that is never shown.
@@ -139,6 +140,13 @@ mod tests {
         assert_eq!(shown(&request), ["content-type: application/cloudevents+json", "x-api-key: s3cret"]);
         let body = Bytes::copy_from_slice(request.body().unwrap().as_bytes().unwrap());
         assert_eq!(json::decode(&body).unwrap(), event());
+    }
+
+    #[test]
+    fn the_data_alone_has_its_media_type_and_no_attribute() {
+        let request = form(Mode::Payload).request(&event()).unwrap();
+        assert_eq!(shown(&request), ["content-type: application/json", "x-api-key: s3cret"]);
+        assert_eq!(request.body().unwrap().as_bytes().unwrap(), b"{\"b\": 1.10}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use connectors::normalise::is_kafka_fact;
 use engine::event::{Event, json};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
@@ -77,6 +78,10 @@ impl Form {
                     let header = Header { key: "content-type", value: Some(STRUCTURED) };
                     record.headers(headers.insert(header)).payload(body.as_slice())
                 }
+                Mode::Payload => match event.data() {
+                    Some(data) => record.payload(data.as_ref()),
+                    None => record,
+                },
             };
             let sent = send(record);
             body.shrink_to(BODY_KEPT);
@@ -85,10 +90,10 @@ impl Form {
     }
 }
 
-/// The attributes of a binary message.
+/// The attributes of a binary message, but for those that say where another message stood.
 fn headers(event: &Event, name: &mut String) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new_with_capacity(8 + event.extensions().len());
-    for (attribute, value) in message::attributes(event) {
+    for (attribute, value) in message::attributes(event).filter(|(name, _)| !is_kafka_fact(name)) {
         name.clear();
         name.push_str("ce_");
         name.push_str(attribute);

@@ -91,6 +91,26 @@ async fn a_structured_message_is_the_event_and_a_tombstone_has_no_payload() {
 }
 
 #[tokio::test]
+async fn the_data_alone_has_no_header_and_no_event_says_where_another_message_stood() {
+    let cluster = cluster();
+    let [alone, binary] = ["payload", "binary"].map(|mode| {
+        let output = open(&Kafka, &options(&cluster, &format!(r#","mode":"{mode}""#)), &setup(mode, &Page::default()));
+        output.unwrap_or_else(|error| panic!("{error}"))
+    });
+    let event = ["kafkatopic", "kafkapartition", "kafkaoffset", "kafkakey", "kafkakeybase64", "kafkaesque"]
+        .into_iter()
+        .fold(event("low", "1"), |event, name| event.with_extension(Name::new(name).unwrap(), "x"));
+    for output in [&alone, &binary] {
+        assert_eq!(publish(output.as_ref(), &event).await, Ok(()));
+    }
+    let mut messages = consume(&cluster, "alerts", 2).await;
+    messages.sort_by_key(|message| message.headers().is_some());
+    assert_eq!((messages[0].payload(), messages[0].headers().is_none()), (Some(&b"1"[..]), true));
+    let kafka: Vec<_> = headers(&messages[1]).into_iter().filter(|header| header.contains("kafka")).collect();
+    assert_eq!(kafka, ["ce_kafkaesque=x"]);
+}
+
+#[tokio::test]
 async fn what_can_never_be_sent_is_rejected_and_the_rest_is_retried() {
     let cluster = cluster();
     let setup = setup("alerts", &Page::default());

@@ -53,6 +53,14 @@ impl Form {
                 let said = || properties(Some(STRUCTURED), std::iter::empty::<(&str, &str)>());
                 (if self.five { said() } else { Bytes::new() }, text.into())
             }
+            Mode::Payload => {
+                let media_type = content_type(event).filter(|_| self.five);
+                if let Some(flaw) = media_type.and_then(text_flaw) {
+                    return Err(format!("attribute 'datacontenttype' {flaw}, which no content type can"));
+                }
+                let said = || properties(media_type, std::iter::empty::<(&str, &str)>());
+                (if self.five { said() } else { Bytes::new() }, event.data().cloned().unwrap_or_default())
+            }
         };
         Ok(Parcel { topic: topic.into(), properties, payload })
     }
@@ -118,6 +126,19 @@ mod tests {
         assert_eq!(parcel.properties, properties(Some(STRUCTURED), std::iter::empty::<(&str, &str)>()));
         form.five = false;
         assert_eq!(form.parcel(&event()).unwrap(), Parcel { properties: Bytes::new(), ..parcel });
+    }
+
+    #[test]
+    fn the_data_alone_has_its_media_type_where_there_is_a_place_for_it() {
+        let mut form = form("alerts", Mode::Payload);
+        let parcel = form.parcel(&event()).unwrap();
+        let typed = properties(Some("application/json"), std::iter::empty::<(&str, &str)>());
+        assert_eq!((parcel.properties, parcel.payload.as_ref()), (typed, &b"{\"n\":1.10}"[..]));
+        let odd = event().with_datacontenttype("text/\u{1}".into());
+        assert!(form.parcel(&odd).unwrap_err().contains("datacontenttype"));
+        form.five = false;
+        let parcel = form.parcel(&odd).unwrap();
+        assert_eq!((parcel.properties, parcel.payload.as_ref()), (Bytes::new(), &b"{\"n\":1.10}"[..]));
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Form {
                 json::encode(event, &mut text);
                 text.into()
             }
+            Mode::Payload => event.data().cloned().unwrap_or_default(),
         };
         if self.jetstream {
             headers.insert("Nats-Msg-Id", id(name, &subject, event));
@@ -150,6 +151,9 @@ mod tests {
         assert_eq!(header(&parcel, "Content-Type"), STRUCTURED);
         assert_eq!(json::decode(&parcel.payload).unwrap(), event());
         assert_eq!(header(&parcel, "ce-id"), "");
+        let parcel = form("alerts", Mode::Payload).parcel("out", &event()).unwrap();
+        assert_eq!(parcel.payload.as_ref(), b"{\"n\":1.10}");
+        assert_eq!(parcel.headers.len(), 1, "what a stream drops repetitions by: {:?}", parcel.headers);
     }
 
     #[test]

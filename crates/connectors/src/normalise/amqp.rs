@@ -127,7 +127,9 @@ impl Template {
     }
 }
 
-fn is_fact(name: &str) -> bool {
+/// Whether an extension says how a message came over AMQP, which is not true of any other message.
+#[must_use]
+pub fn is_fact(name: &str) -> bool {
     matches!(name, EXCHANGE | ROUTING_KEY | REDELIVERED)
 }
 

@@ -141,7 +141,9 @@ fn utf8<'m>(name: &'m str, value: &'m [u8]) -> Result<&'m str, NotUtf8<'m>> {
     std::str::from_utf8(value).map_err(|cause| NotUtf8 { name, at: cause.valid_up_to() })
 }
 
-fn is_fact(name: &str) -> bool {
+/// Whether an extension says where a message stood in Kafka, which is not true of any other message.
+#[must_use]
+pub fn is_fact(name: &str) -> bool {
     matches!(name, "kafkatopic" | "kafkapartition" | "kafkaoffset" | "kafkakey" | "kafkakeybase64")
 }
 
@@ -149,19 +151,25 @@ fn is_fact(name: &str) -> bool {
 fn with_facts(mut event: Event, topic: &Text, partition: &Text, offset: i64, key: Option<&[u8]>) -> Event {
     let Some(names) = NAMES.as_ref() else { return event };
     let ordered = event.key().is_some();
+    // Names are looked up only in an event that may have one of them.
+    let clear = event.extensions().iter().all(|(name, _)| !name.as_str().starts_with("kafka"));
     let mut edit = event.edit();
-    edit.extension(names.topic.clone(), topic.clone());
-    edit.extension(names.partition.clone(), partition.clone());
-    edit.extension(names.offset.clone(), decimal(offset));
+    let mut add = |name: &Name, value: Text| match clear {
+        true => edit.absent_extension(name.clone(), value),
+        false => edit.extension(name.clone(), value),
+    };
+    add(&names.topic, topic.clone());
+    add(&names.partition, partition.clone());
+    add(&names.offset, decimal(offset));
     let Some(key) = key else { return event };
     let (name, text) = match std::str::from_utf8(key) {
         Ok(text) => (&names.key, Text::new(text)),
         Err(_) => (&names.key_base64, Text::new(BASE64_STANDARD.encode(key))),
     };
+    add(name, text.clone());
     if !text.is_empty() && !ordered {
-        edit.extension(names.partition_key.clone(), text.clone());
+        edit.extension(names.partition_key.clone(), text);
     }
-    edit.extension(name.clone(), text);
     event
 }
 
