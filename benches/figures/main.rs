@@ -16,10 +16,6 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-/// The binary's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 use fleet::Client;
 use measure::Cost;
 use tax::Confirms;
@@ -30,6 +26,8 @@ const COMMITTED: &str = include_str!("../instructions.json");
 const SLACK: f64 = 0.02;
 
 fn main() -> ExitCode {
+    // As in the released binary.
+    let _ = mimalloc::MiMalloc.version();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {

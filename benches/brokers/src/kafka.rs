@@ -1,7 +1,8 @@
 //! Kafka to Kafka at eight partitions: consume, map, produce with `acks=all`, commit what is confirmed.
 //!
-//! The raw loop has the settings of our source and output. It commits what the engine commits: the offset up to which every
-//! result is confirmed, once a second.
+//! The raw loop has the settings of our source and output, and writes the messages that the engine writes: the payload alone,
+//! or a CloudEvent with its attributes in headers. It commits what the engine commits: the offset up to which every result is
+//! confirmed, once a second.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use testkit::kafka::{Config, Kafka};
@@ -32,18 +33,21 @@ pub(crate) async fn take() -> (String, Vec<Contest>) {
     let brokers = broker.address().to_string();
     let id = broker.process().id().expect("it runs");
     let mut contests = Vec::new();
-    for (size, events) in SIZES {
-        let (from, to) = (format!("from-{size}"), format!("to-{size}"));
+    for ((size, events), mode) in SIZES.into_iter().flat_map(|sized| [(sized, "payload"), (sized, "binary")]) {
+        let (from, to) = (format!("from-{size}-{mode}"), format!("to-{size}-{mode}"));
         broker.create_topic(&from, PARTITIONS, &[]).await;
         broker.create_topic(&to, PARTITIONS, &[]).await;
         let (brokers, from, to) = (brokers.as_str(), from.as_str(), to.as_str());
         load(brokers, from, size, events);
         let mut before = 0;
-        let run = async |side, round| match side {
-            Side::Engine => Run::Engine(yaml(brokers, from, to, &format!("engine-{size}-{round}"))),
-            Side::Raw => {
-                let group = format!("raw-{size}-{round}");
-                Run::Raw(["raw", "kafka", brokers, from, to, &group, &events.to_string()].map(str::to_owned).into())
+        let run = async |side, round| {
+            let group = format!("{side:?}-{size}-{mode}-{round}");
+            match side {
+                Side::Engine => Run::Engine(yaml(brokers, from, to, mode, &group)),
+                Side::Raw => {
+                    let events = events.to_string();
+                    Run::Raw(["raw", "kafka", brokers, from, to, mode, &group, &events].map(str::to_owned).into())
+                }
             }
         };
         let check = async |side| {
@@ -51,7 +55,7 @@ pub(crate) async fn take() -> (String, Vec<Contest>) {
             assert_eq!(now - before, events, "{side:?} has written every result once");
             before = now;
         };
-        let work = format!("Kafka, map, Kafka, {size} B");
+        let work = format!("Kafka, map, Kafka, {size} B, {mode}");
         contests.push(Contest::hold(&work, events, id, run, check).await);
     }
     let (_, library) = rdkafka::util::get_rdkafka_version();
@@ -60,11 +64,11 @@ pub(crate) async fn take() -> (String, Vec<Contest>) {
     (format!("Kafka {version}, librdkafka {library}"), contests)
 }
 
-fn yaml(brokers: &str, from: &str, to: &str, group: &str) -> String {
+fn yaml(brokers: &str, from: &str, to: &str, mode: &str, group: &str) -> String {
     format!(
         "sources: {{ in: {{ kafka: {{ brokers: ['{brokers}'], topics: [{from}], group: {group} }}, seats: {SEATS} }} }}\n\
          functions: {{ map: {{ native: map, workers: {{ min: 1, max: 1 }} }} }}\n\
-         outputs: {{ out: {{ kafka: {{ brokers: ['{brokers}'], topic: {to}, key: '{{kafkakey}}' }} }} }}\n\
+         outputs: {{ out: {{ kafka: {{ brokers: ['{brokers}'], topic: {to}, mode: {mode}, key: '{{kafkakey}}' }} }} }}\n\
          triggers: {{ t: {{ source: in, rules: {{ r: {{ function: map, output: out }} }} }} }}\n"
     )
 }
@@ -112,7 +116,7 @@ fn load(brokers: &str, topic: &str, size: usize, events: u64) {
         producer(brokers).create_with_context(Window::default()).expect("a producer");
     for number in 0..events {
         let (key, payload) = (format!("veh-{:06}", number % 1000), payload(number, size));
-        send(&producer, topic, key.as_bytes(), &payload, number as usize);
+        send(&producer, topic, key.as_bytes(), &payload, number as usize, false);
     }
     producer.flush(Duration::from_secs(60)).expect("everything is confirmed");
 }
@@ -168,8 +172,11 @@ impl ProducerContext for Window {
     }
 }
 
-fn send(producer: &ThreadedProducer<Window>, topic: &str, key: &[u8], payload: &[u8], number: usize) {
+fn send(producer: &ThreadedProducer<Window>, topic: &str, key: &[u8], payload: &[u8], number: usize, headers: bool) {
     let mut record = BaseRecord::with_opaque_to(topic, number).key(key).payload(payload);
+    if headers {
+        record = record.headers(cloud_event(key, number));
+    }
     loop {
         match producer.send(record) {
             Ok(()) => return,
@@ -182,8 +189,24 @@ fn send(producer: &ThreadedProducer<Window>, topic: &str, key: &[u8], payload: &
     }
 }
 
+/// The headers of the event that the engine makes of message `number`.
+fn cloud_event(key: &[u8], number: usize) -> OwnedHeaders {
+    let id = format!("from/{}/{}", number >> OFFSET, number & ((1 << OFFSET) - 1));
+    let add = |headers: OwnedHeaders, (key, value): (&str, &[u8])| headers.insert(Header { key, value: Some(value) });
+    let attributes: [(&str, &[u8]); 6] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", id.as_bytes()),
+        ("ce_source", b"kafka/from"),
+        ("ce_type", b"kafka.message"),
+        ("ce_partitionkey", key),
+        ("content-type", b"application/json"),
+    ];
+    attributes.into_iter().fold(OwnedHeaders::new_with_capacity(6), add)
+}
+
 /// The raw loop.
-pub(crate) fn raw(brokers: &str, from: &str, to: &str, group: &str, events: u64) {
+pub(crate) fn raw(brokers: &str, (from, to): (&str, &str), mode: &str, group: &str, events: u64) {
+    let headers = mode == "binary";
     let made = producer(brokers).create_with_context(Window::default());
     let producer: ThreadedProducer<Window> = made.expect("a producer");
     let consumer: BaseConsumer = consumer(brokers, group).create().expect("a consumer");
@@ -199,7 +222,7 @@ pub(crate) fn raw(brokers: &str, from: &str, to: &str, group: &str, events: u64)
             read += 1;
             let mapped = map(message.payload().unwrap_or_default()).expect("an object");
             let number = (message.partition() as usize) << OFFSET | message.offset() as usize;
-            send(&producer, to, message.key().unwrap_or_default(), &mapped, number);
+            send(&producer, to, message.key().unwrap_or_default(), &mapped, number, headers);
         }
         if stored.elapsed() > Duration::from_millis(100) {
             store(&consumer, &window, from);

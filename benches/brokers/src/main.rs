@@ -19,13 +19,11 @@ use serde_json::json;
 use tidemill::Tidemill;
 use tidemill::native::stateless;
 
-/// The binary's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const NAMES: [&str; 3] = ["kafka", "jetstream", "rabbitmq"];
 
 fn main() -> ExitCode {
+    // As in the released binary.
+    let _ = mimalloc::MiMalloc.version();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -34,8 +32,8 @@ fn main() -> ExitCode {
             let builtin = Tidemill::builtin();
             builtin.native("map", stateless(map::function)).native("take", stateless(map::take)).main()
         }
-        ["raw", "kafka", brokers, from, to, group, events] => {
-            kafka::raw(brokers, from, to, group, number(events));
+        ["raw", "kafka", brokers, from, to, mode, group, events] => {
+            kafka::raw(brokers, (from, to), mode, group, number(events));
             ExitCode::SUCCESS
         }
         ["raw", "jetstream", url, durable, events] => {

@@ -54,8 +54,8 @@ struct Parts {
     data: Option<Bytes>,
 }
 
-/// Extension attributes in the order in which they were received; a few need no memory of their own.
-type Extensions = SmallVec<[(Name, Value); 4]>;
+/// Extension attributes in the order in which they were received; as many as an event of Kafka has need no memory of their own.
+type Extensions = SmallVec<[(Name, Value); 5]>;
 
 /// Why something is not a CloudEvent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

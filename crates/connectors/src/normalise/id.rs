@@ -60,7 +60,13 @@ impl Ids {
     /// The id of the message at `number`, below 2^50, of what the prefix stands for.
     #[must_use]
     pub fn at(&self, number: u64) -> Text {
-        end(&self.start(number), number)
+        let mut text = [0; (PREFIX + NUMBER) as usize];
+        let (start, digits) = text.split_at_mut(PREFIX as usize);
+        start.copy_from_slice(self.prefix.as_bytes());
+        for (place, digits) in (0..NUMBER / 2).rev().zip(digits.chunks_exact_mut(2)) {
+            digits.copy_from_slice(pair(number >> (PAIR * place)).as_bytes());
+        }
+        Text::new(std::str::from_utf8(&text).unwrap_or_default())
     }
 
     fn start(&self, number: u64) -> Text {
