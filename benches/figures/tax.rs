@@ -153,6 +153,7 @@ impl Source for Memory {
                                 content_type: None,
                                 binary: false,
                                 user: std::iter::empty(),
+                                hop: None,
                                 payload: payload.clone(),
                             };
                             let event = template.mqtt(&mut ids, message).expect("an event");

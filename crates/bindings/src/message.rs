@@ -5,6 +5,8 @@
 //! payload is the whole event in JSON. A third one is for readers that know no CloudEvents: the data alone. Where a message goes, and under which key, is a [`Template`] over the event's
 //! attributes.
 //!
+//! Besides, a message says which trace it belongs to in headers of its own ([`hop`]), in both modes.
+//!
 //! Decided here: data without a media type is JSON by the specification, so a binary message says so ([`content_type`]);
 //! and header values of HTTP and NATS are encoded strictly, whatever lenient peers send ([`percent`]).
 
@@ -14,7 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use engine::event::{Event, Value};
+use engine::event::{Event, Trace, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -50,6 +52,12 @@ pub fn attributes(event: &Event) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let optional = optional.into_iter().filter_map(|(name, text)| Some((name, Cow::Borrowed(text?.as_str()))));
     let extensions = event.extensions().iter().map(|(name, value): &(_, Value)| (name.as_str(), value.text()));
     required.into_iter().chain(optional).chain(extensions)
+}
+
+/// The headers that carry the trace on, under the names that every protocol gives them: those of the hop that brought the
+/// event, else what the event's own attributes say. MQTT has no names for both in binary mode, where attributes are it.
+pub fn hop(event: &Event) -> impl Iterator<Item = (&'static str, &str)> {
+    event.trace().into_iter().flat_map(Trace::headers)
 }
 
 /// The media type that a binary message says its payload has. Nothing without data and without a media type.

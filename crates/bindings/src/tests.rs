@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::config::Check;
-use engine::event::Event;
+use engine::event::{Event, Name, Trace};
 use engine::metric::{Link, Page};
 use engine::port::{Output, PublishError, SystemClock};
 use engine::registry::{OpenError, OutputKind, Setup};
@@ -45,6 +45,18 @@ pub(crate) fn open<K: OutputKind>(kind: &K, given: &str, setup: &Setup) -> Resul
 /// An event with data.
 pub(crate) fn event(r#type: &str, data: impl Into<Bytes>) -> Event {
     Event::new("7".into(), "/test".into(), r#type.into()).unwrap().with_data(data.into(), None)
+}
+
+/// Where the way of a [`traced`] event began.
+pub(crate) const ORIGIN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+/// The hop that brought it, which goes on in headers.
+pub(crate) const HOP: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The event with a trace of its own, brought by a hop with another.
+pub(crate) fn traced(event: Event) -> Event {
+    let mut event = event.with_extension(Name::new(Trace::PARENT).unwrap(), ORIGIN);
+    event.carried_by(Trace::read(HOP, Some("rojo=1,\tcongo=a b")).unwrap());
+    event
 }
 
 /// Publishes and waits for the confirmation.

@@ -7,10 +7,12 @@
 //!
 //! Decided here: an event without an id gets one derived from its position, where its broker gives it one, and a new one
 //! at each arrival otherwise, unless the template names a field that holds it; and what the captures of a topic say is
-//! added to every event that does not say it itself.
+//! added to every event that does not say it itself. The trace context of the hop that brought a message is in headers of
+//! their own ([`Hop`]), which are no attributes.
 
 mod amqp;
 mod field;
+mod hop;
 mod http;
 mod id;
 mod kafka;
@@ -23,6 +25,7 @@ mod template;
 use engine::event::{Invalid, Text};
 
 pub use amqp::{Field, Posted, is_fact as is_amqp_fact};
+pub use hop::Hop;
 pub use http::Request;
 pub use id::{Ids, prefix};
 pub use kafka::{Record, is_fact as is_kafka_fact};

@@ -13,6 +13,7 @@ mod packed;
 pub mod sdk;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,6 +27,7 @@ pub use attribute::{Attribute, Name, NameError, Value};
 pub use edit::Edit;
 pub use packed::Unreadable;
 pub(crate) use packed::{pack_text, text as unpack_text};
+pub use trace::Trace;
 
 /// A cheaply cloned string: up to 23 bytes inline, longer ones shared.
 pub type Text = smol_str::SmolStr;
@@ -52,6 +54,8 @@ struct Parts {
     dataschema: Option<Text>,
     extensions: Extensions,
     data: Option<Bytes>,
+    /// The trace context of the hop that brought the event, where it is not what the attributes say.
+    hop: Option<Arc<trace::Hop>>,
 }
 
 /// Extension attributes in the order in which they were received; as many as an event of Kafka has need no memory of their own.
@@ -143,6 +147,7 @@ impl Event {
             dataschema: None,
             extensions: Extensions::new(),
             data: None,
+            hop: None,
         })))
     }
 

@@ -36,8 +36,9 @@ impl Received {
         let missing = events.iter().filter(|event| !self.has(event));
         let about = missing.map(|event| {
             let same = self.0.iter().find(|other| other.attributes.get("id") == event.attributes.get("id"));
-            let came =
-                same.map(|same| (&same.attributes, &same.content_type, same.data.len(), same.data == event.data));
+            let came = same.map(|same| {
+                (&same.attributes, &same.hop, &same.content_type, same.data.len(), same.data == event.data)
+            });
             format!("{} came as {came:?}", event.id())
         });
         about.collect::<Vec<_>>().join("; ")
@@ -82,6 +83,7 @@ impl<'p> Readers<'p> {
         self.mqtt.deliveries(count).await;
         let plain = |message: testkit::client::Message| Plain {
             attributes: message.user_properties.into_iter().collect(),
+            hop: None,
             content_type: message.content_type.unwrap_or_default(),
             data: message.payload.into(),
         };
@@ -131,14 +133,15 @@ impl<'p> Readers<'p> {
     }
 }
 
-/// Attributes by the prefix of their headers, and the media type by its own.
+/// Attributes by the prefix of their headers, the media type and the hop by names of their own.
 fn by_prefix(headers: &[(String, String)], prefix: &str, decode: fn(&str) -> String) -> Plain {
-    let content_type = headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
+    let header = |name| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let attributes =
         headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), decode(value))));
     Plain {
         attributes: attributes.collect::<BTreeMap<_, _>>(),
-        content_type: content_type.unwrap_or_default(),
+        hop: header("traceparent"),
+        content_type: header("content-type").unwrap_or_default(),
         data: Vec::new(),
     }
 }

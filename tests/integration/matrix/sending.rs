@@ -23,7 +23,7 @@ async fn mqtt(places: &Places, events: &[Plain]) {
     let publisher = Publisher::connect(Settings::new(places.mqtt.address(), "sender")).await;
     for event in events {
         let properties = PublishProperties {
-            user_properties: event.attributes.clone().into_iter().collect(),
+            user_properties: event.attributes.clone().into_iter().chain(hop(event)).collect(),
             content_type: Some(event.content_type.clone()),
             ..PublishProperties::default()
         };
@@ -36,7 +36,8 @@ async fn kafka(places: &Places, events: &[Plain]) {
     let kcat = Kcat::new(places.kafka.address());
     for event in events {
         let headers = event.attributes.iter().map(|(name, value)| format!("ce_{name}={value}"));
-        let headers: Vec<_> = headers.chain([format!("content-type={}", event.content_type)]).collect();
+        let more = hop(event).map(|(name, value)| format!("{name}={value}"));
+        let headers: Vec<_> = headers.chain(more).chain([format!("content-type={}", event.content_type)]).collect();
         let arguments: Vec<&str> = headers.iter().flat_map(|header| ["-H", header]).collect();
         kcat.produce_bytes(&places.topics[0], &arguments, &event.data).await;
     }
@@ -46,7 +47,8 @@ async fn nats(places: &Places, events: &[Plain]) {
     let mut peer = places.nats.peer().await;
     for event in events {
         let headers = event.attributes.iter().map(|(name, value)| format!("ce-{name}: {}\r\n", escaped(value)));
-        let headers: String = headers.collect();
+        let more = hop(event).map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers: String = headers.chain(more).collect();
         let block = format!("NATS/1.0\r\n{headers}Content-Type: {}\r\n\r\n", event.content_type);
         peer.store("in.events", block.as_bytes(), &event.data).await;
     }
@@ -56,7 +58,7 @@ async fn amqp(places: &Places, events: &[Plain]) {
     let peer = places.amqp.peer().await;
     for event in events {
         let headers = event.attributes.iter().map(|(name, value)| (format!("cloudEvents:{name}"), value.clone()));
-        let properties = properties(headers).with_content_type(event.content_type.as_str().into());
+        let properties = properties(headers.chain(hop(event))).with_content_type(event.content_type.as_str().into());
         peer.send_with("", &places.queues[0], properties, &event.data).await;
     }
 }
@@ -64,11 +66,17 @@ async fn amqp(places: &Places, events: &[Plain]) {
 async fn http(places: &Places, events: &[Plain]) {
     for event in events {
         let headers = event.attributes.iter().map(|(name, value)| (format!("ce-{name}"), escaped(value)));
-        let headers: Vec<_> = headers.chain([("content-type".to_owned(), event.content_type.clone())]).collect();
+        let headers = headers.chain(hop(event)).chain([("content-type".to_owned(), event.content_type.clone())]);
+        let headers: Vec<_> = headers.collect();
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = http::request(places.http, "POST", "/", &headers, &event.data).await.expect("an answer");
         assert_eq!(answer.status, 202, "{}", answer.body);
     }
+}
+
+/// The header of the hop.
+fn hop(event: &Plain) -> Option<(String, String)> {
+    event.hop.as_ref().map(|hop| ("traceparent".to_owned(), hop.clone()))
 }
 
 /// Percent-encoded as headers want it: what is not printable ASCII, spaces, quotes and percent signs.

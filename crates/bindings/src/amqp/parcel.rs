@@ -2,14 +2,14 @@
 //!
 //! There is no binding of CloudEvents for AMQP 0-9-1; that of AMQP 1.0 is taken over. Binary mode has the attributes as
 //! text in headers `cloudEvents_NAME`, the prefix which that binding prefers (both are read), and the media type in the property `content_type`; structured mode has the event in
-//! JSON. The property `message_id` is the event's id in both.
+//! JSON. The property `message_id` is the event's id in both, and headers `traceparent` and `tracestate` carry the trace on.
 
 use bytes::Bytes;
 use connectors::amqp::Stamp;
 use connectors::normalise::is_amqp_fact;
 use engine::event::{Event, json};
 
-use crate::message::{Mode, STRUCTURED, Template, attributes, content_type};
+use crate::message::{Mode, STRUCTURED, Template, attributes, content_type, hop};
 
 /// The longest name that AMQP can carry, in bytes.
 pub(super) const LONGEST: usize = 255;
@@ -48,12 +48,12 @@ impl Form {
             return Err(format!("the routing key '{shown}...' is longer than 255 bytes"));
         }
         let message_id = Some(event.id().as_str()).filter(|id| id.len() <= LONGEST);
-        let (media_type, headers, payload) = match self.mode {
+        let (media_type, mut headers, payload) = match self.mode {
             Mode::Binary => {
                 // How another message came is not true of this one.
                 let own = attributes(event).filter(|(name, _)| !is_amqp_fact(name));
                 let headers = own.map(|(name, value)| (format!("{PREFIX}{name}"), value.into_owned()));
-                (content_type(event), headers.collect(), event.data().cloned().unwrap_or_default())
+                (content_type(event), headers.collect::<Vec<_>>(), event.data().cloned().unwrap_or_default())
             }
             Mode::Structured => {
                 let mut text = Vec::new();
@@ -62,6 +62,7 @@ impl Form {
             }
             Mode::Payload => (content_type(event), Vec::new(), event.data().cloned().unwrap_or_default()),
         };
+        headers.extend(hop(event).map(|(name, value)| (name.to_owned(), value.to_owned())));
         if payload.len() as u64 > self.largest {
             let (size, largest) = (payload.len(), self.largest);
             return Err(format!(
@@ -92,6 +93,7 @@ mod tests {
     use engine::event::Name;
 
     use super::*;
+    use crate::tests::{HOP, ORIGIN, traced};
 
     fn form(routing_key: &str, mode: Mode) -> Form {
         let typed = Spanned { value: routing_key.to_owned(), ..Spanned::default() };
@@ -124,6 +126,17 @@ mod tests {
         let event = event().with_extension(Name::new("amqproutingkey").unwrap(), "orders.new");
         let parcel = form("alerts", Mode::Binary).parcel(&event).unwrap();
         assert!(!parcel.properties.windows(10).any(|part| part == b"routingkey"));
+    }
+
+    #[test]
+    fn the_trace_goes_on_in_headers_of_its_own() {
+        for mode in [Mode::Binary, Mode::Structured, Mode::Payload] {
+            let properties = form("alerts", mode).parcel(&traced(event())).unwrap().properties;
+            let once = |part: &str| properties.windows(part.len()).filter(|text| *text == part.as_bytes()).count();
+            let attribute = usize::from(mode == Mode::Binary);
+            assert_eq!((once("\x0btraceparentS\0\0\0\x37"), once(HOP), once("\x0atracestate")), (1, 1, 1));
+            assert_eq!((once("cloudEvents_traceparent"), once(ORIGIN)), (attribute, attribute));
+        }
     }
 
     #[test]

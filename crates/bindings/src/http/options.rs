@@ -7,6 +7,7 @@ use connectors::credentials::{self, Login};
 use connectors::http::signature::{self, Signature};
 use connectors::tls::{self, Tls};
 use engine::config::{Check, Period, Secret, Spanned};
+use engine::event::Trace;
 use reqwest::StatusCode;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
@@ -74,8 +75,17 @@ const CONNECTIONS: u32 = 32;
 const CONNECTIONS_MAX: u32 = 10_000;
 
 /// Headers that say what the request is.
-const TAKEN: [&str; 7] =
-    ["content-type", "content-length", "transfer-encoding", "host", "connection", "authorization", "content-encoding"];
+const TAKEN: [&str; 9] = [
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "connection",
+    "authorization",
+    "content-encoding",
+    Trace::PARENT,
+    Trace::STATE,
+];
 
 impl Options {
     /// What they mean, if nothing is wrong.

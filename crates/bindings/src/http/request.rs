@@ -1,4 +1,4 @@
-//! From an event to a request.
+//! From an event to a request. Headers `traceparent` and `tracestate` carry its trace on in both modes.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 
 use super::target::Target;
-use crate::message::{Mode, STRUCTURED, attributes, content_type, percent};
+use crate::message::{Mode, STRUCTURED, attributes, content_type, hop, percent};
 
 /// What requests look like.
 pub(super) struct Form {
@@ -49,6 +49,9 @@ impl Form {
             }
             Mode::Payload => data(event, headers)?,
         };
+        for (name, value) in hop(event) {
+            headers.insert(name, HeaderValue::from_str(value).map_err(|cause| format!("{name}: {cause}"))?);
+        }
         if let Some(key) = &self.key {
             let signed = HeaderValue::try_from(key.sign(&body)).map_err(|cause| cause.to_string())?;
             headers.insert(key.header().clone(), signed);
@@ -90,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::http::reach::Reach;
+    use crate::tests::{HOP, ORIGIN, traced};
 
     fn form(mode: Mode) -> Form {
         let target = Target::parse("http://a/{partitionkey}", Reach { private: true }).unwrap();
@@ -147,6 +151,17 @@ mod tests {
         let request = form(Mode::Payload).request(&event()).unwrap();
         assert_eq!(shown(&request), ["content-type: application/json", "x-api-key: s3cret"]);
         assert_eq!(request.body().unwrap().as_bytes().unwrap(), b"{\"b\": 1.10}");
+    }
+
+    #[test]
+    fn the_trace_goes_on_in_headers_of_its_own() {
+        for mode in [Mode::Binary, Mode::Structured, Mode::Payload] {
+            let request = form(mode).request(&traced(event())).unwrap();
+            let trace: Vec<_> = shown(&request).into_iter().filter(|header| header.contains("trace")).collect();
+            let attribute = (mode == Mode::Binary).then(|| format!("ce-traceparent: {ORIGIN}"));
+            let headers = [format!("traceparent: {HOP}"), "tracestate: rojo=1,\tcongo=a b".to_owned()];
+            assert_eq!(trace, attribute.into_iter().chain(headers).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -257,6 +257,7 @@ fn options_say_what_is_wrong_with_them() {
         (r#""url":"http://a","headers":{"Content-Type":"x"}"#, "is not set here"),
         (r#""url":"http://a","headers":{"Authorization":"x"}"#, "is not set here"),
         (r#""url":"http://a","headers":{"ce-id":"x"}"#, "is not set here"),
+        (r#""url":"http://a","headers":{"Traceparent":"x"}"#, "is not set here"),
         (r#""url":"http://a","headers":{"a b":"x"}"#, "name of a header"),
         (r#""url":"http://a","auth":{}"#, "auth shows nothing"),
         (r#""url":"http://a","auth":{"bearer":"t","basic":{"user":"u","password":"p"}}"#, "two ways"),

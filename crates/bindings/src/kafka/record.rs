@@ -64,25 +64,23 @@ impl Form {
                 record = record.key(key.as_bytes());
             }
             body.clear();
-            let record = match self.mode {
-                Mode::Binary => {
-                    let record = record.headers(headers(event, name));
-                    match event.data() {
-                        Some(data) => record.payload(data.as_ref()),
-                        None => record,
-                    }
-                }
+            let data = event.data().map(AsRef::as_ref);
+            let (headers, payload) = match self.mode {
+                Mode::Binary => (Some(headers(event, name)), data),
                 Mode::Structured => {
                     json::encode(event, body);
-                    let headers = OwnedHeaders::new_with_capacity(1);
-                    let header = Header { key: "content-type", value: Some(STRUCTURED) };
-                    record.headers(headers.insert(header)).payload(body.as_slice())
+                    let said = Header { key: "content-type", value: Some(STRUCTURED) };
+                    let headers = OwnedHeaders::new_with_capacity(1).insert(said);
+                    (Some(traced(headers, event)), Some(body.as_slice()))
                 }
-                Mode::Payload => match event.data() {
-                    Some(data) => record.payload(data.as_ref()),
-                    None => record,
-                },
+                Mode::Payload => (event.trace().map(|_| traced(OwnedHeaders::new_with_capacity(2), event)), data),
             };
+            if let Some(headers) = headers {
+                record = record.headers(headers);
+            }
+            if let Some(payload) = payload {
+                record = record.payload(payload);
+            }
             let sent = send(record);
             body.shrink_to(BODY_KEPT);
             Ok(sent)
@@ -102,5 +100,10 @@ fn headers(event: &Event, name: &mut String) -> OwnedHeaders {
     if let Some(content_type) = message::content_type(event) {
         headers = headers.insert(Header { key: "content-type", value: Some(content_type) });
     }
-    headers
+    traced(headers, event)
+}
+
+/// Headers with those that carry the trace on.
+fn traced(headers: OwnedHeaders, event: &Event) -> OwnedHeaders {
+    message::hop(event).fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }

@@ -14,7 +14,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::*;
-use crate::tests::{complaints, event, open, publish, setup};
+use crate::tests::{HOP, ORIGIN, complaints, event, open, publish, setup, traced};
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     MockCluster::new(1).expect("a mock cluster")
@@ -108,6 +108,21 @@ async fn the_data_alone_has_no_header_and_no_event_says_where_another_message_st
     assert_eq!((messages[0].payload(), messages[0].headers().is_none()), (Some(&b"1"[..]), true));
     let kafka: Vec<_> = headers(&messages[1]).into_iter().filter(|header| header.contains("kafka")).collect();
     assert_eq!(kafka, ["ce_kafkaesque=x"]);
+}
+
+#[tokio::test]
+async fn the_trace_goes_on_in_headers_of_its_own() {
+    let cluster = cluster();
+    for mode in ["binary", "structured", "payload"] {
+        let given = options(&cluster, &format!(r#","mode":"{mode}""#)).replace("alerts", mode);
+        let output = open(&Kafka, &given, &setup(mode, &Page::default())).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(publish(output.as_ref(), &traced(event("low", "1"))).await, Ok(()));
+        let sent = consume(&cluster, mode, 1).await;
+        let trace: Vec<_> = headers(&sent[0]).into_iter().filter(|header| header.contains("trace")).collect();
+        let attribute = (mode == "binary").then(|| format!("ce_traceparent={ORIGIN}"));
+        let expected = [format!("traceparent={HOP}"), "tracestate=rojo=1,\tcongo=a b".to_owned()];
+        assert_eq!(trace, attribute.into_iter().chain(expected).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! From an event to a message: its topic, its properties and its payload.
 //!
 //! Binary mode has the attributes as user properties under their own names, without a prefix, and the media type in the
-//! property Content Type; structured mode has the event in JSON, which Content Type says where there are properties.
+//! property Content Type; structured mode has the event in JSON, which Content Type says where there are properties, and user
+//! properties `traceparent` and `tracestate` that carry the trace on. In binary mode those names are the attributes', so that
+//! the event's own trace stands there and the hop's nowhere.
 
 use bytes::Bytes;
 use connectors::mqtt::{Message, properties, text_flaw, topic_flaw};
 use engine::event::{Event, json};
 
-use crate::message::{Mode, STRUCTURED, Template, attributes, content_type};
+use crate::message::{Mode, STRUCTURED, Template, attributes, content_type, hop};
 
 /// How events become messages.
 #[derive(Clone, Debug)]
@@ -50,20 +52,25 @@ impl Form {
             Mode::Structured => {
                 let mut text = Vec::new();
                 json::encode(event, &mut text);
-                let said = || properties(Some(STRUCTURED), std::iter::empty::<(&str, &str)>());
-                (if self.five { said() } else { Bytes::new() }, text.into())
+                (if self.five { carrying_on(Some(STRUCTURED), event) } else { Bytes::new() }, text.into())
             }
             Mode::Payload => {
                 let media_type = content_type(event).filter(|_| self.five);
                 if let Some(flaw) = media_type.and_then(text_flaw) {
                     return Err(format!("attribute 'datacontenttype' {flaw}, which no content type can"));
                 }
-                let said = || properties(media_type, std::iter::empty::<(&str, &str)>());
-                (if self.five { said() } else { Bytes::new() }, event.data().cloned().unwrap_or_default())
+                let said = if self.five { carrying_on(media_type, event) } else { Bytes::new() };
+                (said, event.data().cloned().unwrap_or_default())
             }
         };
         Ok(Parcel { topic: topic.into(), properties, payload })
     }
+}
+
+/// The properties of a message that carries the trace on beside its payload.
+fn carrying_on(media_type: Option<&str>, event: &Event) -> Bytes {
+    // Some of what separates the members of a state is no text of MQTT.
+    properties(media_type, hop(event).filter(|(_, value)| text_flaw(value).is_none()))
 }
 
 /// The properties of a binary message.
@@ -87,6 +94,7 @@ mod tests {
     use engine::event::Name;
 
     use super::*;
+    use crate::tests::{HOP, ORIGIN, traced};
 
     fn form(topic: &str, mode: Mode) -> Form {
         let typed = Spanned { value: topic.to_owned(), ..Spanned::default() };
@@ -139,6 +147,22 @@ mod tests {
         form.five = false;
         let parcel = form.parcel(&odd).unwrap();
         assert_eq!((parcel.properties, parcel.payload.as_ref()), (Bytes::new(), &b"{\"n\":1.10}"[..]));
+    }
+
+    #[test]
+    fn the_trace_goes_on_beside_a_structured_event_and_is_the_attribute_of_a_binary_one() {
+        let event = traced(event());
+        let mut form = form("alerts", Mode::Structured);
+        let parcel = form.parcel(&event).unwrap();
+        assert_eq!(parcel.properties, properties(Some(STRUCTURED), [("traceparent", HOP)].into_iter()), "no tab");
+        form.mode = Mode::Payload;
+        let alone = form.parcel(&event).unwrap().properties;
+        assert_eq!(alone, properties(Some("application/json"), [("traceparent", HOP)].into_iter()));
+        form.five = false;
+        assert_eq!(form.parcel(&event).unwrap().properties, Bytes::new());
+        let parcel = Form { mode: Mode::Binary, ..form }.parcel(&event).unwrap();
+        let once = |part: &str| parcel.properties.windows(part.len()).filter(|text| *text == part.as_bytes()).count();
+        assert_eq!((once("traceparent"), once("tracestate"), once(ORIGIN), once(HOP)), (1, 0, 1, 0));
     }
 
     #[test]

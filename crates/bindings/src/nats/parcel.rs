@@ -1,14 +1,15 @@
 //! From an event to a message of NATS: its subject, its headers and its payload.
 //!
 //! Binary mode has the attributes in headers `ce-NAME`, `datacontenttype` among them, with everything but visible ASCII
-//! percent-encoded; the media type stands in `Content-Type` too. Structured mode has the event in JSON.
+//! percent-encoded; the media type stands in `Content-Type` too. Structured mode has the event in JSON. The trace goes on in
+//! `traceparent` and `tracestate` in both.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use connectors::normalise::prefix;
 use engine::event::{Event, json};
 
-use crate::message::{Mode, STRUCTURED, Template, attributes, content_type, percent};
+use crate::message::{Mode, STRUCTURED, Template, attributes, content_type, hop, percent};
 
 /// The longest subject, in bytes, below what a server reads of one line.
 const SUBJECT: usize = 3000;
@@ -61,6 +62,9 @@ impl Form {
             }
             Mode::Payload => event.data().cloned().unwrap_or_default(),
         };
+        for (name, value) in hop(event) {
+            headers.insert(name, value);
+        }
         if self.jetstream {
             headers.insert("Nats-Msg-Id", id(name, &subject, event));
         }
@@ -106,6 +110,7 @@ mod tests {
     use engine::event::Name;
 
     use super::*;
+    use crate::tests::{HOP, ORIGIN, traced};
 
     fn form(subject: &str, mode: Mode) -> Form {
         let typed = Spanned { value: subject.to_owned(), ..Spanned::default() };
@@ -154,6 +159,15 @@ mod tests {
         let parcel = form("alerts", Mode::Payload).parcel("out", &event()).unwrap();
         assert_eq!(parcel.payload.as_ref(), b"{\"n\":1.10}");
         assert_eq!(parcel.headers.len(), 1, "what a stream drops repetitions by: {:?}", parcel.headers);
+    }
+
+    #[test]
+    fn the_trace_goes_on_in_headers_of_its_own() {
+        for (mode, attribute) in [(Mode::Binary, ORIGIN), (Mode::Structured, "")] {
+            let parcel = form("alerts", mode).parcel("out", &traced(event())).unwrap();
+            let said = ["ce-traceparent", "traceparent", "tracestate"].map(|name| header(&parcel, name));
+            assert_eq!(said, [attribute, HOP, "rojo=1,\tcongo=a b"], "{mode:?}");
+        }
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Parts {
             content_type: self.media_type,
             binary: false,
             attributes: std::iter::empty::<Result<(&str, Text), NoEvent>>(),
+            hop: None,
             payload: self.data.clone(),
         };
         let mut event = self.template.receive(received, || id).map_err(|cause| cause.to_string())?;

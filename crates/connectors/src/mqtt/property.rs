@@ -9,19 +9,22 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::wire::{variable_integer, write_variable_integer};
 use crate::kept;
+use crate::normalise::Hop;
 
 const CONTENT_TYPE: u8 = 3;
 const REASON: u8 = 31;
 const USER: u8 = 38;
 
 /// The properties of one message, all of them well formed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Properties<'p> {
     raw: &'p [u8],
     /// The media type of the payload.
     pub(super) content_type: Option<&'p str>,
     /// Whether a user property says that the message is a CloudEvent in binary mode.
     pub(super) binary: bool,
+    /// The trace context among the user properties; that of the hop, unless they are attributes.
+    pub(super) hop: Hop<'p>,
 }
 
 /// What is wrong with the properties of a message.
@@ -57,14 +60,15 @@ impl<'p> Properties<'p> {
             match next(&mut rest)? {
                 Property::ContentType(text) => properties.content_type = Some(text),
                 Property::User("specversion", _) => properties.binary = true,
-                Property::User(..) | Property::Other => {}
+                Property::User(name, value) => properties.hop.note(name.as_bytes(), value.as_bytes()),
+                Property::Other => {}
             }
         }
         Ok(properties)
     }
 
     /// The user properties in the order in which they were sent.
-    pub(super) fn user(self) -> impl Iterator<Item = (&'p str, &'p str)> + Clone {
+    pub(super) fn user(&self) -> impl Iterator<Item = (&'p str, &'p str)> + Clone + use<'p> {
         let mut rest = self.raw;
         std::iter::from_fn(move || {
             while !rest.is_empty() {
@@ -187,6 +191,8 @@ mod tests {
     use super::*;
     use crate::mqtt::wire::{Decoder, Frame};
 
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
     fn raw(properties: v5::PublishProperties) -> Vec<u8> {
         let mut out = BytesMut::new();
         let publish = v5::Publish::new("t", QoS::AtMostOnce, "p", Some(properties));
@@ -209,13 +215,15 @@ mod tests {
             topic_alias: None,
             response_topic: Some("r/t".into()),
             correlation_data: Some("c".into()),
-            user_properties: vec![pair("specversion", "1.0"), pair("id", "e-1")],
+            user_properties: vec![pair("specversion", "1.0"), pair("id", "e-1"), pair("traceparent", PARENT)],
             subscription_identifiers: vec![300],
             content_type: Some("application/json".into()),
         });
         let properties = Properties::read(&raw).unwrap();
         assert_eq!((properties.content_type, properties.binary), (Some("application/json"), true));
-        assert_eq!(properties.user().collect::<Vec<_>>(), [("specversion", "1.0"), ("id", "e-1")]);
+        let user = [("specversion", "1.0"), ("id", "e-1"), ("traceparent", PARENT)];
+        assert_eq!(properties.user().collect::<Vec<_>>(), user);
+        assert_eq!(properties.hop.trace().map(|trace| trace.parent()), Some(PARENT));
         assert_eq!(Properties::read(b"").unwrap(), Properties::default());
     }
 

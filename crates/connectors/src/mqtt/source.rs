@@ -287,6 +287,7 @@ impl Run<'_> {
             content_type: properties.content_type,
             binary: properties.binary,
             user: properties.user(),
+            hop: Some(&properties.hop),
             payload: publish.payload.clone(),
         };
         let event = self.made_of.template.mqtt(&mut self.made_of.ids, message);

@@ -8,7 +8,7 @@ use std::str::from_utf8;
 
 use smallvec::SmallVec;
 
-use crate::normalise::{NoEvent, percent};
+use crate::normalise::{Hop, NoEvent, percent};
 
 /// How the headers of attributes begin.
 const PREFIX: &str = "ce-";
@@ -24,6 +24,8 @@ pub(super) struct Headers<'h> {
     pub(super) binary: bool,
     /// Names without their prefix, values as they stand.
     attributes: SmallVec<[(Cow<'h, str>, &'h [u8]); 8]>,
+    /// The trace context that stands beside them.
+    pub(super) hop: Hop<'h>,
     /// Messages that a request had still to come, where a status says so.
     pub(super) pending: Option<u64>,
 }
@@ -84,6 +86,8 @@ impl<'h> Headers<'h> {
             }
         } else if name == "Nats-Pending-Messages" {
             self.pending = from_utf8(value).ok().and_then(|text| text.parse().ok());
+        } else {
+            self.hop.note(name.as_bytes(), value);
         }
         Ok(())
     }
@@ -116,8 +120,10 @@ mod tests {
 
     #[test]
     fn attributes_are_known_in_any_case_and_decoded() {
-        let block = b"NATS/1.0\r\nce-specversion: 1.0\r\nCe-Subject:caf%C3%A9%20au lait\r\nNats-Msg-Id: 7\r\nCONTENT-TYPE: text/csv\r\n\r\n";
+        let block = b"NATS/1.0\r\nce-specversion: 1.0\r\nCe-Subject:caf%C3%A9%20au lait\r\nNats-Msg-Id: 7\r\nCONTENT-TYPE: text/csv\r\nTraceparent:  00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 \r\n\r\n";
         let headers = Headers::read(block).unwrap();
+        let parent = headers.hop.trace().map(|trace| trace.parent());
+        assert_eq!(parent, Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
         assert!(headers.binary && headers.status.is_none());
         assert_eq!(headers.content_type, Some("text/csv"));
         let wanted = [("specversion", "1.0"), ("subject", "café au lait")].map(|(a, b)| (a.to_owned(), b.to_owned()));

@@ -4,7 +4,8 @@
 //! A binary message has its attributes in headers with the prefix `cloudEvents:`, or `cloudEvents_`, and the media type of
 //! its payload in the property `content_type`; a structured one has a media type of CloudEvents there. A value is text, a
 //! boolean, an integer, a timestamp or bytes; an attribute has no other type, so that a message with a table, an array, a
-//! decimal or a floating-point number for one is no event. Headers without the prefix belong to the message.
+//! decimal or a floating-point number for one is no event. Headers without the prefix belong to the message;
+//! `traceparent` and `tracestate` among them to the hop.
 //!
 //! Where it stood is added to every event: `amqpexchange` (absent for the default exchange), `amqproutingkey` and
 //! `amqpredelivered`.
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use engine::event::{Event, Name, Text, Value};
 use smallvec::SmallVec;
 
-use super::{Ids, NoEvent, Received, Template};
+use super::{Hop, Ids, NoEvent, Received, Template};
 
 const PREFIXES: [&[u8]; 2] = [b"cloudEvents:", b"cloudEvents_"];
 
@@ -94,9 +95,12 @@ impl Template {
         H: Iterator<Item = (&'m [u8], Field<'m>)>,
     {
         let Posted { exchange, routing_key, redelivered, .. } = message;
-        let mut binary = false;
+        let (mut binary, mut hop) = (false, Hop::default());
         let mut attributes = SmallVec::<[(&'m str, Field<'m>); 10]>::new();
         for (name, value) in message.headers {
+            if let Field::Text(value) | Field::Bytes(value) = value {
+                hop.note(name, value);
+            }
             let name = PREFIXES.iter().find_map(|prefix| name.strip_prefix(*prefix));
             // What is no text is no attribute's name, and a void value is an attribute that is absent. What an earlier
             // broker said of an earlier message is not true of this one.
@@ -112,6 +116,7 @@ impl Template {
             content_type: message.content_type.map(|value| text("content_type", value)).transpose()?,
             binary,
             attributes: attributes.into_iter().map(|(name, value)| Ok((name, attribute(name, value)?))),
+            hop: Some(&hop),
             payload: message.payload,
         };
         let mut event = self.receive(received, || ids.draw())?;

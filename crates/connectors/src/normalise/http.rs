@@ -1,13 +1,14 @@
 //! The HTTP protocol binding of CloudEvents.
 //!
 //! The content type says that a request is structured, or a batch; a binary one carries its attributes in headers that
-//! begin with `ce-`, whose values are percent-encoded. Nothing else in a request says anything about the event.
+//! begin with `ce-`, whose values are percent-encoded. `traceparent` and `tracestate` are the hop's, and so those of every
+//! event in a batch. Nothing else in a request says anything about an event.
 
 use bytes::Bytes;
 use engine::event::{Event, Invalid, Text};
 use serde_json::value::RawValue;
 
-use super::{NoEvent, Received, Template, percent};
+use super::{Hop, NoEvent, Received, Template, percent};
 
 /// What the headers of attributes begin with, in lower case as HTTP libraries hand names over.
 const PREFIX: &str = "ce-";
@@ -40,6 +41,8 @@ impl Template {
     pub fn http(&self, request: Request<'_>, mut id: impl FnMut() -> Text) -> Result<Vec<Event>, NoEvent> {
         let Request { path, captured, content_type, headers, payload } = request;
         let attributes = headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, *value)));
+        let mut hop = Hop::default();
+        headers.iter().for_each(|(name, value)| hop.note(name.as_bytes(), value));
         let receive = |content_type, payload, id: &mut dyn FnMut() -> Text| {
             let received = Received {
                 whole: path,
@@ -52,6 +55,7 @@ impl Template {
                         Err(NoEvent::Header { name: Text::from(format!("{PREFIX}{name}")), problem: cause.to_string() })
                     }
                 }),
+                hop: Some(&hop),
                 payload,
             };
             self.receive(received, id)
@@ -141,6 +145,33 @@ mod tests {
             ("drawn-1", "plain", "/in")
         );
         assert_eq!(event.datacontenttype().unwrap(), "text/csv");
+    }
+
+    #[test]
+    fn the_trace_in_the_headers_is_the_hops_and_that_of_every_event_in_a_batch() {
+        let (hop, origin) = (
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        );
+        let said = |event: &Event| {
+            let own = event.extension("traceparent").map(|value| value.text().into_owned());
+            (own.unwrap_or_default(), event.trace().map(|trace| (trace.parent().to_owned(), trace.state().is_some())))
+        };
+        let (ours, theirs) = (hop.to_owned(), origin.to_owned());
+        let mut headers = vec![("traceparent", hop), ("tracestate", "a=1"), ("tracestate", "b=2")];
+        headers.extend(CORE);
+        let [event] = events(None, &headers, "x").unwrap().try_into().unwrap();
+        assert_eq!(said(&event), (ours.clone(), Some((ours.clone(), true))));
+        assert_eq!(event.extension("tracestate").unwrap().text(), "a=1,b=2");
+        headers.push(("ce-traceparent", origin));
+        let [event] = events(None, &headers, "x").unwrap().try_into().unwrap();
+        assert_eq!(said(&event), (theirs.clone(), Some((ours.clone(), true))));
+        let batch = r#"[{"specversion":"1.0","id":"1","type":"t","source":"/s"},
+            {"specversion":"1.0","id":"2","type":"t","source":"/s",
+             "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]"#;
+        let batch = events(Some(BATCH), &headers[..1], batch).unwrap();
+        let expected = [ours.clone(), theirs].map(|own| (own, Some((ours.clone(), false))));
+        assert_eq!(batch.iter().map(said).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The Kafka protocol binding of CloudEvents.
 //!
 //! A binary message has its attributes in headers with the prefix `ce_`, in UTF-8 and not percent-encoded, and the media
-//! type of its payload in `content-type`; a structured one has a media type of CloudEvents there. A message without a
+//! type of its payload in `content-type`; a structured one has a media type of CloudEvents there. The headers `traceparent` and `tracestate`, which have no prefix,
+//! belong to the hop. A message without a
 //! payload (a tombstone) is an event without data, one whose payload is empty is an event whose data is empty.
 //!
 //! Where it stood is added to every event: `kafkatopic`, `kafkapartition`, `kafkaoffset`, and its key as `kafkakey`. A key
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use engine::event::{Event, Invalid, Name, Text};
 use smallvec::SmallVec;
 
-use super::{NoEvent, Received, Template};
+use super::{Hop, NoEvent, Received, Template};
 
 const PREFIX: &str = "ce_";
 const CONTENT_TYPE: &str = "content-type";
@@ -86,6 +87,7 @@ impl Template {
                 })?;
                 Ok((name, Cow::Borrowed(value)))
             }),
+            hop: Some(&headers.hop),
             payload: record.payload.unwrap_or_default(),
         };
         let mut event = self.receive(received, id)?;
@@ -103,11 +105,12 @@ struct Headers<'m> {
     binary: bool,
     /// Without the prefix; a null value is an attribute that is absent.
     attributes: SmallVec<[(&'m str, &'m [u8]); 10]>,
+    hop: Hop<'m>,
 }
 
 impl<'m> Headers<'m> {
     fn read(headers: impl Iterator<Item = (&'m str, Option<&'m [u8]>)>) -> Result<Headers<'m>, NoEvent> {
-        let mut read = Headers { content_type: None, binary: false, attributes: SmallVec::new() };
+        let mut read = Headers { content_type: None, binary: false, attributes: SmallVec::new(), hop: Hop::default() };
         for (name, value) in headers {
             let Some(value) = value else { continue };
             if let Some(attribute) = name.strip_prefix(PREFIX) {
@@ -125,6 +128,8 @@ impl<'m> Headers<'m> {
                     return Err(Invalid::Duplicate(CONTENT_TYPE.into()).into());
                 }
                 read.content_type = Some(value);
+            } else {
+                read.hop.note(name.as_bytes(), value);
             }
         }
         Ok(read)

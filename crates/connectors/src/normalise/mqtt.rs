@@ -1,7 +1,8 @@
 //! The MQTT protocol binding of CloudEvents.
 //!
 //! MQTT 5 says in its content type that a message is structured, and carries the attributes of a binary one as user
-//! properties, whose names have no prefix. A message of MQTT 3.1.1 has neither, and keeps neither when a broker passes it
+//! properties, whose names have no prefix. So `traceparent` and `tracestate` are attributes of a binary message, and of any
+//! other the hop's. A message of MQTT 3.1.1 has neither, and keeps neither when a broker passes it
 //! on to MQTT 5; so without a content type a JSON object with a `specversion` is a structured event too.
 
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use engine::event::Event;
 
-use super::{Ids, NoEvent, Received, Template};
+use super::{Hop, Ids, NoEvent, Received, Template};
 
 /// A message as MQTT delivers it. `U` gives the user properties in the order in which they were sent.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Message<'m, U> {
     pub binary: bool,
     /// The user properties of MQTT 5.
     pub user: U,
+    /// What the user properties say that belong to the hop, as far as they are no attributes.
+    pub hop: Option<&'m Hop<'m>>,
     /// The payload.
     pub payload: Bytes,
 }
@@ -43,6 +46,7 @@ impl Template {
             content_type: message.content_type,
             binary: message.binary,
             attributes: message.user.map(|(name, value)| Ok((name, Cow::Borrowed(value)))),
+            hop: message.hop.filter(|_| !message.binary),
             payload: message.payload,
         };
         self.receive(received, || ids.draw())

@@ -13,7 +13,7 @@ use memchr::memmem;
 use smallvec::SmallVec;
 
 use super::pattern::{Filling, texts};
-use super::{NoEvent, Template, field};
+use super::{Hop, NoEvent, Template, field};
 
 /// What every structured event holds; building the searcher costs more than a search.
 static MARK: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"specversion\""));
@@ -38,6 +38,8 @@ pub struct Received<'m, A> {
     pub binary: bool,
     /// The attributes; read only when `binary` says so.
     pub attributes: A,
+    /// What the headers say that belong to the hop.
+    pub hop: Option<&'m Hop<'m>>,
     /// The payload.
     pub payload: Bytes,
 }
@@ -48,6 +50,22 @@ impl Template {
     /// # Errors
     /// [`NoEvent`] when it claims to be an event and is none, or the template cannot make one.
     pub fn receive<'m, A, V>(&self, message: Received<'m, A>, id: impl FnOnce() -> Text) -> Result<Event, NoEvent>
+    where
+        A: Iterator<Item = Result<(&'m str, V), NoEvent>>,
+        V: Into<Value>,
+    {
+        let hop = message.hop;
+        let read = self.read(message, id);
+        match hop.and_then(Hop::trace) {
+            None => read,
+            Some(trace) => read.map(|mut event| {
+                event.carried_by(trace);
+                event
+            }),
+        }
+    }
+
+    fn read<'m, A, V>(&self, message: Received<'m, A>, id: impl FnOnce() -> Text) -> Result<Event, NoEvent>
     where
         A: Iterator<Item = Result<(&'m str, V), NoEvent>>,
         V: Into<Value>,
@@ -174,6 +192,7 @@ mod tests {
             content_type: None,
             binary: attributes.iter().flatten().any(|(name, _)| *name == "specversion"),
             attributes: attributes.iter().cloned(),
+            hop: None,
             payload: Bytes::from_static(b"x"),
         };
         template.receive(message, || "fresh".into())

@@ -184,7 +184,8 @@ impl Line {
         let Some(delivery) = self.table.get(key) else { return };
         delivery.attempts = 1;
         let mut pending: Option<Pending> = None;
-        for event in results {
+        for mut event in results {
+            event.continue_trace(&delivery.event);
             for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
                 let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
                 if let Confirm::Now(Ok(())) = confirm {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Text, excerpt};
+use super::{Text, Trace, excerpt};
 
 /// A legal name of an extension attribute: one or more lower-case ASCII letters and digits, and no core attribute's name,
 /// so that an event never has two attributes called alike.
@@ -28,6 +28,9 @@ pub enum NameError {
 }
 
 impl Name {
+    pub(super) const TRACEPARENT: Name = Name(Text::new_static(Trace::PARENT));
+    pub(super) const TRACESTATE: Name = Name(Text::new_static(Trace::STATE));
+
     /// Checks a name.
     ///
     /// # Errors

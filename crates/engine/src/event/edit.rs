@@ -46,8 +46,12 @@ impl<'e> Edit<'e> {
         self.0.dataschema = Some(dataschema);
     }
 
-    /// Adds an extension attribute, or replaces the one of that name.
+    /// Adds an extension attribute, or replaces the one of that name. Whoever says anew where the event's trace began has
+    /// the last word: the context of the hop that brought it is forgotten.
     pub fn extension(&mut self, name: Name, value: impl Into<Value>) {
+        if self.0.hop.is_some() && name == Name::TRACEPARENT {
+            self.0.hop = None;
+        }
         let value = value.into();
         match self.0.extensions.iter_mut().find(|(known, _)| *known == name) {
             Some(entry) => entry.1 = value,

@@ -15,7 +15,8 @@
 //! attribute that is `null` is absent. An absent `datacontenttype` stays absent: a binding that writes the payload bare
 //! should then say `application/json`.
 //!
-//! Writing is the inverse, whatever the payload: [`decode()`] of what [`encode()`] wrote is the event that was written. So a
+//! Writing is the inverse, whatever the payload: [`decode()`] of what [`encode()`] wrote is the event that was written, but
+//! for the context of the hop that brought it, which is no attribute. So a
 //! payload that JSON could not give back byte by byte goes into `data_base64`, for example JSON with a line break after
 //! it, or invalid JSON that calls itself JSON.
 

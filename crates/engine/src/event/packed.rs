@@ -1,11 +1,14 @@
 //! An event as bytes for our own files: lean, lossless, and cheap both ways.
 //!
-//! Every attribute is kept as it was received and the payload byte for byte; unpacking shares the payload with the bytes it
-//! is read from. It is no exchange format: whoever reads it is a version of the engine that wrote it, or a newer one.
+//! Every attribute is kept as it was received, the payload byte for byte, and the context of the hop that brought it;
+//! unpacking shares the payload with the bytes it is read from. It is no exchange format: whoever reads it is a version of the engine that wrote it, or a newer one.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Event, Extensions, Name, Text, Value};
+use super::trace::Hop;
+use super::{Event, Extensions, Name, Text, Trace, Value};
 
 /// Bytes that are no packed event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +20,9 @@ const TIME: u8 = 2;
 const DATACONTENTTYPE: u8 = 4;
 const DATASCHEMA: u8 = 8;
 const DATA: u8 = 16;
-const KNOWN: u8 = 31;
+const HOP: u8 = 32;
+const HOP_STATE: u8 = 64;
+const KNOWN: u8 = 127;
 
 const STRING: u8 = 0;
 const INTEGER: u8 = 1;
@@ -34,8 +39,14 @@ impl Event {
             (DATACONTENTTYPE, parts.datacontenttype.as_ref()),
             (DATASCHEMA, parts.dataschema.as_ref()),
         ];
-        let data = if parts.data.is_some() { DATA } else { 0 };
-        into.push(optional.iter().filter(|(_, text)| text.is_some()).fold(data, |flags, (flag, _)| flags | flag));
+        let hop = parts.hop.as_ref().map(|hop| hop.trace());
+        let further = [
+            (DATA, parts.data.is_some()),
+            (HOP, hop.is_some()),
+            (HOP_STATE, hop.is_some_and(|hop| hop.state().is_some())),
+        ];
+        let present = optional.iter().map(|(flag, text)| (*flag, text.is_some())).chain(further);
+        into.push(present.filter(|(_, present)| *present).fold(0, |flags, (flag, _)| flags | flag));
         for text in
             [&parts.id, &parts.source, &parts.r#type].into_iter().chain(optional.into_iter().filter_map(|o| o.1))
         {
@@ -55,6 +66,9 @@ impl Event {
                 }
                 Value::Boolean(truth) => into.push(if *truth { TRUE } else { FALSE }),
             }
+        }
+        for (_, text) in hop.into_iter().flat_map(Trace::headers) {
+            pack_text(text, into);
         }
         into.extend_from_slice(parts.data.as_deref().unwrap_or_default());
     }
@@ -79,6 +93,7 @@ impl Event {
         parts.datacontenttype = optional(DATACONTENTTYPE)?;
         parts.dataschema = optional(DATASCHEMA)?;
         parts.extensions = extensions(&mut rest)?;
+        parts.hop = hop(flags, &mut rest)?;
         if flags & DATA != 0 {
             parts.data = Some(packed.slice(packed.len() - rest.len()..));
         } else if !rest.is_empty() {
@@ -86,6 +101,16 @@ impl Event {
         }
         Ok(event)
     }
+}
+
+fn hop(flags: u8, rest: &mut &[u8]) -> Result<Option<Arc<Hop>>, Unreadable> {
+    if flags & HOP == 0 {
+        return if flags & HOP_STATE == 0 { Ok(None) } else { Err(Unreadable) };
+    }
+    let parent = text(rest)?;
+    let state = if flags & HOP_STATE == 0 { None } else { Some(text(rest)?) };
+    let trace = Trace::read(parent, state).filter(|trace| trace.state() == state).ok_or(Unreadable)?;
+    Ok(Some(Arc::new(Hop::new(trace))))
 }
 
 fn extensions(rest: &mut &[u8]) -> Result<Extensions, Unreadable> {
@@ -152,6 +177,7 @@ fn byte(rest: &mut &[u8]) -> Result<u8, Unreadable> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::option;
     use proptest::prelude::*;
 
     use super::super::arbitrary::events;
@@ -173,6 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn a_hop_that_is_none_is_unreadable() {
+        let bare = packed(&Event::new("1".into(), "/a".into(), "t".into()).unwrap());
+        let with = |flags: u8, texts: &[&str]| {
+            let mut bytes = bare.to_vec();
+            bytes[0] |= flags;
+            texts.iter().for_each(|text| pack_text(text, &mut bytes));
+            Event::unpack(&bytes.into())
+        };
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(with(HOP, &[parent]).unwrap().trace().unwrap().parent(), parent);
+        for (flags, texts) in [
+            (HOP, &["nonsense"][..]),
+            (HOP, &[]),
+            (HOP_STATE, &["a=1"]),
+            (HOP | HOP_STATE, &[parent, "nonsense"]),
+            (HOP | HOP_STATE, &[parent]),
+            (128, &[]),
+        ] {
+            assert_eq!(with(flags, texts), Err(Unreadable), "{flags} {texts:?}");
+        }
+    }
+
+    #[test]
     fn the_payload_is_shared() {
         let event = Event::new("1".into(), "/a".into(), "t".into()).unwrap().with_data(Bytes::from(vec![7; 100]), None);
         let bytes = packed(&event);
@@ -182,7 +231,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_event_comes_back(event in events()) {
+        fn every_event_comes_back(mut event in events(), own in any::<bool>(), state in option::of(Just("rojo=1"))) {
+            if own {
+                event = event.with_extension(Name::TRACESTATE, "of its own");
+            }
+            event.carried_by(Trace::read("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", state).unwrap());
+            prop_assert_eq!(event.0.hop.is_some(), own);
             prop_assert_eq!(Event::unpack(&packed(&event)), Ok(event));
         }
 

@@ -10,7 +10,8 @@
 //! * the spelling of `time`: it keeps the instant, in UTC, to the nanosecond, so an offset and trailing zeros are lost;
 //! * a `dataschema` that is not an absolute URL, which is refused, and the spelling of one that is, which it normalises
 //!   (`HTTPS://example.com` becomes `https://example.com/`);
-//! * the order of extension attributes, which come back sorted by name.
+//! * the order of extension attributes, which come back sorted by name;
+//! * the context of the hop that brought the event, which is no attribute.
 //!
 //! An SDK event may hold what is no CloudEvent, such as an empty id or a name with capitals: that is refused. So is
 //! CloudEvents 0.3, as it is on the wire; `cloudevents::EventBuilderV10::from` upgrades such an event.

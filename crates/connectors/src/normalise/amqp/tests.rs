@@ -83,6 +83,25 @@ fn headers_with_the_prefix_make_a_binary_event_and_others_belong_to_the_message(
 }
 
 #[test]
+fn headers_without_the_prefix_can_be_those_of_the_hop() {
+    const ORIGIN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const HOP: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let said = |headers: &[(&str, Field<'_>)]| {
+        let event = event(None, &[&CORE[..], headers].concat(), "x").unwrap();
+        (extension(&event, "traceparent"), event.trace().map(|trace| trace.parent().to_owned()))
+    };
+    let (ours, theirs) = (Some(HOP.to_owned()), Some(ORIGIN.to_owned()));
+    let own = ("cloudEvents:traceparent", Field::Text(ORIGIN.as_bytes()));
+    for value in [Field::Text(HOP.as_bytes()), Field::Bytes(HOP.as_bytes())] {
+        assert_eq!(said(&[("traceparent", value)]), (ours.clone(), ours.clone()));
+        assert_eq!(said(&[own, ("traceparent", value)]), (theirs.clone(), ours.clone()));
+    }
+    for value in [Field::Other("a table"), Field::Integer(7), Field::Void, Field::Text(b"\xff")] {
+        assert_eq!(said(&[("traceparent", value)]), (None, None));
+    }
+}
+
+#[test]
 fn the_other_separator_is_accepted_and_both_at_once_are_one_attribute_twice() {
     let others = ["specversion", "id", "type", "source"].map(|name| format!("cloudEvents_{name}"));
     let values: [&[u8]; 4] = [b"1.0", b"e-2", b"t", b"/s"];

@@ -52,12 +52,13 @@ fn extension(event: &Event, name: &str) -> Option<String> {
 
 #[test]
 fn prefixed_headers_make_a_binary_event() {
-    let more: [Header; 5] = [
+    let more: [Header; 6] = [
         ("ce_subject", Some("100 % öl".as_bytes())),
         ("ce_time", Some(b"2026-11-21T06:58:00Z")),
         ("ce_tenant", Some(b"a%20b")),
         ("content-type", Some(b"application/json")),
         ("traceparent", Some(b"\xff")),
+        ("tracestate", None),
     ];
     let event = with(&more, r#"{"v":1.0}"#).unwrap();
     assert_eq!((event.id().as_str(), event.source().as_str(), event.r#type().as_str()), ("e-1", "/s", "t"));
@@ -66,6 +67,23 @@ fn prefixed_headers_make_a_binary_event() {
     assert_eq!(event.datacontenttype().unwrap(), "application/json");
     assert_eq!(event.data().unwrap(), r#"{"v":1.0}"#);
     assert_eq!(extension(&event, "vehicle").as_deref(), Some("veh-1"));
+}
+
+#[test]
+fn headers_without_the_prefix_are_those_of_the_hop() {
+    const ORIGIN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const HOP: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let said = |event: &Event| {
+        (extension(event, "traceparent").unwrap(), event.trace().map(|trace| trace.parent().to_owned()).unwrap())
+    };
+    let (ours, theirs) = (HOP.to_owned(), ORIGIN.to_owned());
+    let (hop, own) = (("traceparent", Some(HOP.as_bytes())), ("ce_traceparent", Some(ORIGIN.as_bytes())));
+    assert_eq!(said(&with(&[hop], "x").unwrap()), (ours.clone(), ours.clone()));
+    assert_eq!(said(&event(&[hop], "a plain payload").unwrap()), (ours.clone(), ours.clone()));
+    assert_eq!(said(&with(&[own, hop], "x").unwrap()), (theirs.clone(), ours));
+    assert_eq!(said(&with(&[own, ("traceparent", Some(b"nonsense"))], "x").unwrap()), (theirs.clone(), theirs));
+    let bare = with(&[("traceparent", Some(b"nonsense")), ("traceparent", None)], "x").unwrap();
+    assert_eq!((extension(&bare, "traceparent"), bare.trace()), (None, None));
 }
 
 #[test]

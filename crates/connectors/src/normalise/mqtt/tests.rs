@@ -22,12 +22,15 @@ fn template() -> Template {
 }
 
 fn event(content_type: Option<&str>, user: &[(&str, &str)], payload: &str) -> Result<Event, NoEvent> {
+    let mut hop = Hop::default();
+    user.iter().for_each(|(name, value)| hop.note(name.as_bytes(), value.as_bytes()));
     let message = Message {
         topic: "v1/veh-1",
         captured: &[Some("veh-1")],
         content_type,
         binary: user.iter().any(|(name, _)| *name == "specversion"),
         user: user.iter().copied(),
+        hop: Some(&hop),
         payload: Bytes::copy_from_slice(payload.as_bytes()),
     };
     template().mqtt(&mut Ids::new(0), message)
@@ -107,6 +110,26 @@ fn what_claims_to_be_an_event_and_is_none_is_refused() {
 }
 
 #[test]
+fn a_trace_is_an_attribute_of_a_binary_message_and_the_hops_of_any_other() {
+    let (hop, origin) = (
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    );
+    let said = |event: &Event| (extension(event, "traceparent"), event.trace().map(|trace| trace.parent().to_owned()));
+    let (ours, theirs) = (Some(hop.to_owned()), Some(origin.to_owned()));
+    let user = [("traceparent", hop)];
+    assert_eq!(said(&event(None, &[&CORE[..], &user].concat(), "x").unwrap()), (ours.clone(), ours.clone()));
+    assert_eq!(said(&event(None, &user, "x").unwrap()), (ours.clone(), ours.clone()));
+    let bare = r#"{"specversion":"1.0","id":"e-3","type":"t","source":"/s"}"#;
+    let traced = bare.replace("\"id\"", &format!("\"traceparent\":\"{origin}\",\"id\""));
+    for content_type in [None, Some("application/cloudevents+json")] {
+        assert_eq!(said(&event(content_type, &user, bare).unwrap()), (ours.clone(), ours.clone()));
+        assert_eq!(said(&event(content_type, &user, &traced).unwrap()), (theirs.clone(), ours.clone()));
+        assert_eq!(said(&event(content_type, &[], &traced).unwrap()), (theirs.clone(), theirs.clone()));
+    }
+}
+
+#[test]
 fn anything_else_is_a_plain_payload() {
     for payload in ["", "17", "not json {\"specversion\"", "{\"a\":", "\u{0}binary"] {
         let event = event(None, &[("any", "thing")], payload).unwrap();
@@ -130,6 +153,7 @@ proptest! {
             content_type: content_type.as_deref(),
             binary: user.iter().any(|(name, _)| *name == "specversion"),
             user: user.iter().copied(),
+            hop: None,
             payload: Bytes::from(payload.clone()),
         };
         if let Ok(event) = template().mqtt(&mut Ids::new(0), message) {

@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::event::{Event, Name, Trace};
 use crate::fake::Seen;
 use crate::port::PublishError;
 
@@ -51,6 +52,33 @@ async fn a_refused_result_is_published_again_and_nothing_else_is_repeated() {
         assert_eq!(bench.books(), Books { matched: 1, done: 1, failed_attempts: 2, ..Books::default() });
         assert_eq!(bench.reading.last_error().as_deref(), Some("output 'o1': the far side is away"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_goes_on_with_the_trace_of_its_event() {
+    const ORIGIN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const HOP: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let own = || Name::new(Trace::PARENT).unwrap();
+    let traces = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&traces);
+    let (output, _) = recorder(move |event: &Event| {
+        let said = event.extension(Trace::PARENT).map(|value| value.text().into_owned());
+        noted.lock().push((said, event.trace().map(|trace| trace.parent().to_owned())));
+        Say::Now(Ok(()))
+    });
+    let function = judge(move |same, _| {
+        let other = event("b").with_extension(own(), HOP);
+        one(Verdict::Done(vec![event("a"), other, same.clone()]))
+    });
+    let mut bench = bench(pool(function), vec![output]);
+    let mut traced = event("1").with_extension(own(), ORIGIN);
+    traced.carried_by(Trace::read(HOP, None).unwrap());
+    let batch = bench.desk.arrivals([traced, event("2")]).await;
+    bench.feed.send(batch);
+    assert_eq!(bench.desk.settled(2).await, [Outcome::Ack; 2]);
+    let (origin, hop) = (Some(ORIGIN.to_owned()), Some(HOP.to_owned()));
+    let [kept, other, none] = [(origin, hop.clone()), (hop.clone(), hop), (None, None)];
+    assert_eq!(*traces.lock(), [kept.clone(), other.clone(), kept, none.clone(), other, none]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,6 +73,7 @@ impl Run<'_> {
             content_type: headers.content_type,
             binary: headers.binary,
             attributes: headers.attributes(),
+            hop: Some(&headers.hop),
             payload: message.payload.clone(),
         };
         let (positions, ids) = (&self.positions, &mut self.made_of.ids);
