@@ -2,9 +2,11 @@
 //! application properties.
 //!
 //! A binary message has its attributes in headers with the prefix `cloudEvents:`, or `cloudEvents_`, and the media type of
-//! its payload in the property `content_type`; a structured one has a media type of CloudEvents there. A value is text, a
+//! its payload in the property `content_type`; a structured one has a media type of CloudEvents there. The prefix `ce-`,
+//! which Knative's binding for RabbitMQ has and CloudEvents' SDK for Python writes, is read too. A value is text, a
 //! boolean, an integer, a timestamp or bytes; an attribute has no other type, so that a message with a table, an array, a
-//! decimal or a floating-point number for one is no event. Headers without the prefix belong to the message;
+//! decimal or a floating-point number for one is no event. An integer `time` is milliseconds since 1970, as timestamps of
+//! AMQP 1.0 are: the same SDK hands it to clients so. Headers without the prefix belong to the message;
 //! `traceparent` and `tracestate` among them to the hop.
 //!
 //! Where it stood is added to every event: `amqpexchange` (absent for the default exchange), `amqproutingkey` and
@@ -21,7 +23,7 @@ use smallvec::SmallVec;
 
 use super::{Hop, Ids, NoEvent, Received, Template};
 
-const PREFIXES: [&[u8]; 2] = [b"cloudEvents:", b"cloudEvents_"];
+const PREFIXES: [&[u8]; 3] = [b"cloudEvents:", b"cloudEvents_", b"ce-"];
 
 /// Names that no sender's attribute may keep, because they say where this message stands.
 static NAMES: LazyLock<Option<[Name; 3]>> = LazyLock::new(|| {
@@ -152,6 +154,10 @@ fn attribute(name: &str, value: Field<'_>) -> Result<Value, NoEvent> {
     Ok(match value {
         Field::Text(bytes) => text(&header(), bytes)?.into(),
         Field::Boolean(truth) => Value::Boolean(truth),
+        Field::Integer(number) if name == "time" => instant(number).ok_or_else(|| NoEvent::Header {
+            name: header(),
+            problem: format!("{number} ms since 1970 is no time between the years 1970 and 9999"),
+        })?,
         Field::Integer(number) if i32::try_from(number).is_ok() => Value::Integer(number),
         Field::Integer(number) => Text::new(number.to_string()).into(),
         Field::Bytes(bytes) => Text::new(BASE64_STANDARD.encode(bytes)).into(),
@@ -170,6 +176,18 @@ fn attribute(name: &str, value: Field<'_>) -> Result<Value, NoEvent> {
             return Err(NoEvent::Header { name: header(), problem });
         }
     })
+}
+
+/// RFC 3339 in UTC of milliseconds since 1970, up to the year 9999.
+fn instant(milliseconds: i64) -> Option<Value> {
+    let milliseconds = u64::try_from(milliseconds).ok()?;
+    let mut text = date(milliseconds / 1000)?;
+    let rest = milliseconds % 1000;
+    if rest > 0 {
+        text.truncate(text.len() - 1);
+        text.push_str(&format!(".{rest:03}Z"));
+    }
+    Some(Text::new(text).into())
 }
 
 /// RFC 3339 in UTC of seconds since 1970, up to the year 9999.

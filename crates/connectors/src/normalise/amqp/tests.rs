@@ -112,6 +112,29 @@ fn the_other_separator_is_accepted_and_both_at_once_are_one_attribute_twice() {
 }
 
 #[test]
+fn what_the_sdk_for_python_makes_of_an_event_is_one() {
+    let knative = ["specversion", "id", "type", "source", "time"].map(|name| format!("ce-{name}"));
+    let values: [&[u8]; 5] = [b"1.0", b"e-4", b"t", b"/s", b"2026-11-21T06:58:00Z"];
+    let headers: Vec<_> = knative.iter().map(String::as_str).zip(values.map(Field::Text)).collect();
+    let read = event(Some("application/json"), &headers, "1").unwrap();
+    assert_eq!((read.id().as_str(), read.time().unwrap().as_str()), ("e-4", "2026-11-21T06:58:00Z"));
+    for (milliseconds, time) in [
+        (1_795_244_280_120, "2026-11-21T06:58:00.120Z"),
+        (1_795_244_280_007, "2026-11-21T06:58:00.007Z"),
+        (1_795_244_280_000, "2026-11-21T06:58:00Z"),
+        (0, "1970-01-01T00:00:00Z"),
+    ] {
+        let headers = [&CORE[..], &[("cloudEvents_time", Field::Integer(milliseconds))]].concat();
+        assert_eq!(event(None, &headers, "1").unwrap().time().unwrap(), time);
+    }
+    for milliseconds in [-1, 253_402_300_800_000] {
+        let headers = [&CORE[..], &[("cloudEvents_time", Field::Integer(milliseconds))]].concat();
+        let said = event(None, &headers, "1").unwrap_err().to_string();
+        assert!(said.contains("'cloudEvents:time'") && said.contains("between the years 1970 and 9999"), "{said}");
+    }
+}
+
+#[test]
 fn what_no_attribute_can_be_makes_it_no_event() {
     for (value, part) in [
         (Field::Other("a table"), "it is a table"),
