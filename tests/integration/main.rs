@@ -46,6 +46,9 @@ mod nats;
 // What comes from any source is the same at every output.
 mod matrix;
 
+// The CloudEvents SDKs of Python and JavaScript at both ends of HTTP, Kafka and AMQP.
+mod sdk;
+
 // What was confirmed arrives, whenever the engine between two brokers is killed.
 mod ledger;
 

@@ -22,6 +22,7 @@ pub mod kafka;
 pub mod kcat;
 pub mod mosquitto;
 pub mod nats;
+pub mod node;
 pub mod packet;
 pub mod patience;
 pub mod port;
