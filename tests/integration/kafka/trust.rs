@@ -53,10 +53,26 @@ async fn a_password_or_a_token_opens_the_door_and_a_wrong_one_says_so_without_sh
     passes(&kcat, 0).await;
     assert!(known.terminate().await.success());
 
+    for (count, hash) in [(1, "256"), (2, "512")] {
+        let mechanism = format!("SCRAM-SHA-{hash}");
+        let scram = security.replace("PLAIN", &mechanism);
+        if hash == "256" {
+            let mut stranger = copier(&broker, &scram).variable("MILL_PASSWORD", "s3cret");
+            stranger.start_degraded().await;
+            let said = error(&stranger, SOURCE, "check sasl.mechanism").await;
+            assert!(!said.contains("s3cret"), "{said}");
+            stranger.terminate().await;
+        }
+        let mut known = copier(&broker, &scram).variable("MILL_PASSWORD", "right");
+        known.start().await;
+        passes(&kcat, count).await;
+        assert!(known.terminate().await.success());
+    }
+
     let mut bearer = copier(&broker, "sasl: { mechanism: OAUTHBEARER, token: \"${file:token}\" }");
     bearer.write("token", &token());
     bearer.start().await;
-    passes(&kcat, 1).await;
+    passes(&kcat, 3).await;
     assert!(bearer.terminate().await.success());
 }
 

@@ -55,8 +55,13 @@ impl Program for KafkaBroker {
     const NAME: &'static str = "kafka";
 
     async fn new(config: Config, folder: &Path) -> Self {
-        let parts = tokio::task::spawn_blocking(Parts::prepared).await.expect("the parts are prepared");
-        parts.new_data(folder);
+        let (folder, formatting) = (folder.to_owned(), config.formatting());
+        let prepared = tokio::task::spawn_blocking(move || {
+            let parts = Parts::prepared();
+            parts.new_data(&folder, &formatting);
+            parts
+        });
+        let parts = prepared.await.expect("the parts are prepared");
         Self { config, parts, ports: free() }
     }
 
@@ -147,7 +152,7 @@ pub async fn committed(address: SocketAddr, group: &str, topic: &str, partitions
 fn start_shared() -> (SocketAddr, Child) {
     let parts = Parts::prepared();
     let folder = tempfile::tempdir().expect("a temporary folder").keep();
-    parts.new_data(&folder);
+    parts.new_data(&folder, &[]);
     let ports = free();
     Config::new().write(&folder, ports);
     (ports[0], tethered(&java(&parts, &folder), &folder))

@@ -22,7 +22,7 @@ enum Security {
     None,
     /// Certificates, and whether clients must have one.
     Tls(Box<Certificates>, bool),
-    /// One user and password, for PLAIN and as the subject of an unsigned token for OAUTHBEARER.
+    /// One user and password, for PLAIN and SCRAM, and as the subject of an unsigned token for OAUTHBEARER.
     Sasl(String, String),
 }
 
@@ -69,7 +69,7 @@ impl Config {
         self
     }
 
-    /// Clients name this user: by PLAIN, or by an unsigned token for OAUTHBEARER.
+    /// Clients name this user: by PLAIN, by SCRAM with either hash, or by an unsigned token for OAUTHBEARER.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.security = Security::Sasl(name.to_owned(), password.to_owned());
@@ -83,6 +83,13 @@ impl Config {
             Security::Tls(certificates, _) => Some(certificates),
             _ => None,
         }
+    }
+
+    /// What the tool that formats a data folder has to be told besides: brokers know SCRAM's users from there only.
+    pub(super) fn formatting(&self) -> Vec<String> {
+        let Security::Sasl(name, password) = &self.security else { return Vec::new() };
+        let user = |hash: &str| format!("SCRAM-{hash}=[name={name},password={password}]");
+        ["SHA-256", "SHA-512"].into_iter().flat_map(|hash| ["--add-scram".to_owned(), user(hash)]).collect()
     }
 
     /// Where it must listen.
@@ -170,10 +177,17 @@ log.cleaner.dedupe.buffer.size=8388608
             Security::Sasl(name, password) => {
                 let module = "org.apache.kafka.common.security";
                 let lines = [
-                    "listener.name.client.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER".to_owned(),
+                    "listener.name.client.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
+                        .to_owned(),
                     format!(
                         "listener.name.client.plain.sasl.jaas.config={module}.plain.PlainLoginModule required \
                          user_{name}=\"{password}\";"
+                    ),
+                    format!(
+                        "listener.name.client.scram-sha-256.sasl.jaas.config={module}.scram.ScramLoginModule required;"
+                    ),
+                    format!(
+                        "listener.name.client.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;"
                     ),
                     format!(
                         "listener.name.client.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBearerLoginModule \

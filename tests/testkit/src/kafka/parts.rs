@@ -41,7 +41,7 @@ impl Parts {
         }
         if !parts.template().is_dir() {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            parts.format(folder.path());
+            parts.format(folder.path(), &[]);
             parts.keep_folder(&folder.path().join("log"), "template");
         }
         if !parts.archive().is_file() {
@@ -64,9 +64,13 @@ impl Parts {
         [java].into_iter().chain(options.map(str::to_owned)).chain(archive).chain(path).collect()
     }
 
-    /// Gives `folder` the data of a broker that has never run.
-    pub(super) fn new_data(&self, folder: &Path) {
-        copy(&self.template(), &folder.join("log"));
+    /// Gives `folder` the data of a broker that has never run. What has to be known before it runs costs the start of
+    /// another Java program.
+    pub(super) fn new_data(&self, folder: &Path, formatting: &[String]) {
+        match formatting {
+            [] => copy(&self.template(), &folder.join("log")),
+            further => self.format(folder, further),
+        }
     }
 
     /// A formatted data folder; it names neither port nor path, so that any broker can begin with a copy.
@@ -105,12 +109,12 @@ impl Parts {
     }
 
     /// Makes `folder/log`.
-    fn format(&self, folder: &Path) {
+    fn format(&self, folder: &Path, further: &[String]) {
         let ports = [port::free(), port::free(), port::free()];
         let properties = Config::new().write(folder, ports);
         let java = self.java("kafka.tools.StorageTool");
         let mut command = Command::new(&java[0]);
-        command.args(&java[1..]).args(["format", "-t", CLUSTER, "-c"]).arg(properties);
+        command.args(&java[1..]).args(["format", "-t", CLUSTER, "-c"]).arg(properties).args(further);
         run("the formatting of Kafka's data folder", &mut command);
     }
 
@@ -119,7 +123,7 @@ impl Parts {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = [port::free(), port::free(), port::free()];
         let config = Config::new();
-        self.new_data(folder.path());
+        self.new_data(folder.path(), &[]);
         let properties = config.write(folder.path(), ports);
         let fresh = self.folder.join("classes.new");
         let java = self.command(Some(format!("-XX:ArchiveClassesAtExit={}", fresh.display())), "kafka.Kafka");
