@@ -1,4 +1,8 @@
-//! Who is let in: passwords, tokens, nkeys, certificates.
+//! Who is let in, on the way in and on the way out: passwords, tokens, nkeys, credentials, certificates.
+
+use serde_json::json;
+use testkit::nats::Operator;
+use testkit::python;
 
 use super::*;
 
@@ -12,6 +16,31 @@ async fn passes(engine: &Tidemill, server: &Nats) {
     peer.publish("v1.demo.veh-1.telemetry", b"", b"{\"id\":\"1\"}").await;
     peer.flush().await;
     file_has(engine, 1..2).await;
+}
+
+/// An engine that publishes on `back` what it receives on `there`, with the same line on both sides.
+fn passing(url: &str, identity: &str, jetstream: bool) -> Tidemill {
+    let yaml = format!(
+        "sources:
+  fleet: {{ nats: {{ url: \"{url}\", subjects: [there], {identity} }} }}
+outputs:
+  back: {{ nats: {{ url: \"{url}\", subject: back, jetstream: {jetstream}, {identity} }} }}
+triggers:
+  all: {{ source: fleet, rules: {{ pass: {{ output: back }} }} }}
+"
+    );
+    Tidemill::new(PROGRAM, &yaml)
+}
+
+/// Sends something there, and waits until it is back.
+async fn returns(mut engine: Tidemill, mut peer: Peer) {
+    peer.subscribe("back").await;
+    engine.start().await;
+    peer.publish("there", b"", b"{\"id\":\"1\"}").await;
+    let delivery = peer.delivery().await;
+    assert_eq!((delivery.subject.as_str(), &*delivery.payload), ("back", &b"{\"id\":\"1\"}"[..]));
+    assert!(delivery.headers.contains("ce-natssubject: there"), "{}", delivery.headers);
+    assert!(engine.terminate().await.success());
 }
 
 #[tokio::test]
@@ -51,6 +80,48 @@ async fn a_token_and_an_nkey_open_it_too() {
 }
 
 #[tokio::test]
+async fn an_nkey_and_credentials_open_it_for_an_output_too() {
+    let users = format!("users: [{{ nkey: {PUBLIC} }}, {{ user: peer, password: right }}]");
+    let server = Nats::start(Config::new().authorization(&users)).await;
+    let peer = Peer::connect(server.address(), Some(("peer", "right"))).await;
+    let by_nkey = passing(&server.url(), "nkey: \"${env:MILL_SEED}\"", false).variable("MILL_SEED", SEED);
+    returns(by_nkey, peer).await;
+
+    let operator = Operator::generate();
+    let server = Nats::start(Config::new().line(&operator.lines())).await;
+    let by_credentials = |credentials: String| {
+        let engine = passing(&server.url(), "credentials: mill.creds", false);
+        engine.write("mill.creds", &credentials);
+        engine
+    };
+    let mut stranger = by_credentials(Operator::generate().credentials());
+    stranger.start_degraded().await;
+    for path in [SOURCE, "/outputs/back"] {
+        assert!(error(&stranger, path, "refused the connection").await.contains("credentials"));
+    }
+    assert!(stranger.terminate().await.success());
+    let peer = Peer::connect_as(server.address(), json!({ "jwt": operator.bearer() })).await;
+    returns(by_credentials(operator.credentials()), peer).await;
+}
+
+/// Publishes there over TLS, and reads what came back into a stream.
+const PASSES: &str = r#"
+import asyncio, ssl, sys, nats
+async def main():
+    url, ca, cert, key = sys.argv[1:]
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(cert, key)
+    nc = await nats.connect(url, tls=context)
+    js = nc.jetstream()
+    await js.add_stream(name="OUT", subjects=["back"])
+    await nc.publish("there", b'{"id":"1"}')
+    message, = await (await js.pull_subscribe("back", "reader", stream="OUT")).fetch(1, timeout=30)
+    print("came", message.headers["ce-natssubject"], message.data.decode())
+    await nc.close()
+asyncio.run(main())
+"#;
+
+#[tokio::test]
 async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
     let server = Nats::start(Config::new().mutual_tls()).await;
     let certificates = server.certificates().expect("the server speaks TLS");
@@ -74,4 +145,15 @@ async fn tls_needs_the_authority_and_mutual_tls_a_certificate_too() {
     let mut engine = engine(&server.url(), &durable);
     engine.start().await;
     assert!(engine.terminate().await.success());
+
+    let mut stranger = passing(&server.url(), "tls: {}", true);
+    stranger.start_degraded().await;
+    assert!(error(&stranger, "/outputs/back", "TLS").await.contains("tls.ca"));
+    assert!(stranger.terminate().await.success());
+    let mut passing = passing(&server.url(), &tls, true);
+    passing.start().await;
+    let mut python = python::run(PASSES, &[&server.url(), &ca, &cert, &key]);
+    assert_eq!(python.line("what came back", |line| line.starts_with("came")).await, "came there {\"id\":\"1\"}");
+    assert!(python.wait().await.success());
+    assert!(passing.terminate().await.success());
 }

@@ -2,6 +2,7 @@
 //! started again on the same port with the same folder, which is what a server's restart is.
 
 mod config;
+mod operator;
 mod peer;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 pub use config::Config;
+pub use operator::Operator;
 pub use peer::{Delivery, Peer};
 
 use crate::certificates::Certificates;

@@ -277,7 +277,7 @@ async fn connect(
 
 fn sentence(error: &ConnectError) -> String {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    match error.kind() {
+    match kind(error) {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             "refused the connection; correct user and password, token, nkey or credentials".to_owned()
         }
@@ -287,8 +287,17 @@ fn sentence(error: &ConnectError) -> String {
     }
 }
 
+/// What a first connection failed at. The crate calls a handshake that failed a matter of reading and writing.
+fn kind(error: &ConnectError) -> ConnectErrorKind {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    match cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData) {
+        true => ConnectErrorKind::Tls,
+        false => error.kind(),
+    }
+}
+
 fn patience(error: &ConnectError) -> Patience {
-    match error.kind() {
+    match kind(error) {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication | ConnectErrorKind::Tls => {
             Patience::Long
         }

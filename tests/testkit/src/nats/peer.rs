@@ -40,16 +40,23 @@ pub struct Delivery {
 impl Peer {
     /// Connects and waits until it is let in.
     pub async fn connect(address: SocketAddr, user: Option<(&str, &str)>) -> Self {
+        let identity = user.map_or(json!({}), |(name, password)| json!({ "user": name, "pass": password }));
+        Self::connect_as(address, identity).await
+    }
+
+    /// The same with anything else that says who it is, such as `jwt`.
+    ///
+    /// # Panics
+    /// When that is no map.
+    pub async fn connect_as(address: SocketAddr, identity: Value) -> Self {
         let stream = TcpStream::connect(address).await.expect("the server listens");
         stream.set_nodelay(true).expect("a TCP stream");
         let port = stream.local_addr().expect("a connected stream has an address").port();
         let inbox = format!("_INBOX.peer.{port}.");
         let mut peer = Self { stream: BufReader::new(stream), inbox, next: 0, waiting: VecDeque::new() };
         let mut hello = json!({ "verbose": false, "pedantic": false, "headers": true, "no_responders": true });
-        if let Some((name, password)) = user {
-            hello["user"] = name.into();
-            hello["pass"] = password.into();
-        }
+        let Value::Object(identity) = identity else { panic!("an identity is a map") };
+        hello.as_object_mut().expect("it is a map").extend(identity);
         let answers = format!("SUB {}* {ANSWERS}", peer.inbox);
         peer.write(format!("CONNECT {hello}\r\n{answers}\r\nPING\r\n").as_bytes()).await;
         peer.pong().await;
