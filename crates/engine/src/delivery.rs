@@ -8,6 +8,8 @@
 //! [`Outcome::Retry`], never as an acknowledgement. **The price is paid per batch**: a seat is a few atomics in a fixed
 //! array, so that an event costs no allocation, no future and no lock; locks are taken once per batch.
 //!
+//! A source that cannot hold a message any longer asks for it with [`Settlements::recall`].
+//!
 //! ```
 //! use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Undecodable};
 //! use engine::event::Event;
@@ -45,6 +47,7 @@ mod ledger;
 #[cfg(all(test, tidemill_loom))]
 mod model;
 mod outcome;
+mod recall;
 mod receipt;
 mod seat;
 #[cfg(not(tidemill_loom))]
@@ -54,5 +57,6 @@ mod tests;
 pub use inbox::{Closed, Inbox, Intake, Route, Seats, Settlements, Undecodable};
 pub use ledger::{Books, Ledger};
 pub use outcome::Outcome;
+pub use recall::{Recall, Recaller};
 pub use receipt::Receipt;
 pub use seat::Seat;

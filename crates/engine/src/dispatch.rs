@@ -10,6 +10,7 @@
 //! ```
 
 mod books;
+mod called_off;
 mod delivery;
 mod line;
 mod pace;
@@ -28,10 +29,12 @@ pub use books::{Books, DropReason, Reading};
 pub use line::{Line, Options};
 pub use pace::Pace;
 
-use crate::delivery::Receipt;
+use crate::delivery::{Recall, Receipt};
 use crate::event::{Event, Text};
 use crate::invoke::Failure;
 use crate::port::Verdict;
+use called_off::CalledOff;
+pub(crate) use called_off::Watch;
 
 /// An event on its way to one rule, with the duty to settle it.
 #[derive(Debug)]
@@ -50,6 +53,11 @@ impl Feed {
     /// Hands a batch over. When the line is gone, dropping the receipts says so to the source.
     pub fn send(&self, batch: Vec<Arrival>) {
         drop(self.0.send(Message::Arrived(batch)));
+    }
+
+    /// Asks for deliveries back, behind every batch that was handed over before.
+    pub fn recall(&self, recall: Recall) {
+        drop(self.0.send(Message::Recalled(recall)));
     }
 
     /// Waits until the line owes nothing any more. Cancel safe.
@@ -72,6 +80,7 @@ impl Feed {
 #[derive(Debug)]
 enum Message {
     Arrived(Vec<Arrival>),
+    Recalled(Recall),
     Finished(Vec<Finished>),
     Kept(Vec<Key>),
     WhenEmpty(tokio::sync::oneshot::Sender<()>),
@@ -112,6 +121,8 @@ pub(crate) struct Caller {
     pub(crate) rule: Text,
     /// How long a call may take.
     pub(crate) timeout: Duration,
+    /// Which of them nobody is to go on with.
+    called_off: CalledOff,
     answers: mpsc::UnboundedSender<Message>,
 }
 
@@ -121,9 +132,28 @@ impl Job {
         self.answered = true;
         (Arc::clone(&self.caller), Finished { key: self.key, verdict })
     }
+
+    /// Ends a job that was called off before its call began.
+    pub(crate) fn finish_unbegun(self) -> (Arc<Caller>, Finished) {
+        self.finish(Err(Failure::NotBegun))
+    }
+
+    /// Whether nobody is to go on with it.
+    pub(crate) fn is_called_off(&self) -> bool {
+        self.caller.called_off.has(self.key)
+    }
+
+    /// For as long as its call has to wait.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        self.caller.called_off.watch(self.key)
+    }
 }
 
 impl Caller {
+    fn new(rule: Text, timeout: Duration, answers: mpsc::UnboundedSender<Message>) -> Caller {
+        Caller { rule, timeout, called_off: CalledOff::new(), answers }
+    }
+
     /// Sends a batch of answers.
     pub(crate) fn answer(&self, batch: Vec<Finished>) {
         drop(self.answers.send(Message::Finished(batch)));

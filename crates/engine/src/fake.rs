@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 
 pub(crate) use source::{Memory, Message, Pipe};
 
-use crate::delivery::{Inbox, Intake, Ledger, Outcome, Receipt, Route, Seat, Settlements, Undecodable};
+use crate::delivery::{
+    Inbox, Intake, Ledger, Outcome, Recall, Recaller, Receipt, Route, Seat, Settlements, Undecodable,
+};
 use crate::dispatch::Arrival;
 use crate::event::{Event, Text};
 use crate::invoke::Turns;
@@ -194,37 +196,56 @@ pub(crate) struct Desk {
     intake: Intake,
     settlements: Settlements,
     pub(crate) ledger: Ledger,
-    held: Arc<Mutex<Vec<Receipt>>>,
+    held: Hold,
+    /// The seat of every receipt that was handed out.
+    seats: Vec<Seat>,
 }
 
-struct Hold(Arc<Mutex<Vec<Receipt>>>);
+#[derive(Clone, Default)]
+struct Hold {
+    receipts: Arc<Mutex<Vec<Receipt>>>,
+    recalls: Arc<Mutex<Vec<Recall>>>,
+}
 
 impl Route for Hold {
     fn route(&mut self, _event: Event, receipt: Receipt) {
-        self.0.lock().push(receipt);
+        self.receipts.lock().push(receipt);
     }
     fn undecodable(&mut self, _message: Undecodable, receipt: Receipt) {
-        self.0.lock().push(receipt);
+        self.receipts.lock().push(receipt);
     }
     fn flush(&mut self) {}
+    fn recaller(&self) -> Recaller {
+        let recalls = Arc::clone(&self.recalls);
+        Box::new(move |recall| recalls.lock().push(recall.clone()))
+    }
 }
 
 impl Desk {
     pub(crate) fn new(capacity: usize) -> Desk {
-        let (held, ledger) = (Arc::<Mutex<Vec<Receipt>>>::default(), Ledger::default());
-        let inbox = Inbox::new(capacity, ledger.clone(), Box::new(Hold(Arc::clone(&held))));
+        let (held, ledger) = (Hold::default(), Ledger::default());
+        let inbox = Inbox::new(capacity, ledger.clone(), Box::new(held.clone()));
         let (intake, settlements) = inbox.split();
-        Desk { intake, settlements, ledger, held }
+        Desk { intake, settlements, ledger, held, seats: Vec::new() }
     }
 
     /// Receipts in as many seats.
     pub(crate) async fn receipts(&mut self, count: usize) -> Vec<Receipt> {
         let mut seats = self.intake.reserve(count).await.unwrap();
-        while seats.deliver(event("any")).is_ok() {}
+        while let Ok(seat) = seats.deliver(event("any")) {
+            self.seats.push(seat);
+        }
         drop(seats);
-        let receipts = std::mem::take(&mut *self.held.lock());
+        let receipts = std::mem::take(&mut *self.held.receipts.lock());
         assert_eq!(receipts.len(), count, "the desk has too few seats");
         receipts
+    }
+
+    /// What the desk wants back: the receipts of these numbers, counted from the first that it handed out.
+    pub(crate) fn recall(&mut self, numbers: impl IntoIterator<Item = usize>) -> Recall {
+        let seats: Vec<_> = numbers.into_iter().map(|number| self.seats[number]).collect();
+        self.settlements.recall(&seats);
+        self.held.recalls.lock().pop().expect("somebody is told")
     }
 
     /// One arrival for each event.
@@ -242,6 +263,13 @@ impl Desk {
             assert!(self.settlements.next(&mut pairs).await);
         }
         assert_eq!(pairs.len(), count);
+        pairs.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// Waits until something more has settled.
+    pub(crate) async fn more(&mut self) -> Vec<Outcome> {
+        let mut pairs: Vec<(Seat, Outcome)> = Vec::new();
+        assert!(self.settlements.next(&mut pairs).await);
         pairs.into_iter().map(|(_, outcome)| outcome).collect()
     }
 

@@ -31,6 +31,14 @@ pub enum Failure {
     /// The function panicked.
     #[error("the function panicked: {0}")]
     Panicked(String),
+    /// The call was dropped because the event's source wanted it back.
+    #[error(
+        "called off, because its source can hold the event no longer; make the function faster, or raise the source's limit"
+    )]
+    CalledOff,
+    /// The event's source wanted it back before its call began, so that this was no attempt.
+    #[error("its source wanted the event back before the call began")]
+    NotBegun,
     /// The worker ended with the event in its hands.
     #[error("the worker ended before it answered")]
     Lost,
@@ -71,11 +79,16 @@ impl<'t> Invocation<'_, 't> {
         self.turn
     }
 
+    /// Ends the call before it has answered.
+    pub(crate) fn call_off(&mut self) -> Result<Verdicts, Failure> {
+        self.end(Err(Failure::CalledOff))
+    }
+
     /// Ends the call. What user code does when it is dropped may panic like the rest of it.
-    fn end(&mut self, answer: Result<Verdicts, Failure>) -> Poll<Result<Verdicts, Failure>> {
+    fn end(&mut self, answer: Result<Verdicts, Failure>) -> Result<Verdicts, Failure> {
         let future = self.future.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
-        Poll::Ready(dropped.map_err(|payload| panicked(payload.as_ref())).and(answer))
+        dropped.map_err(|payload| panicked(payload.as_ref())).and(answer)
     }
 }
 
@@ -95,15 +108,15 @@ impl Future for Invocation<'_, '_> {
             let begin = || worker.call(events, call);
             let poll = || future.get_or_insert_with(begin).as_mut().poll(context);
             match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(Poll::Ready(verdicts)) => return this.end(Ok(verdicts)),
-                Err(payload) => return this.end(Err(panicked(payload.as_ref()))),
+                Ok(Poll::Ready(verdicts)) => return Poll::Ready(this.end(Ok(verdicts))),
+                Err(payload) => return Poll::Ready(this.end(Err(panicked(payload.as_ref())))),
                 Ok(Poll::Pending) => this.turn = None,
             }
         }
         let timeout = this.timeout;
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(timer.as_mut().poll(context));
-        this.end(Err(Failure::Timeout))
+        Poll::Ready(this.end(Err(Failure::Timeout)))
     }
 }
 

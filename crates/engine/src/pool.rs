@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
-use crate::dispatch::Job;
+use crate::dispatch::{Caller, Job};
 use crate::event::Text;
 use crate::invoke::Turns;
 use crate::port::Function;
@@ -91,6 +91,11 @@ impl Pool {
     /// Puts a batch in the queue and leaves `jobs` empty. Never waits: what is under way is bounded by the seats.
     pub(crate) fn submit(&self, jobs: &mut Vec<Job>) {
         self.0.queue.submit(jobs, self.0.crew.len());
+    }
+
+    /// Takes the jobs of a line that are called off out of the queue. Those that a worker has it answers by itself.
+    pub(crate) fn take_back(&self, caller: &Arc<Caller>) -> Vec<Job> {
+        self.0.queue.take_back(caller)
     }
 
     /// Changes the bounds while running. Workers above a lower maximum finish what they hold.

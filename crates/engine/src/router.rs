@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::delivery::{Outcome, Receipt, Route, Undecodable};
+use crate::delivery::{Outcome, Recall, Recaller, Receipt, Route, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
 use crate::filter::{Filter, View};
@@ -168,6 +168,12 @@ impl Route for Router {
         for receipt in self.unmatched.drain(..) {
             receipt.settle(Outcome::Ack);
         }
+    }
+
+    fn recaller(&self) -> Recaller {
+        let batches = self.triggers.iter().flat_map(|trigger| &trigger.batches);
+        let feeds: Vec<Feed> = batches.map(|batch| batch.feed.clone()).collect();
+        Box::new(move |recall: &Recall| feeds.iter().for_each(|feed| feed.recall(recall.clone())))
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::ledger::Ledger;
 use super::outcome::Outcome;
+use super::recall::{Recall, Recaller};
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
 use crate::event::{Event, Text};
@@ -20,6 +21,11 @@ pub trait Route: Send {
     fn undecodable(&mut self, message: Undecodable, receipt: Receipt);
     /// Ends a batch: everything staged goes on its way.
     fn flush(&mut self);
+    /// Whom to tell which events the source wants back. What it is told has to be read behind every event that was flushed
+    /// before. By default nobody is told, and what a source asks for settles when it has ended.
+    fn recaller(&self) -> Recaller {
+        Box::new(|_| {})
+    }
 }
 
 /// A message that could not be made an event: kept raw, with the reason.
@@ -55,6 +61,7 @@ impl Inbox {
     #[must_use]
     pub fn new(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
         let table = Arc::new(Table::new(capacity));
+        let recaller = route.recaller();
         {
             let mut page = ledger.page();
             page.capacity = capacity;
@@ -66,7 +73,7 @@ impl Inbox {
         let shared = Arc::new(Shared { table, ledger });
         Inbox {
             intake: Intake { shared: Arc::clone(&shared), route, taken: Vec::new() },
-            settlements: Settlements { shared },
+            settlements: Settlements { shared, recaller },
         }
     }
 
@@ -207,6 +214,7 @@ impl Drop for Seats<'_> {
 /// The half that hears what became of messages.
 pub struct Settlements {
     shared: Arc<Shared>,
+    recaller: Recaller,
 }
 
 impl Settlements {
@@ -226,6 +234,20 @@ impl Settlements {
             if self.drained() { Poll::Ready(false) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// Asks for events back that their broker would take away soon. Whatever only waits for its turn or its next attempt
+    /// settles at once as [`Outcome::Retry`]; a call that runs is dropped, as at its deadline, counts as a failed attempt,
+    /// and then settles so; what has its results on their way, or is being kept as given up, ends as it would have. A seat
+    /// that settles in the same moment settles as usual.
+    ///
+    /// It is a wish: a function that blocks its thread cannot be interrupted, and its seat settles when it has come back. So a
+    /// source asks early enough to hand the message back itself if that does not help, and then the event may run twice.
+    /// Only what was handed over by dropping its [`Seats`] can be asked for. Never waits.
+    pub fn recall(&mut self, seats: &[Seat]) {
+        if !seats.is_empty() {
+            (self.recaller)(&Recall::new(Arc::clone(&self.shared.table), seats));
+        }
     }
 
     fn take(&mut self, into: &mut Vec<(Seat, Outcome)>) -> bool {

@@ -27,6 +27,11 @@ impl Receipt {
         Receipt { table: Arc::clone(&self.table), seat: self.seat, open: true }
     }
 
+    /// Its seat, if that is one of `table`.
+    pub(super) fn seat_in(&self, table: &Arc<Table>) -> Option<Seat> {
+        Arc::ptr_eq(&self.table, table).then_some(self.seat)
+    }
+
     /// Settles this fork. The greatest outcome of all forks becomes the message's.
     pub fn settle(mut self, outcome: Outcome) {
         self.open = false;

@@ -43,7 +43,7 @@ pub struct Books {
     pub done: u64,
     /// Given up, by [`DropReason`] in the order of [`DropReason::ALL`].
     pub dropped: [u64; 3],
-    /// Left with the source when the engine ended.
+    /// Left with the source: when the engine ended, or because the source wanted it back.
     pub handed_back: u64,
     /// In the line's table now.
     pub in_flight: u64,

@@ -4,7 +4,7 @@ use slab::Slab;
 
 use super::publish::Confirmations;
 use super::{Arrival, Key};
-use crate::delivery::{Outcome, Receipt};
+use crate::delivery::{Outcome, Recall, Receipt};
 use crate::event::Event;
 use crate::port::{Confirm, PublishError};
 
@@ -15,7 +15,16 @@ pub(super) struct Delivery {
     receipt: Receipt,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
+    /// Whether its source wants it back.
+    pub(super) recalled: bool,
     pub(super) stage: Stage,
+}
+
+impl Delivery {
+    /// Whether its function has to judge it.
+    pub(super) fn is_called(&self) -> bool {
+        matches!(self.stage, Stage::Call)
+    }
 }
 
 /// What is owed next. A failure repeats its own stage only.
@@ -85,13 +94,24 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
         self.serial += 1;
-        let delivery = Delivery { event: arrival.event, receipt: arrival.receipt, attempts: 0, stage: Stage::Call };
+        let Arrival { event, receipt } = arrival;
+        let delivery = Delivery { event, receipt, attempts: 0, recalled: false, stage: Stage::Call };
         Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
     }
 
     /// The delivery, unless it has ended.
     pub(super) fn get(&mut self, key: Key) -> Option<&mut Delivery> {
         self.slots.get_mut(key.slot).filter(|(serial, _)| *serial == key.serial).map(|(_, delivery)| delivery)
+    }
+
+    /// Marks the deliveries that a source wants back, and answers which.
+    pub(super) fn recall(&mut self, recall: &Recall) -> Vec<Key> {
+        let meant = self.slots.iter_mut().filter(|(_, (_, delivery))| recall.covers(&delivery.receipt));
+        let mark = |(slot, (serial, delivery)): (usize, &mut (u64, Delivery))| {
+            delivery.recalled = true;
+            Key { slot, serial: *serial }
+        };
+        meant.map(mark).collect()
     }
 
     /// Ends the delivery; answers whether it was there.

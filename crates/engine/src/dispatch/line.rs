@@ -1,5 +1,7 @@
 //! The task that owns one rule's deliveries.
 
+mod recall;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -69,7 +71,7 @@ impl Line {
     pub fn new(options: Options) -> (Feed, Reading, Line) {
         #[expect(clippy::disallowed_methods, reason = "the sources' seats bound it, and a hand-over must never wait")]
         let (sender, messages) = mpsc::unbounded_channel();
-        let caller = Caller { rule: options.rule.clone(), timeout: options.timeout, answers: sender.clone() };
+        let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
         let line = Line {
             options,
             caller: Arc::new(caller),
@@ -112,7 +114,8 @@ impl Line {
             for message in messages.drain(..) {
                 match message {
                     Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
-                    Message::Finished(batch) => batch.into_iter().for_each(|answer| self.finished(answer)),
+                    Message::Recalled(recall) => self.recall(&recall),
+                    Message::Finished(batch) => self.answered(batch),
                     Message::Kept(keys) => keys.into_iter().for_each(|key| self.kept(key)),
                     Message::WhenEmpty(answer) => self.curious.push(answer),
                     Message::HandBack(answer) => {
@@ -170,6 +173,7 @@ impl Line {
                     self.books.dropped[DropReason::Function as usize] += 1;
                 }
             }
+            Err(Failure::NotBegun) => self.give_back(key),
             Err(failure) => self.failed(key, None, self.describe(&failure)),
         }
     }
@@ -253,6 +257,10 @@ impl Line {
         let Some(delivery) = self.table.get(key) else { return };
         self.books.failed_attempts += 1;
         match self.options.retry.next(delivery.attempts, wish, self.random.f64()) {
+            Some(_) if delivery.recalled => {
+                self.last_error = Some(error);
+                self.give_back(key);
+            }
             Some(delay) => {
                 self.last_error = Some(error);
                 self.waiting.push(Reverse((Instant::now() + delay, key)));

@@ -50,7 +50,7 @@ impl Client {
     pub(crate) fn new(timeout: Duration) -> Client {
         #[expect(clippy::disallowed_methods, reason = "it is what a line holds")]
         let (sender, answers) = mpsc::unbounded_channel();
-        Client { caller: Arc::new(Caller { rule: "t/r".into(), timeout, answers: sender }), answers, serial: 0 }
+        Client { caller: Arc::new(Caller::new("t/r".into(), timeout, sender)), answers, serial: 0 }
     }
 
     /// Jobs with these ids, numbered on.

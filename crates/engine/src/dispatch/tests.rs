@@ -2,6 +2,7 @@
 
 mod model;
 mod publishing;
+mod recall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -229,7 +230,7 @@ async fn a_late_answer_does_not_end_the_next_owner_of_its_slot() {
 async fn a_job_that_is_dropped_is_a_failed_attempt() {
     #[expect(clippy::disallowed_methods, reason = "it is what a line holds")]
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let caller = Arc::new(Caller { rule: "t/r".into(), timeout: SECOND, answers });
+    let caller = Arc::new(Caller::new("t/r".into(), SECOND, answers));
     let key = Key { slot: 0, serial: 7 };
     drop(Job { event: event("1"), attempt: 1, caller, key, answered: false });
     let Some(Message::Finished(batch)) = answered.recv().await else { panic!("nothing came") };

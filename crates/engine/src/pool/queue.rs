@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::Limits;
 use super::worker::Member;
-use crate::dispatch::Job;
+use crate::dispatch::{Caller, Job};
 
 /// Jobs that one worker takes at most.
 const BATCH: usize = 64;
@@ -57,16 +58,35 @@ impl Queue {
         self.wake(state, workers);
     }
 
-    /// Takes jobs back that a slot cannot begin soon; they are next again, in the same order.
+    /// Takes jobs back that a slot cannot begin soon; they are next again, in the same order. Those that were called off
+    /// meanwhile are answered instead: whoever called them off may have searched the queue already.
     pub(super) fn give_back(&self, jobs: &mut VecDeque<Job>, workers: usize) {
         if jobs.is_empty() {
             return;
         }
+        let mut called_off = Vec::new();
         let mut state = self.state.lock();
         while let Some(job) = jobs.pop_back() {
-            state.jobs.push_front(job);
+            if job.is_called_off() {
+                called_off.push(job);
+            } else {
+                state.jobs.push_front(job);
+            }
         }
         self.wake(state, workers);
+        for job in called_off {
+            let (caller, unbegun) = job.finish_unbegun();
+            caller.answer(vec![unbegun]);
+        }
+    }
+
+    /// Takes out what a line has called off.
+    pub(super) fn take_back(&self, caller: &Arc<Caller>) -> Vec<Job> {
+        let mut state = self.state.lock();
+        let is_meant = |job: &Job| Arc::ptr_eq(&job.caller, caller) && job.is_called_off();
+        let (taken, kept) = std::mem::take(&mut state.jobs).into_iter().partition::<Vec<_>, _>(is_meant);
+        state.jobs = kept.into();
+        taken
     }
 
     /// Wakes whoever is needed for the jobs that wait: a slot whose function blocks its thread, against all expectation,

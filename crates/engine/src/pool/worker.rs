@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::ready;
+use std::task::{Poll, ready};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -226,23 +226,32 @@ impl Hands {
                 place.shared.queue.give_back(&mut self.jobs, place.shared.crew.len());
                 break;
             }
+            if job.is_called_off() {
+                self.answer(job.finish_unbegun());
+                continue;
+            }
             count += 1;
             let held = match turn.take() {
                 Some(turn) => turn,
                 None => {
                     let turns = &place.shared.options.turns;
-                    let (turn, suspended) = self.give_way(place, turns.turn()).await;
+                    let (turn, suspended) = self.give_way(place, &job, turns.turn()).await;
                     if suspended {
                         now = Instant::now();
                         waited = true;
                     }
+                    let Some(turn) = turn else {
+                        self.answer(job.finish_unbegun());
+                        continue;
+                    };
                     turn
                 }
             };
             let call = Call { rule: job.caller.rule.clone(), attempt: job.attempt, deadline: now + job.caller.timeout };
             let mut invocation =
                 invoke(place.worker.as_ref(), std::slice::from_ref(&job.event), &call, job.caller.timeout, held);
-            let (verdicts, suspended) = self.give_way(place, &mut invocation).await;
+            let (verdicts, suspended) = self.give_way(place, &job, &mut invocation).await;
+            let verdicts = verdicts.unwrap_or_else(|| invocation.call_off());
             turn = invocation.into_turn();
             if suspended {
                 now = Instant::now();
@@ -254,20 +263,23 @@ impl Hands {
         (count, waited)
     }
 
-    /// Awaits `future` and answers whether it had to wait. Meanwhile, what was taken behind it is for others.
-    async fn give_way<T>(&mut self, place: &Place, future: impl Future<Output = T>) -> (T, bool) {
+    /// Awaits `future` for `job` and answers whether it had to wait; nothing comes of it when the job is called off
+    /// meanwhile. While it waits, what was taken behind it is for others.
+    async fn give_way<T>(&mut self, place: &Place, job: &Job, future: impl Future<Output = T>) -> (Option<T>, bool) {
         let mut future = std::pin::pin!(future);
-        let mut suspended = false;
+        let mut watch = None;
         let output = poll_fn(|context| {
-            let polled = future.as_mut().poll(context);
-            if polled.is_pending() && !suspended {
-                suspended = true;
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(output));
+            }
+            if watch.is_none() {
                 self.flush();
                 place.shared.queue.give_back(&mut self.jobs, place.shared.crew.len());
             }
-            polled
+            watch.get_or_insert_with(|| job.watch()).poll(context).map(|()| None)
         });
-        (output.await, suspended)
+        let output = output.await;
+        (output, watch.is_some())
     }
 
     fn answer(&mut self, (caller, finished): (Arc<Caller>, Finished)) {

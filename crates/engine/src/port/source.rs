@@ -16,7 +16,9 @@ use crate::delivery::Inbox;
 /// ```
 ///
 /// A source keeps its broker's positions in an array indexed by [`Seat`](crate::delivery::Seat). It acknowledges on
-/// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. A broker that is away
+/// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. Where a broker takes away
+/// what is held for too long, it asks for the event in time ([`Settlements::recall`](crate::delivery::Settlements::recall)).
+/// A broker that is away
 /// is no error: the source reports it through its [`Setup`](crate::registry::Setup) and reconnects with back-off.
 pub trait Source: Send {
     /// Receives until `stop` is requested and everything in flight has settled. Both halves of `inbox` have to be dropped

@@ -1,0 +1,58 @@
+//! What a line's source wants back, because its broker would take it away soon.
+//!
+//! Decision: nothing is given back while somebody works on it. What waits for its next attempt goes at once, a job that has
+//! not begun is taken out of the pool's queue, and a call that runs is called off and goes when the pool has dropped it; it
+//! was an attempt, and when it was the last one the delivery is given up instead. Results that are on their way cannot be
+//! called back, so those deliveries end as they would have, except that a failure is not waited upon again.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::{Finished, Key, Line};
+use crate::delivery::{Outcome, Recall};
+
+impl Line {
+    /// Gives back what a source asks for, as soon as nobody works on it.
+    pub(super) fn recall(&mut self, recall: &Recall) {
+        let meant = self.table.recall(recall);
+        if meant.is_empty() {
+            return;
+        }
+        let (resting, called) = self.resting(&meant);
+        for &key in &resting {
+            self.give_back(key);
+        }
+        self.waiting.retain(|Reverse((_, key))| !resting.contains(key));
+        let Some((_, pool)) = self.options.function.as_ref().filter(|_| !called.is_empty()) else { return };
+        let pool = pool.clone();
+        // In the pool's queue, before that is searched.
+        if !self.jobs.is_empty() {
+            pool.submit(&mut self.jobs);
+        }
+        self.caller.called_off.add(called);
+        let unbegun: Vec<_> = pool.take_back(&self.caller).into_iter().map(|job| job.finish_unbegun().1).collect();
+        self.answered(unbegun);
+    }
+
+    /// Of those that are meant, the ones that wait for their next attempt, and the ones that a pool has a job of.
+    fn resting(&mut self, meant: &[Key]) -> (HashSet<Key>, Vec<Key>) {
+        let waiting: HashSet<Key> = self.waiting.iter().map(|Reverse((_, key))| *key).collect();
+        let (resting, others): (Vec<_>, Vec<_>) = meant.iter().partition(|key| waiting.contains(key));
+        let called = others.into_iter().filter(|key| self.table.get(*key).is_some_and(|delivery| delivery.is_called()));
+        (resting.into_iter().collect(), called.collect())
+    }
+
+    /// Takes a pool's answers; what was called off among them is looked for no more.
+    pub(super) fn answered(&mut self, batch: Vec<Finished>) {
+        self.caller.called_off.forget(batch.iter().map(|answer| answer.key));
+        batch.into_iter().for_each(|answer| self.finished(answer));
+    }
+
+    /// Leaves the delivery with its source.
+    pub(super) fn give_back(&mut self, key: Key) {
+        if self.table.settle(key, Outcome::Retry { after: Duration::ZERO }) {
+            self.books.handed_back += 1;
+        }
+    }
+}
