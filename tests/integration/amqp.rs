@@ -9,6 +9,8 @@ mod ending;
 mod form;
 // What is published, what comes back, and what waits.
 mod output;
+// Functions that take longer than the broker bears.
+mod patience;
 // Certificates and virtual hosts.
 mod trust;
 

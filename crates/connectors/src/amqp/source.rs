@@ -90,7 +90,7 @@ impl Consumer {
                     tokio::task::yield_now().await;
                 }
                 () = line.moves(reading) => {}
-                () = sleep_until(due) => run.tick(Instant::now(), line.session()),
+                () = sleep_until(due) => run.tick(Instant::now(), line.session(), &mut settlements),
             }
         }
         if let Err(text) = timeout(GOODBYE, line.goodbye()).await.unwrap_or(Err("it did not answer in time".into())) {

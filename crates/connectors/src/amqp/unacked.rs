@@ -27,6 +27,8 @@ pub(super) struct Unacked {
     last: Tag,
     /// Those that have not finished, and since when they are here.
     open: BTreeMap<Tag, Instant>,
+    /// Up to here, what is open has been asked for.
+    asked: Tag,
     /// Those that have finished and are not acknowledged yet.
     finished: Vec<Tag>,
 }
@@ -81,6 +83,19 @@ impl Unacked {
     /// Since when the oldest one has been open.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.open.first_key_value().map(|(_, since)| *since)
+    }
+
+    /// Since when the oldest one has been open that was not asked for.
+    pub(super) fn oldest_unasked(&self) -> Option<Instant> {
+        self.open.range(self.asked + 1..).next().map(|(_, since)| *since)
+    }
+
+    /// Those that have been open since `then` or before and were not asked for yet, oldest first. From now on they were.
+    pub(super) fn ask(&mut self, then: Instant) -> Vec<Tag> {
+        let old = self.open.range(self.asked + 1..).take_while(|(_, since)| **since <= then).map(|(tag, _)| *tag);
+        let old: Vec<Tag> = old.collect();
+        self.asked = old.last().copied().unwrap_or(self.asked);
+        old
     }
 
     /// Those that have been open since `then` or before, oldest first.
@@ -138,6 +153,8 @@ mod tests {
         unacked.delivered(Instant::now());
         unacked.finished(first);
         assert_eq!((unacked.before(start), unacked.oldest()), (vec![second], Some(start)));
+        assert_eq!((unacked.ask(start), unacked.ask(start)), (vec![second], vec![]), "once");
+        assert_eq!((unacked.oldest(), unacked.oldest_unasked()), (Some(start), Some(Instant::now())));
         assert!(unacked.given_up(second) && !unacked.given_up(second) && !unacked.given_up(first));
         unacked.finished(second);
         assert_eq!(acks(&mut unacked), [ack(first, false)]);

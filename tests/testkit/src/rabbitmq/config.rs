@@ -11,6 +11,7 @@ use crate::certificates::Certificates;
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     lines: String,
+    terms: Vec<String>,
     plugins: Vec<String>,
     users: Vec<(String, String)>,
     certificates: Option<Certificates>,
@@ -29,6 +30,14 @@ impl Config {
     pub fn line(mut self, line: &str) -> Self {
         self.lines.push_str(line);
         self.lines.push('\n');
+        self
+    }
+
+    /// One more application's settings in Erlang's own words, for what the configuration file has no name for, such as
+    /// `{rabbit, [{channel_tick_interval, 250}]}`.
+    #[must_use]
+    pub fn advanced(mut self, term: &str) -> Self {
+        self.terms.push(term.to_owned());
         self
     }
 
@@ -80,8 +89,9 @@ impl Config {
              log.file = false\nlog.console = true\nlog.console.level = warning\n",
         );
         text.push_str(&self.lines);
+        let list = |terms: &[String]| format!("[{}].\n", terms.join(","));
         for (name, content) in
-            [("rabbitmq.conf", text), ("enabled_plugins", format!("[{}].\n", self.plugins.join(",")))]
+            [("rabbitmq.conf", text), ("advanced.config", list(&self.terms)), ("enabled_plugins", list(&self.plugins))]
         {
             std::fs::write(folder.join(name), content).expect("the folder is writable");
         }

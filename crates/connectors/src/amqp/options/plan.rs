@@ -34,7 +34,7 @@ impl Plan {
             acks,
             "amqp keeps the order of a queue between crashes and reconnects only: what was in flight comes again, late",
             "an event that waits or runs for nine tenths of consumerTimeout (the broker's consumer_timeout) is handed back \
-             and comes again while the first may still run",
+             and comes again; a call is dropped for it, but for one that blocks its thread, which may run twice",
             "a quorum queue with a delivery limit counts what is handed back; beyond it the broker drops or dead-letters it",
             "a queue with a length limit or a message TTL drops what was never delivered",
         ];

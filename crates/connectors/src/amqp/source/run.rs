@@ -1,11 +1,13 @@
 //! One run of a consumer: from frames to events in seats, and from outcomes to acknowledgements.
 
+mod late;
+
 use std::collections::VecDeque;
 use std::str::from_utf8;
 use std::time::Duration;
 
 use engine::config::AckPoint;
-use engine::delivery::{Closed, Intake, Outcome, Seat, Seats, Undecodable};
+use engine::delivery::{Closed, Intake, Outcome, Seat, Seats, Settlements, Undecodable};
 use engine::event::{Event, Text};
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::amqp::unacked::{Ack, Tag};
 use crate::amqp::wire::{self, Broken, Frame, Method};
 use crate::kept;
 use crate::normalise::Posted;
+use late::LATE;
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
 const BATCH: usize = 256;
@@ -33,12 +36,24 @@ pub(super) struct Run<'r> {
     /// Messages of this session that have no seat yet.
     staged: VecDeque<Incoming>,
     staged_bytes: usize,
-    /// Where the message in each seat stands: its session and its tag there.
-    places: Vec<Option<(u32, Tag)>>,
+    /// Where the message in each seat stands.
+    places: Vec<Option<Place>>,
     acks: Vec<Ack>,
     look: Instant,
     /// Nothing more is wanted.
     closing: bool,
+}
+
+/// A message that has a seat.
+#[derive(Clone, Copy)]
+struct Place {
+    seat: Seat,
+    /// Its session.
+    epoch: u32,
+    /// Its number there.
+    tag: Tag,
+    /// Whether the engine was asked to give it back.
+    asked: bool,
 }
 
 impl<'r> Run<'r> {
@@ -132,10 +147,13 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    fn hand_back(&mut self, tag: Tag, session: &mut Session) {
-        if session.unacked.given_up(tag) {
+    /// Hands a message back, unless it is not this channel's any more.
+    fn hand_back(&mut self, tag: Tag, session: &mut Session) -> bool {
+        let there = session.unacked.given_up(tag);
+        if there {
             wire::requeue(&mut session.connection.out, CONSUMING, tag);
         }
+        there
     }
 
     /// Puts what is staged into seats, as far as there are any.
@@ -156,7 +174,7 @@ impl<'r> Run<'r> {
                     session.unacked.finished(tag);
                     None
                 }
-                _ => Some((session.epoch, tag)),
+                _ => Some(Place { seat, epoch: session.epoch, tag, asked: false }),
             };
         }
         drop(seats);
@@ -167,9 +185,8 @@ impl<'r> Run<'r> {
     pub(super) fn settle(&mut self, settled: &mut Vec<(Seat, Outcome)>, session: Option<&mut Session>) {
         let Some(session) = session else { return settled.clear() };
         for (seat, outcome) in settled.drain(..) {
-            let Some((_, tag)) = self.places[seat.index()].take().filter(|(epoch, _)| *epoch == session.epoch) else {
-                continue;
-            };
+            let place = self.places[seat.index()].take().filter(|place| place.epoch == session.epoch);
+            let Some(Place { tag, asked, .. }) = place else { continue };
             match outcome {
                 Outcome::Ack => session.unacked.finished(tag),
                 Outcome::Reject => {
@@ -177,7 +194,11 @@ impl<'r> Run<'r> {
                         wire::reject(&mut session.connection.out, CONSUMING, tag);
                     }
                 }
-                Outcome::Retry { .. } => self.hand_back(tag, session),
+                Outcome::Retry { .. } => {
+                    if self.hand_back(tag, session) && asked {
+                        self.made_of.link.dropped(LATE, 1);
+                    }
+                }
             }
         }
         self.acknowledge(session);
@@ -204,17 +225,12 @@ impl<'r> Run<'r> {
 
     /// When time has something to do.
     pub(super) fn due(&self, session: Option<&mut Session>) -> Instant {
-        let oldest = session.and_then(|session| session.unacked.oldest());
-        oldest.map_or(self.look, |oldest| self.look.min(oldest + self.patience()))
+        let late = session.and_then(|session| self.late(session));
+        late.map_or(self.look, |late| self.look.min(late))
     }
 
-    /// How long an event may take before the broker would close the channel over it.
-    fn patience(&self) -> Duration {
-        self.made_of.timeout * 9 / 10
-    }
-
-    /// Looks at the queue, and hands back what has been here for too long.
-    pub(super) fn tick(&mut self, now: Instant, session: Option<&mut Session>) {
+    /// Looks at the queue, and after what has been here for too long.
+    pub(super) fn tick(&mut self, now: Instant, session: Option<&mut Session>, settlements: &mut Settlements) {
         let looks = now >= self.look;
         if looks {
             self.look = now + LOOK;
@@ -223,28 +239,7 @@ impl<'r> Run<'r> {
         if looks && session.looks {
             wire::declare(&mut session.connection.out, LOOKING, &self.made_of.queue.name, true, false, &[]);
         }
-        let Some(then) = now.checked_sub(self.patience()) else { return };
-        let old = session.unacked.before(then);
-        if old.is_empty() {
-            return;
-        }
-        let before = self.staged.len();
-        self.staged.retain(|incoming| !old.contains(&incoming.delivery.tag));
-        self.staged_bytes = self.staged.iter().map(|staged| staged.payload.len() + staged.properties.len()).sum();
-        let waiting = before - self.staged.len();
-        let (name, count) = (&self.made_of.name, old.len());
-        tracing::warn!(source = %name, count, waiting, "messages came near consumerTimeout and were handed back; they come again");
-        let text = format!(
-            "messages handed back because they came near consumerTimeout ({:?}): {count}, of which {} had been taken on; make \
-             their functions quicker, or raise the broker's consumer_timeout and consumerTimeout",
-            self.made_of.timeout,
-            count - waiting
-        );
-        self.made_of.link.error(text);
-        self.made_of.link.dropped("consumerTimeout", count as u64);
-        for tag in old {
-            self.hand_back(tag, session);
-        }
+        self.hasten(now, session, settlements);
     }
 
     /// The event that a message is, or its raw bytes and why it is none.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Receipt, Route, Undecodable};
+use engine::delivery::{Inbox, Ledger, Recall, Recaller, Receipt, Route, Undecodable};
 use engine::event::Event;
 use engine::metric::{Link, Page};
 use engine::port::{Shutdown, SourceError, Stop, SystemClock, Trigger};
@@ -151,7 +151,7 @@ pub(super) enum Given {
     Undecodable(Undecodable, Receipt),
 }
 
-struct Keep(mpsc::Sender<Given>);
+struct Keep(mpsc::Sender<Given>, mpsc::Sender<Recall>);
 
 impl Route for Keep {
     fn route(&mut self, event: Event, receipt: Receipt) {
@@ -161,11 +161,16 @@ impl Route for Keep {
         self.0.try_send(Given::Undecodable(message, receipt)).expect("room");
     }
     fn flush(&mut self) {}
+    fn recaller(&self) -> Recaller {
+        let wishes = self.1.clone();
+        Box::new(move |recall| wishes.try_send(recall.clone()).expect("room"))
+    }
 }
 
 /// A running source and what it has handed over.
 pub(super) struct Engine {
     given: mpsc::Receiver<Given>,
+    wishes: mpsc::Receiver<Recall>,
     pub(super) ledger: Ledger,
     pub(super) link: Link,
     stop: Trigger,
@@ -194,10 +199,11 @@ impl Engine {
         let plan = Amqp.check(serde_json::from_value(typed).unwrap(), &common, &mut check);
         let mut source = plan.unwrap_or_else(|| panic!("{:?}", check.finish())).open(setup).unwrap();
         let (sender, given) = mpsc::channel(100_000);
-        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(sender)));
+        let (wish, wishes) = mpsc::channel(100);
+        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(sender, wish)));
         let (stop, shutdown) = Shutdown::channel();
         let run = tokio::spawn(async move { source.run(inbox, shutdown).await });
-        Engine { given, ledger, link, stop, run }
+        Engine { given, wishes, ledger, link, stop, run }
     }
 
     /// The next event's payload and the right to settle it.
@@ -217,6 +223,11 @@ impl Engine {
             receipts.push(self.event().await.1);
         }
         receipts
+    }
+
+    /// What the source wants back next.
+    pub(super) async fn wish(&mut self) -> Recall {
+        soon(self.wishes.recv()).await.expect("the source ended")
     }
 
     /// The next message that was no event.
