@@ -7,6 +7,8 @@ mod away;
 mod ending;
 // Events in both modes, and messages that are no events.
 mod form;
+// Messages that a broker would close a channel or a connection over.
+mod limits;
 // What is published, what comes back, and what waits.
 mod output;
 // Functions that take longer than the broker bears.

@@ -10,6 +10,7 @@
 //! | the broker confirmed it | done |
 //! | no queue is bound, a queue refused it, no broker or exchange or permission, `timeout` over | tried again by the rule's policy |
 //! | too large, or its attributes do not fit into one frame | rejected |
+//! | the broker closed the channel or the connection over it | rejected, or tried again by the rule's policy ([`care`]) |
 //! | an attribute that `routingKey` needs is absent | rejected |
 //! | the broker has blocked publishing | waits, and `timeout` waits with it |
 

@@ -30,6 +30,7 @@ mod wire;
 
 pub use access::{Access, Terms};
 pub use address::Address;
-pub use fault::Fault;
+pub use fault::{Blame, Fault};
 pub use options::{Amqp, Options};
 pub use posting::{Answer, Posting, Returned, Stamp};
+pub use wire::FRAME;

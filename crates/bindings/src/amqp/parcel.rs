@@ -5,7 +5,7 @@
 //! JSON. The property `message_id` is the event's id in both, and headers `traceparent` and `tracestate` carry the trace on.
 
 use bytes::Bytes;
-use connectors::amqp::Stamp;
+use connectors::amqp::{FRAME, Stamp};
 use connectors::normalise::is_amqp_fact;
 use engine::event::{Event, json};
 
@@ -45,7 +45,10 @@ impl Form {
         })?;
         if routing_key.len() > LONGEST {
             let shown: String = routing_key.chars().take(60).collect();
-            return Err(format!("the routing key '{shown}...' is longer than 255 bytes"));
+            let size = routing_key.len();
+            return Err(format!(
+                "the routing key '{shown}...' has {size} bytes, and AMQP carries {LONGEST}; shorten what routingKey is made of"
+            ));
         }
         let message_id = Some(event.id().as_str()).filter(|id| id.len() <= LONGEST);
         let (media_type, mut headers, payload) = match self.mode {
@@ -72,16 +75,23 @@ impl Form {
         let too_long = |(name, _): &&(String, String)| name.len() > LONGEST;
         if let Some((name, _)) = headers.iter().find(too_long) {
             let shown: String = name.chars().take(60).collect();
-            return Err(format!("attribute '{shown}...' has a name that is too long for a header"));
+            return Err(format!(
+                "the header '{shown}...' has a name of {} bytes, and AMQP carries {LONGEST}; shorten the attribute's, or use \
+                 mode: structured",
+                name.len()
+            ));
         }
-        if media_type.is_some_and(|text| text.len() > LONGEST) {
-            return Err("the event's datacontenttype is longer than 255 bytes".to_owned());
+        if let Some(size) = media_type.map(str::len).filter(|size| *size > LONGEST) {
+            return Err(format!(
+                "the event's datacontenttype has {size} bytes, and AMQP carries {LONGEST}; shorten it, or use mode: structured"
+            ));
         }
         let stamp = Stamp { content_type: media_type, message_id };
         let Some(properties) = stamp.properties(headers) else {
-            return Err(
-                "the event's attributes are too large for the headers of one message; use mode: structured".to_owned()
-            );
+            return Err(format!(
+                "the event's attributes do not fit into one frame of {FRAME} bytes (frame_max); shorten them, or use \
+                 mode: structured"
+            ));
         };
         Ok(Parcel { routing_key: routing_key.into(), message_id: message_id.map(Into::into), properties, payload })
     }
@@ -144,12 +154,12 @@ mod tests {
         let refused = |routing_key: &str, event: Event| form(routing_key, Mode::Binary).parcel(&event).unwrap_err();
         assert!(refused("a.{tenant}", event()).contains("no attribute 'tenant'"));
         let tenant = |text: String| event().with_extension(Name::new("tenant").unwrap(), text.as_str());
-        assert!(refused("a.{tenant}", tenant("x".repeat(255))).contains("longer than 255 bytes"));
-        assert!(refused("a", tenant("x".repeat(140_000))).contains("mode: structured"));
+        assert!(refused("a.{tenant}", tenant("x".repeat(255))).contains("has 257 bytes, and AMQP carries 255"));
+        assert!(refused("a", tenant("x".repeat(140_000))).contains("one frame of 131072 bytes"));
         assert!(refused("a", event().with_data(vec![0; 1001].into(), None)).contains("max_message_size"));
         assert!(refused("a", event().with_datacontenttype("x".repeat(256).into())).contains("datacontenttype"));
         let name = Name::new(&"n".repeat(250)).unwrap();
-        assert!(refused("a", event().with_extension(name, "x")).contains("too long for a header"));
+        assert!(refused("a", event().with_extension(name, "x")).contains("has a name of 262 bytes"));
         let long = Event::new("i".repeat(256).into(), "/s".into(), "t".into()).unwrap();
         assert_eq!(form("a", Mode::Binary).parcel(&long).unwrap().message_id, None);
     }

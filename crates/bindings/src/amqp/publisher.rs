@@ -1,14 +1,14 @@
 //! The task of an output: it connects for ever, publishes in order as far as the window goes, and hands confirmations out.
 //!
 //! What a lost connection leaves unconfirmed goes first on the next one, so that a broker's restart spends no attempts;
-//! such a message may be there twice. It goes first, and one at a time, after a channel that the broker closed over
-//! something that was published: the message that was meant is among it, would close the next channel too, and is the only
-//! one that fails for it.
+//! such a message may be there twice. It goes first, and one at a time, after a channel or connection that the broker closed
+//! over something that was published: the message that was meant is among it, would close the next one too, and is the only
+//! one that fails for it ([`care`](super::care)).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use connectors::amqp::{self, Answer, Fault, Posting};
+use connectors::amqp::{self, Answer, Blame, Fault, Posting};
 use connectors::backoff::{Backoff, Patience};
 use engine::event::Text;
 use engine::metric::Link;
@@ -203,6 +203,7 @@ impl Task {
     fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Confirmed { tag, multiple, taken } => {
+                self.care.confirmed();
                 let (terms, answered, mut failed) = (&self.terms, &mut self.answered, None);
                 self.window.confirmed(tag, multiple, |waiting, returned| {
                     let outcome = terms.outcome(&waiting.parcel.routing_key, taken, returned);
@@ -259,18 +260,20 @@ impl Task {
         }
         let unconfirmed = std::mem::take(&mut self.window).into_unconfirmed();
         let publishing = matches!(self.state, State::Up(_));
-        let mut patience = fault.patience();
-        match fault {
+        let (mut patience, blame) = (fault.patience(), fault.blame());
+        match blame {
             // All of them are meant.
-            Fault::NoExchange(_) => unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone()))),
-            Fault::Channel(_) | Fault::Unwritable { .. } if publishing => {
-                // One message is, and the others must not wait for somebody to change something.
-                patience = Patience::Short;
-                if let Some(waiting) = self.care.closed(unconfirmed.collect(), &mut self.queue) {
-                    waiting.ticket.answer(retry(text.clone()));
+            Blame::Everything => unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone()))),
+            _ if publishing => {
+                if matches!(blame, Blame::Message { .. }) {
+                    // One message is, and the others must not wait for somebody to change something.
+                    patience = Patience::Short;
+                }
+                if let Some(waiting) = self.care.ended(blame, unconfirmed.collect(), &mut self.queue) {
+                    waiting.ticket.answer(blamed(blame, &text));
                 }
             }
-            _ => unconfirmed.rev().for_each(|waiting| self.queue.push_front(waiting)),
+            _ => {}
         }
         self.terms.link.disconnected(text.clone());
         self.said = Some(text);
@@ -342,6 +345,15 @@ impl Terms {
 
 fn retry(error: String) -> Outcome {
     Err(PublishError::Retry { after: None, error })
+}
+
+/// What becomes of the message that a connection or channel was closed over.
+fn blamed(blame: Blame, text: &str) -> Outcome {
+    match blame {
+        Blame::Message { for_good: true } => Err(PublishError::Reject { reason: text.to_owned() }),
+        Blame::Perhaps => retry(format!("{text}; twice, with nothing but this event on its way")),
+        _ => retry(text.to_owned()),
+    }
 }
 
 /// Goes on opening, or reads and writes. Cancel safe.

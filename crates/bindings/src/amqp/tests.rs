@@ -1,6 +1,9 @@
 //! What is said about options, and about a broker that is not there. The wire is judged by independent clients in the
 //! integration tests.
 
+mod broker;
+mod closing;
+
 use engine::metric::Page;
 
 use super::*;

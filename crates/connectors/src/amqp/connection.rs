@@ -206,7 +206,7 @@ impl Connection {
                 }
                 Some(Frame::Method(_, Method::Close(refusal))) => {
                     wire::close_ok(&mut self.out);
-                    return Err(Fault::Ended(refusal.text));
+                    return Err(Fault::of_close(refusal));
                 }
                 other => return Ok(other),
             }

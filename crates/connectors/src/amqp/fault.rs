@@ -38,6 +38,10 @@ pub enum Fault {
     SmallFrames(u32),
     #[error("closed the channel: {0}")]
     Channel(String),
+    #[error("refused a message: {0}; if it is too large, lower maxMessageSize, or raise max_message_size there")]
+    Unacceptable(String),
+    #[error("ended the connection over what was sent: {text}")]
+    Violation { code: u16, text: String },
     #[error("ended the consumer of queue '{0}'; the queue was deleted, or its node is going down")]
     Cancelled(String),
     #[error("ended the connection: {0}")]
@@ -50,6 +54,22 @@ pub enum Fault {
     Silent(Duration),
     #[error("sent what is not AMQP 0-9-1: {0}")]
     Protocol(String),
+}
+
+/// What the end of a connection or a channel says of what was published on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing: somebody ended it.
+    Nothing,
+    /// Perhaps one message, and perhaps only the network or the broker's machine.
+    Perhaps,
+    /// One message, and nobody knows which.
+    Message {
+        /// Whether it would be refused whenever it came.
+        for_good: bool,
+    },
+    /// Every message alike.
+    Everything,
 }
 
 fn advice(mechanism: &str) -> &'static str {
@@ -92,6 +112,29 @@ impl Fault {
         }
     }
 
+    /// What the fault says of what was published and not confirmed.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Fault::NoExchange(_) => Blame::Everything,
+            Fault::Unacceptable(_) => Blame::Message { for_good: true },
+            // Frames and their syntax; the other codes are the broker's own trouble with a message.
+            Fault::Violation { code, .. } => Blame::Message { for_good: matches!(code, 501 | 502 | 505) },
+            Fault::Channel(_) | Fault::Unwritable { .. } => Blame::Message { for_good: false },
+            Fault::Closed | Fault::Lost(_) | Fault::Silent(_) | Fault::Protocol(_) => Blame::Perhaps,
+            _ => Blame::Nothing,
+        }
+    }
+
+    /// A connection that the broker closes.
+    pub(super) fn of_close(refusal: Refusal) -> Fault {
+        let Refusal { code, text } = refusal;
+        match code {
+            501..=506 | 530 | 540 | 541 => Fault::Violation { code, text },
+            _ => Fault::Ended(text),
+        }
+    }
+
     /// A channel that was closed while something was asked of a queue.
     pub(super) fn of_queue(refusal: Refusal, queue: &str) -> Fault {
         let (queue, text) = (queue.to_owned(), refusal.text);
@@ -108,6 +151,7 @@ impl Fault {
         let (exchange, text) = (exchange.to_owned(), refusal.text);
         match refusal.code {
             404 => Fault::NoExchange(exchange),
+            406 => Fault::Unacceptable(text),
             403 => Fault::Unwritable { exchange, text },
             _ => Fault::Channel(text),
         }
@@ -132,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn who_is_to_blame_is_read_from_the_reply_code() {
+        let channel = |code| Fault::of_exchange(refusal(code), "x").blame();
+        assert_eq!([channel(404), channel(406)], [Blame::Everything, Blame::Message { for_good: true }]);
+        assert_eq!([channel(403), channel(313)], [Blame::Message { for_good: false }; 2]);
+        let connection = |code| Fault::of_close(refusal(code)).blame();
+        assert_eq!([connection(501), connection(502), connection(505)], [Blame::Message { for_good: true }; 3]);
+        assert_eq!([connection(506), connection(541)], [Blame::Message { for_good: false }; 2]);
+        assert_eq!([connection(200), connection(320)], [Blame::Nothing; 2], "somebody stops the broker");
+        assert_eq!(Fault::Closed.blame(), Blame::Perhaps);
+    }
+
+    #[test]
     fn what_needs_a_person_is_tried_rarely() {
         let said = Fault::of_greeting(refusal(403));
         assert!(said.to_string().contains("correct user and password"));
@@ -143,6 +199,8 @@ mod tests {
         assert!(Fault::of_queue(refusal(406), "q").to_string().contains("declare"));
         assert!(Fault::of_queue(refusal(403), "q").to_string().contains("allow this user"));
         assert!(matches!(Fault::of_queue(refusal(541), "q"), Fault::Channel(_)));
+        let too_large = Fault::of_exchange(refusal(406), "x");
+        assert!(too_large.to_string().contains("lower maxMessageSize"));
         let external = Fault::Mechanism { wanted: "EXTERNAL", offered: "PLAIN".into() };
         assert!(external.to_string().contains("rabbitmq_auth_mechanism_ssl"));
     }

@@ -10,8 +10,8 @@ use super::table::{self, Argument};
 
 /// What the protocol begins with.
 pub(super) const GREETING: &[u8] = b"AMQP\x00\x00\x09\x01";
-/// The largest frame that is asked for, and RabbitMQ's own default.
-pub(super) const FRAME: usize = 128 << 10;
+/// The largest frame that is asked for, and RabbitMQ's own default, in bytes.
+pub const FRAME: usize = 128 << 10;
 /// What a frame has besides its payload.
 pub(super) const AROUND: usize = 8;
 const END: u8 = 0xce;
