@@ -7,6 +7,8 @@ mod wire;
 mod lost;
 // SIGTERM and kill -9.
 mod ending;
+// Topics that grow, and groups that begin.
+mod growing;
 // Members that come and go.
 mod share;
 // Offsets that are not there, where a group begins, and what waits.

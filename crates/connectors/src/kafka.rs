@@ -8,6 +8,7 @@
 //! | `client` | what librdkafka says: rebalances, errors, statistics, requests for tokens |
 //! | `watermark` | up to where a partition may be committed |
 //! | `assignment` | the partitions that this member has, each with a generation |
+//! | `before` | which partitions are new to the group |
 //! | `source` | the one task that polls, delivers, stores offsets and gives partitions back |
 //! | [`lag`](Group::lag) | what waits for a group that has no member |
 //!
@@ -16,6 +17,7 @@
 
 pub mod access;
 mod assignment;
+mod before;
 mod client;
 mod lag;
 mod options;

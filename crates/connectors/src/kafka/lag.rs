@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 
 use super::access::Reports;
+use super::before;
 use super::client::Client;
 use super::source::Initial;
 use super::topics::Topics;
@@ -72,7 +73,7 @@ impl Group {
     fn ask(&self) -> Result<Option<u64>, KafkaError> {
         // Requests for tokens and errors are served by polling; a group that was never joined has no messages.
         while self.asker.poll(Duration::ZERO).is_some() {}
-        let partitions = self.partitions()?;
+        let partitions = partitions(&*self.asker, &self.topics)?;
         if partitions.count() == 0 {
             return Ok(None);
         }
@@ -84,6 +85,12 @@ impl Group {
             Initial::Latest => ends.clone(),
             Initial::Since(time) => since(&*self.asker, &partitions, time)?,
         };
+        // As a member would begin with them.
+        let begun = before::begun(&committed);
+        let first = |topic: &str| match self.initial {
+            Initial::Latest if begun.contains(topic) => &starts,
+            _ => &firsts,
+        };
         let at = |list: &TopicPartitionList, topic: &str, number| {
             list.find_partition(topic, number).and_then(|found| match found.offset() {
                 Offset::Offset(offset) => u64::try_from(offset).ok(),
@@ -93,33 +100,33 @@ impl Group {
         let waiting = partitions.elements().into_iter().map(|element| {
             let (topic, number) = (element.topic(), element.partition());
             let start = at(&starts, topic, number)?;
-            let next = at(&committed, topic, number).or_else(|| at(&firsts, topic, number))?;
+            let next = at(&committed, topic, number).or_else(|| at(first(topic), topic, number))?;
             Some(at(&ends, topic, number)?.saturating_sub(next.max(start)))
         });
         Ok(waiting.sum())
     }
+}
 
-    /// Every partition of every topic that was asked for.
-    fn partitions(&self) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::new();
-        let mut add = |asked: Option<&str>| -> Result<(), KafkaError> {
-            let metadata = self.asker.fetch_metadata(asked, ANSWER)?;
-            for topic in metadata.topics().iter().filter(|topic| self.topics.capture(topic.name()).is_some()) {
-                for partition in topic.partitions() {
-                    list.add_partition(topic.name(), partition.id());
-                }
-            }
-            Ok(())
-        };
-        if self.topics.are_open() {
-            add(None)?;
-        } else {
-            for topic in self.topics.wire() {
-                add(Some(&topic))?;
+/// Every partition of every topic that was asked for. Blocks.
+pub(super) fn partitions<C: Consumer<Client>>(consumer: &C, topics: &Topics) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    let mut add = |asked: Option<&str>| -> Result<(), KafkaError> {
+        let metadata = consumer.fetch_metadata(asked, ANSWER)?;
+        for topic in metadata.topics().iter().filter(|topic| topics.capture(topic.name()).is_some()) {
+            for partition in topic.partitions() {
+                list.add_partition(topic.name(), partition.id());
             }
         }
-        Ok(list)
+        Ok(())
+    };
+    if topics.are_open() {
+        add(None)?;
+    } else {
+        for topic in topics.wire() {
+            add(Some(&topic))?;
+        }
     }
+    Ok(list)
 }
 
 /// The offset that `which` stands for, of each partition: the beginning, the end, or the first at a time.

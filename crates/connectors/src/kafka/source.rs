@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::access::Reports;
+use super::before::Before;
 use super::client::{Client, Member, dismiss};
 use super::topics::Topics;
 use crate::normalise::Template;
@@ -47,6 +48,8 @@ pub(super) struct Ingredients {
     pub(super) template: Template,
     pub(super) ack: AckPoint,
     pub(super) initial: Initial,
+    /// What there was before this engine joined, for `latest`, once that is known.
+    pub(super) before: Option<Arc<Before>>,
     pub(super) max_uncommitted: usize,
     /// The largest payload that becomes an event.
     pub(super) limit: usize,
@@ -62,12 +65,27 @@ impl Reader {
         Reader { made_of }
     }
 
-    async fn receive(&mut self, inbox: Inbox, stop: Shutdown) -> Result<(), SourceError> {
+    async fn receive(&mut self, inbox: Inbox, mut stop: Shutdown) -> Result<(), SourceError> {
         let reports = (self.made_of.reports)();
         let problem = |what: String, cause: KafkaError| SourceError::Fatal(what, Some(Box::new(cause)));
         let sentence = reports.sentence("no consumer can be made; check tls and sasl");
         let made = self.made_of.config.create_with_context(Client::new(reports));
         let member: Member = made.map_err(|cause| problem(format!("{sentence}: {cause}"), cause))?;
+        // Declared before the run, so that it outlives what the run has of the member.
+        let membership = Membership(Some(Arc::new(member)));
+        let Membership(Some(member)) = &membership else { return Ok(()) };
+        if self.made_of.initial == Initial::Latest && self.made_of.before.is_none() {
+            let before = tokio::select! {
+                biased;
+                _ = stop.requested() => None,
+                before = Before::joining(member, &self.made_of.topics) => Some(before),
+            };
+            let Some(before) = before else {
+                membership.end().await;
+                return Ok(());
+            };
+            self.made_of.before = Some(Arc::new(before));
+        }
         let topics = self.made_of.topics.wire();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         if let Err(cause) = member.subscribe(&topics) {
@@ -75,9 +93,6 @@ impl Reader {
                 member.context().reports().sentence(&format!("cannot subscribe to {}: {cause}", topics.join(", ")));
             return Err(problem(what, cause));
         }
-        // Declared before the run, so that it outlives what the run has of the member.
-        let membership = Membership(Some(Arc::new(member)));
-        let Membership(Some(member)) = &membership else { return Ok(()) };
         let ended = Run::new(&self.made_of, member, inbox).serve(stop).await;
         membership.end().await;
         ended

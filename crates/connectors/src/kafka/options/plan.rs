@@ -54,9 +54,7 @@ impl Plan {
         match self.initial {
             Initial::Latest => {
                 limits.push(
-                    "initialOffset latest: what was produced before the group first joined is not read, and neither is what \
-                     a partition that is made later holds when it is found, up to ten seconds after"
-                        .to_owned(),
+                    "initialOffset latest: what was produced before the group first joined is not read".to_owned(),
                 );
             }
             Initial::Since(_) => {
@@ -102,6 +100,7 @@ impl Plan {
             template: self.template.clone(),
             ack: self.ack,
             initial: self.initial,
+            before: None,
             max_uncommitted: self.max_uncommitted,
             limit: self.limit,
         })

@@ -103,7 +103,7 @@ fn librdkafka_knows_every_property() {
     let plan = plan.unwrap();
     assert!(
         plan.facts().redelivers
-            && plan.facts().limits.iter().any(|limit| limit.contains("latest") && limit.contains("made later"))
+            && plan.facts().limits.iter().any(|limit| limit.contains("latest") && limit.contains("first joined"))
     );
     let setup = engine::registry::Setup {
         name: "orders".into(),

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::Run;
+use crate::kafka::before::Before;
 use crate::kafka::client::{self, Inquirer, Member, News, Partitions};
 use crate::kafka::lag;
 use crate::kafka::source::Initial;
@@ -123,11 +124,12 @@ impl Run<'_> {
             return self.take(&list, &partitions);
         }
         let (inquirer, initial) = (Inquirer::of(self.member), self.made_of.initial);
+        let before = self.made_of.before.clone().unwrap_or_default();
         let asked = tokio::spawn(async move {
             if again {
                 sleep(AGAIN).await;
             }
-            let asked = inquirer.ask(move |member| begin(member, &list, initial)).await;
+            let asked = inquirer.ask(move |member| begin(member, &list, initial, &before)).await;
             asked.unwrap_or(Err(KafkaError::Canceled))
         });
         self.moving = Some(Moving::Coming(asked, partitions));
@@ -236,26 +238,43 @@ pub(super) fn named(partitions: &[(String, i32)]) -> TopicPartitionList {
 }
 
 /// Where partitions begin: where the group stands, which is left to librdkafka, or at an offset. Blocks.
-fn begin(member: &Member, list: &TopicPartitionList, initial: Initial) -> Result<TopicPartitionList, KafkaError> {
+fn begin(
+    member: &Member,
+    list: &TopicPartitionList,
+    initial: Initial,
+    before: &Before,
+) -> Result<TopicPartitionList, KafkaError> {
     let committed = member.committed_offsets(list.clone(), ANSWER)?;
-    let mut unknown = TopicPartitionList::new();
+    let (mut unknown, mut news) = (TopicPartitionList::new(), TopicPartitionList::new());
     for element in committed.elements() {
-        if !matches!(element.offset(), Offset::Offset(_)) {
-            unknown.add_partition(element.topic(), element.partition());
+        let (topic, number) = (element.topic(), element.partition());
+        match element.offset() {
+            Offset::Offset(_) => {}
+            _ => {
+                let new = initial == Initial::Latest && before.is_news(topic, number);
+                (if new { &mut news } else { &mut unknown }).add_partition(topic, number);
+            }
         }
     }
     let mut list = list.clone();
-    if unknown.count() == 0 {
-        return Ok(list);
-    }
-    let firsts = match initial {
-        Initial::Earliest => return Ok(list),
-        Initial::Latest => lag::offsets(member, &unknown, Offset::End)?,
-        Initial::Since(time) => lag::since(member, &unknown, time)?,
+    let mut begin = |firsts: TopicPartitionList| -> Result<(), KafkaError> {
+        for element in firsts.elements() {
+            element.error()?;
+            list.set_partition_offset(element.topic(), element.partition(), element.offset())?;
+        }
+        Ok(())
     };
-    for element in firsts.elements() {
-        element.error()?;
-        list.set_partition_offset(element.topic(), element.partition(), element.offset())?;
+    if news.count() > 0 {
+        let source = member.context().reports().name();
+        tracing::info!(%source, partitions = news.count(), "partitions are new to the group and read from their beginning");
+        begin(lag::offsets(member, &news, Offset::Beginning)?)?;
+    }
+    if unknown.count() > 0 {
+        match initial {
+            Initial::Earliest => {}
+            Initial::Latest => begin(lag::offsets(member, &unknown, Offset::End)?)?,
+            Initial::Since(time) => begin(lag::since(member, &unknown, time)?)?,
+        }
     }
     Ok(list)
 }

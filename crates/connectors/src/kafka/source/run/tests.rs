@@ -48,6 +48,7 @@ fn ingredients(servers: &str) -> Ingredients {
         template: Template::compile(&EventTemplate::default(), &captures, &origin, &mut check),
         ack: AckPoint::Processed,
         initial: Initial::Earliest,
+        before: None,
         max_uncommitted: 100,
         limit: 1000,
     }
