@@ -9,9 +9,11 @@
 //! |---|---|
 //! | the brokers confirmed it | done |
 //! | no broker, no leader, no permission, no such topic, `timeout` over | tried again by the rule's policy |
+//! | the producer failed for good | tried again by the rule's policy, with another one |
 //! | too large, not a legal topic, refused by the topic's rules | rejected |
 //! | an attribute that `topic` needs is absent | rejected |
 
+mod desk;
 mod options;
 mod producer;
 mod record;

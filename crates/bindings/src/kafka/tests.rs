@@ -1,6 +1,8 @@
 //! Against librdkafka's own mock of a cluster: what is sent, what is confirmed, and what an error means. The wire itself is
 //! judged by an independent client in the integration tests.
 
+mod succession;
+
 use std::time::Duration;
 
 use engine::event::Name;

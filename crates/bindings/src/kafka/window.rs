@@ -23,6 +23,11 @@ impl Window {
         self.0.lock().try_remove(number)
     }
 
+    /// Empties every place.
+    pub(super) fn take_all(&self) -> Vec<Ticket> {
+        self.0.lock().drain().collect()
+    }
+
     /// Places that are taken.
     pub(super) fn unconfirmed(&self) -> usize {
         self.0.lock().len()
@@ -45,5 +50,6 @@ mod tests {
         assert_eq!(window.open(confirmations.offer().accept().0), (first, false));
         assert!(window.close(second).is_some());
         assert_eq!(window.unconfirmed(), 1);
+        assert_eq!((window.take_all().len(), window.unconfirmed()), (1, 0));
     }
 }
