@@ -36,7 +36,7 @@ pub(super) const LOOKING: u16 = 2;
 const CONSUMER: &str = "tidemill";
 
 /// A byte stream, whatever carries it.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection that is logged in.
@@ -87,7 +87,7 @@ impl Connection {
         answered(consuming).await
     }
 
-    fn over(stream: Box<dyn Stream>) -> Connection {
+    pub(super) fn over(stream: Box<dyn Stream>) -> Connection {
         let (reader, writer) = split(stream);
         Connection {
             reader,

@@ -102,3 +102,6 @@ impl Run<'_> {
 
 /// What messages that came near consumerTimeout are counted as.
 pub(super) const LATE: &str = "consumerTimeout";
+
+#[cfg(test)]
+mod tests;
