@@ -86,6 +86,7 @@ fn plan(events: u64, confirms: Confirms, finished: oneshot::Sender<Duration>) ->
         sources: vec![plan::Source {
             name: "memory".into(),
             seats: 1000,
+            spool: None,
             plan: Box::new(Memory { events, finished: parking_lot::Mutex::new(Some(finished)) }),
         }],
         functions: vec![plan::Function {
@@ -101,7 +102,7 @@ fn plan(events: u64, confirms: Confirms, finished: oneshot::Sender<Duration>) ->
             filter: None,
             rules: (0..8).map(rule).collect(),
         }],
-        state: None,
+        state: plan::State::default(),
     }
 }
 

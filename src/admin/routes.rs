@@ -92,8 +92,13 @@ async fn ready(State(engine): State<Arc<Engine>>) -> Response {
     if engine.ready() {
         return Json(json!({ "ready": true })).into_response();
     }
-    let sentence = if engine.is_draining() { "the engine is ending" } else { "not every source is connected" };
-    let body = json!({ "ready": false, "error": sentence, "notConnected": engine.away() });
+    let away = engine.away();
+    let sentence = match engine.state_error() {
+        _ if engine.is_draining() => "the engine is ending".to_owned(),
+        Some(error) => error,
+        None => "not every source is connected".to_owned(),
+    };
+    let body = json!({ "ready": false, "error": sentence, "notConnected": away });
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, registry: &Registry) -> Result<Exit, Fa
     check::say(&loaded);
     let Some(plan) = loaded.plan else { return Ok(Exit::Refused) };
 
-    let state = environment.state_folder(plan.state.as_deref(), &plan.name);
+    let state = environment.state_folder(plan.state.dir.as_deref(), &plan.name);
     let folder = Folder::open(&state, environment.instance.as_deref()).map_err(Failure::failed)?;
     let bind = |address, option| Bound::bind(address, option).map_err(Failure::failed);
     let admin = bind(&arguments.admin, "--admin")?;
@@ -114,8 +114,8 @@ async fn until_stopped(launch: Launch, grace: Duration, began: Instant) -> Resul
     };
     tokio::select! {
         drained = running.drain_until(over) => {
-            let Drained { handed_back, unended, unclosed } = drained;
-            info!(handed_back, unended, unclosed, after_ms = millis(asked), "drained");
+            let Drained { handed_back, unended, unclosed, unsaved } = drained;
+            info!(handed_back, unended, unclosed, unsaved, after_ms = millis(asked), "drained");
             Ok(Some(drained))
         }
         () = signals.reached(3) => Ok(None),
@@ -128,8 +128,11 @@ fn millis(since: Instant) -> u64 {
 
 fn verdict(drained: Option<Drained>) -> Result<Exit, Failure> {
     match drained {
-        Some(Drained { handed_back: 0, unended: 0, unclosed: 0 }) => Ok(Exit::Well),
-        Some(Drained { handed_back: 0, unended: 0, unclosed }) => {
+        Some(Drained { handed_back: 0, unended: 0, unclosed: 0, unsaved: 0 }) => Ok(Exit::Well),
+        Some(Drained { handed_back: 0, unended: 0, unclosed: 0, .. }) => {
+            Err(Failure::failed("the state could not be written to its end; the log says why"))
+        }
+        Some(Drained { handed_back: 0, unended: 0, unclosed, .. }) => {
             Err(Failure::failed(format!("{unclosed} outputs could not be closed; the log says why")))
         }
         Some(Drained { handed_back: 0, unended, .. }) => Err(Failure::failed(format!(
@@ -148,9 +151,16 @@ mod tests {
 
     #[test]
     fn only_a_whole_drain_is_well() {
-        let ended = |handed_back, unended, unclosed| verdict(Some(Drained { handed_back, unended, unclosed }));
-        assert_eq!(ended(0, 0, 0).unwrap(), Exit::Well);
-        let failures = [(ended(3, 1, 1), "3 deliveries"), (ended(0, 2, 1), "2 sources"), (ended(0, 0, 1), "1 outputs")];
+        let ended = |handed_back, unended, unclosed, unsaved| {
+            verdict(Some(Drained { handed_back, unended, unclosed, unsaved }))
+        };
+        assert_eq!(ended(0, 0, 0, 0).unwrap(), Exit::Well);
+        let failures = [
+            (ended(3, 1, 1, 1), "3 deliveries"),
+            (ended(0, 2, 1, 1), "2 sources"),
+            (ended(0, 0, 1, 1), "1 outputs"),
+            (ended(0, 0, 0, 1), "the state"),
+        ];
         for (failure, word) in failures.into_iter().chain([(verdict(None), "third")]) {
             let failure = failure.unwrap_err();
             assert_eq!(failure.exit, Exit::Failed);

@@ -31,7 +31,7 @@ pub(super) fn status(arguments: &Arguments) -> Result<Exit, Failure> {
 /// A table's title, where its rows are, and its columns with the keys that fill them.
 type Layout = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const LAYOUTS: [Layout; 5] = [
+const LAYOUTS: [Layout; 7] = [
     (
         "SOURCE",
         "sources",
@@ -43,6 +43,34 @@ const LAYOUTS: [Layout; 5] = [
             ("REJECTED", "rejected"),
             ("HANDED BACK", "handedBack"),
             ("IN FLIGHT", "inFlight"),
+            ("LAST ERROR", "lastError"),
+        ],
+    ),
+    (
+        "SPOOL",
+        "spools",
+        &[
+            ("STORED", "stored"),
+            ("IN FLIGHT", "inFlight"),
+            ("APPENDED", "appended"),
+            ("RECOVERED", "recovered"),
+            ("SETTLED", "settled"),
+            ("DROPPED", "dropped"),
+            ("HANDED BACK", "handedBack"),
+            ("BYTES", "bytes"),
+            ("OLDEST S", "oldestAgeSeconds"),
+            ("LAST ERROR", "lastError"),
+        ],
+    ),
+    (
+        "STORE",
+        "stores",
+        &[
+            ("WRITABLE", "writable"),
+            ("TRANSACTIONS", "transactions"),
+            ("WRITES", "writes"),
+            ("FAILURES", "failures"),
+            ("NOT CONFIGURED", "left"),
             ("LAST ERROR", "lastError"),
         ],
     ),
@@ -104,6 +132,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_spool_and_its_file_have_tables_of_their_own() {
+        let status = json!({
+            "spools": { "fleet": { "appended": 9, "recovered": 1, "settled": 4, "dropped": { "oldest": 2, "newest": 0 },
+                "handedBack": 0, "inFlight": 1, "stored": 3, "bytes": 1234, "oldestAgeSeconds": 1.5, "lastError": null } },
+            "stores": { "spool": { "writable": true, "full": false, "transactions": 7, "writes": 14, "failures": 0,
+                "lastError": null, "left": { "gone": 5 } } },
+        });
+        let shown = tables(&status);
+        let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(lines.contains(&vec!["fleet", "3", "1", "9", "1", "4", "2", "oldest", "0", "1234", "1.5"]), "{shown}");
+        assert!(lines.contains(&vec!["spool", "yes", "7", "14", "0", "5", "gone"]), "{shown}");
+    }
 
     #[test]
     fn figures_stand_in_columns_and_nothing_moves_the_cursor() {

@@ -121,7 +121,7 @@ pub(super) struct Reading {
     pub(super) done: u64,
     /// Deliveries given up, whatever the reason, and messages that could not be decoded.
     pub(super) given_up: u64,
-    /// Messages and deliveries that are not settled, whichever are more.
+    /// Messages and events of spools, or deliveries, that are not settled, whichever are more.
     pub(super) in_flight: u64,
     pub(super) workers: usize,
     pub(super) busy: usize,
@@ -148,13 +148,14 @@ impl Reading {
         let rules = || status.rules.values();
         let pools = || status.pools.values();
         let at_sources: u64 = sources().map(|source| source.in_flight).sum();
+        let in_spools: u64 = status.spools.values().map(|spool| spool.stored + spool.in_flight).sum();
         Reading {
             fleet,
             received: sources().map(|source| source.received).sum(),
             done: rules().map(|rule| rule.done).sum(),
             given_up: rules().flat_map(|rule| rule.dropped.values()).sum::<u64>()
                 + sources().map(|source| source.rejected).sum::<u64>(),
-            in_flight: at_sources.max(rules().map(|rule| rule.in_flight).sum()),
+            in_flight: (at_sources + in_spools).max(rules().map(|rule| rule.in_flight).sum()),
             workers: pools().map(|pool| pool.workers).sum(),
             busy: pools().map(|pool| pool.busy).sum(),
             started: pools().map(|pool| pool.started).sum(),

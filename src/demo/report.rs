@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::event::Text;
-use engine::supervisor::{RuleStatus, SourceStatus, Status};
+use engine::supervisor::{RuleStatus, SourceStatus, SpoolStatus, Status};
 use serde::Serialize;
 
 use super::driver::Progress;
@@ -56,6 +56,7 @@ pub(super) struct Report {
     sent: Progress,
     conserved: bool,
     sources: BTreeMap<Text, SourceBooks>,
+    spools: BTreeMap<Text, SpoolStatus>,
     rules: BTreeMap<Text, RuleBooks>,
     peak_workers: usize,
     started_workers: u64,
@@ -113,6 +114,12 @@ impl SourceBooks {
     }
 }
 
+fn balance(spool: &SpoolStatus) -> bool {
+    let dropped: u64 = spool.dropped.values().sum();
+    let known = spool.settled + dropped + spool.handed_back + spool.in_flight + spool.stored;
+    spool.appended + spool.recovered == known
+}
+
 impl RuleBooks {
     fn balance(&self) -> bool {
         let dropped: u64 = self.dropped.values().sum();
@@ -149,9 +156,12 @@ impl Report {
             idle_share: fleet.idle_share,
             lost: progress.ledger.samples.saturating_sub(fleet.counted()),
             samples: fleet.samples,
-            conserved: sources.values().all(SourceBooks::balance) && rules.values().all(RuleBooks::balance),
+            conserved: sources.values().all(SourceBooks::balance)
+                && status.spools.values().all(balance)
+                && rules.values().all(RuleBooks::balance),
             sent: progress,
             sources,
+            spools: status.spools,
             rules,
             peak_workers: remains.peak_workers,
             started_workers: remains.started_workers,
@@ -175,12 +185,17 @@ impl Report {
         number(of_rules(|rule| rule.dropped("exhausted")), "deliveries were given up after their last attempt");
         number(of_rules(|rule| rule.handed_back), "deliveries were handed back to the broker unfinished");
         number(of_rules(|rule| rule.in_flight), "deliveries were still in flight when the engine had ended");
+        let in_spools = self.spools.values().map(|spool| spool.stored + spool.in_flight + spool.handed_back).sum();
+        number(in_spools, "events were still in the spool when the engine had ended");
         let undecoded: u64 = self.sources.values().map(|source| source.rejected).sum();
         let rejected = of_rules(|rule| rule.dropped("rejected")) + undecoded;
         let unnoticed = self.sent.ledger.malformed.saturating_sub(rejected);
         number(unnoticed, "malformed payloads were sent but not rejected");
         for (name, _) in self.sources.iter().filter(|(_, books)| !books.balance()) {
             problems.push(format!("the conservation law does not hold for source '{name}'"));
+        }
+        for (name, _) in self.spools.iter().filter(|(_, spool)| !balance(spool)) {
+            problems.push(format!("the conservation law does not hold for the spool of source '{name}'"));
         }
         for (name, _) in self.rules.iter().filter(|(_, books)| !books.balance()) {
             problems.push(format!("the conservation law does not hold for rule '{name}'"));

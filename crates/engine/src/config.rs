@@ -28,6 +28,7 @@ mod secret;
 mod section;
 mod setting;
 mod span;
+mod state;
 mod suggest;
 mod template;
 mod unit;

@@ -68,7 +68,8 @@ impl Feed {
         let _ = emptied.await;
     }
 
-    /// Gives everything back to the sources, for the end of the grace time; answers how many deliveries that were.
+    /// Gives everything back to the sources, for the end of the grace time; answers how many deliveries that were of messages
+    /// that are not on the disk here.
     pub async fn hand_back(&self) -> usize {
         let (answer, handed) = tokio::sync::oneshot::channel();
         drop(self.0.send(Message::HandBack(answer)));

@@ -37,12 +37,21 @@ pub trait SourceKind: Send + Sync + 'static {
 pub struct SourceCommon {
     /// The source's name in the file.
     pub name: Spanned<Text>,
-    /// When a message is acknowledged, if the file says so.
+    /// When a message is acknowledged, if the file says so. A source that acknowledges from the spool does what it does for
+    /// [`AckPoint::Processed`]: what it hears as settled is on the disk then.
     pub ack: Option<Spanned<AckPoint>>,
     /// How a message that is not yet a CloudEvent becomes one.
     pub event: EventTemplate,
     /// How many messages may be in flight.
     pub seats: usize,
+}
+
+impl SourceCommon {
+    /// When the source acknowledges: as the file says, else where its kind does by nature.
+    #[must_use]
+    pub fn ack_or(&self, natural: AckPoint) -> AckPoint {
+        self.ack.as_ref().map_or(natural, |typed| typed.value)
+    }
 }
 
 /// A checked source.

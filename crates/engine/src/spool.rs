@@ -34,7 +34,11 @@
 //! # });
 //! ```
 
+mod desk;
 mod entry;
+mod feeder;
+mod inlet;
+mod outlet;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -47,9 +51,13 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::event::Event;
-use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Table};
+use crate::store::{ClockHandle, Error, Stamp, Store, Table};
+pub use desk::{Desk, Landing};
 pub use entry::Entry;
-use state::{Drawn, State};
+pub use feeder::Feeder;
+pub use inlet::{Commits, Inlet, Space};
+pub use outlet::{Gauge, Outlet, Reading};
+use state::State;
 
 /// What happens to an event for which a spool has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,217 +178,12 @@ impl Spool {
         let state = Mutex::new(State::recover(store, table, policy)?);
         let (ready, room) = (Notify::new(), Notify::new());
         let shared = Arc::new(Shared { store: store.clone(), table, clock, state, ready, room });
-        let inlet =
-            Inlet { shared: Arc::clone(&shared), staged: Batch::default(), confirmations: store.confirmations() };
-        let outlet = Outlet { shared, frees: Batch::default(), confirmations: store.confirmations() };
-        Ok(Spool { inlet, outlet })
+        Ok(Spool { inlet: Inlet::of(&shared), outlet: Outlet::of(shared) })
     }
 
     /// The end of the source and the end of the rules.
     #[must_use]
     pub fn split(self) -> (Inlet, Outlet) {
         (self.inlet, self.outlet)
-    }
-}
-
-/// The end that takes events in.
-#[derive(Debug)]
-pub struct Inlet {
-    shared: Arc<Shared>,
-    staged: Batch,
-    confirmations: Confirmations,
-}
-
-impl Inlet {
-    /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits. With
-    /// [`OnFull::DropOldest`] it may read a page from the disk to learn what to drop.
-    pub fn append(&mut self, event: Event, origin: &str) -> Append {
-        let now = self.shared.now();
-        let mut state = self.shared.state.lock();
-        let sequence = state.next();
-        self.staged.put(self.shared.table, &sequence.to_be_bytes(), now, |into| entry::write(&event, origin, into));
-        let size = self.staged.last_bytes();
-        match state.admit(&self.shared, size, now) {
-            state::Admission::Yes => {
-                state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
-                Append::Accepted(sequence)
-            }
-            state::Admission::Never => {
-                self.staged.undo();
-                Append::Dropped
-            }
-            state::Admission::Later => {
-                self.staged.undo();
-                Append::Full(event)
-            }
-        }
-    }
-
-    /// Sends what is staged on its way to the disk. Cancel safe: what was not sent stays staged.
-    ///
-    /// # Errors
-    /// [`Error::Ended`].
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        if self.staged.is_empty() {
-            return Ok(());
-        }
-        let ticket = self.shared.store.write(&mut self.staged).await?;
-        self.shared.state.lock().sent(ticket);
-        self.shared.ready.notify_waiters();
-        Ok(())
-    }
-
-    /// [`Inlet::flush`] without waiting; answers whether nothing is staged any more.
-    ///
-    /// # Errors
-    /// [`Error::Ended`].
-    pub fn try_flush(&mut self) -> Result<bool, Error> {
-        if self.staged.is_empty() {
-            return Ok(true);
-        }
-        let Some(ticket) = self.shared.store.try_write(&mut self.staged)? else { return Ok(false) };
-        self.shared.state.lock().sent(ticket);
-        self.shared.ready.notify_waiters();
-        Ok(true)
-    }
-
-    /// Waits until more of what was flushed is confirmed; answers the first sequence that is not. For ever, if nothing was
-    /// flushed. Cancel safe.
-    ///
-    /// # Errors
-    /// [`Error::Ended`]: what is not confirmed by now never will be.
-    pub async fn confirmed(&mut self) -> Result<u64, Error> {
-        loop {
-            let ready = self.shared.ready.notified();
-            tokio::pin!(ready);
-            ready.as_mut().enable();
-            let oldest = {
-                let mut state = self.shared.state.lock();
-                state.advance(&self.confirmations);
-                if let Some(end) = state.news() {
-                    drop(state);
-                    self.shared.ready.notify_waiters();
-                    return Ok(end);
-                }
-                state.oldest_ticket()
-            };
-            match oldest {
-                Some(ticket) => self.confirmations.reach(ticket).await?,
-                None => ready.await,
-            }
-        }
-    }
-
-    /// The first sequence that is not known to be confirmed, as of the last look.
-    #[cfg(test)]
-    fn confirmed_below(&self) -> u64 {
-        self.shared.state.lock().end()
-    }
-
-    /// Waits until something has made room, after [`Append::Full`]. Cancel safe.
-    pub async fn room(&self) {
-        let room = self.shared.room.notified();
-        tokio::pin!(room);
-        room.as_mut().enable();
-        // What made room between the refusal and now is seen here.
-        if self.shared.state.lock().roomy() {
-            return;
-        }
-        room.await;
-    }
-
-    /// What the spool has done.
-    #[must_use]
-    pub fn books(&self) -> Books {
-        self.shared.state.lock().books()
-    }
-}
-
-/// The end that hands events out.
-#[derive(Debug)]
-pub struct Outlet {
-    shared: Arc<Shared>,
-    frees: Batch,
-    confirmations: Confirmations,
-}
-
-impl Outlet {
-    /// Waits for at least one event and appends at most `up_to`, the oldest first, to `into`. They are in flight until
-    /// they are settled or handed back. Cancel safe. Pages are read by tokio's blocking threads.
-    ///
-    /// # Errors
-    /// [`Error`]: something that should be there is damaged or missing, or the store has ended.
-    pub async fn next(&mut self, up_to: usize, into: &mut Vec<Entry>) -> Result<(), Error> {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            let ready = shared.ready.notified();
-            tokio::pin!(ready);
-            ready.as_mut().enable();
-            let drawn = {
-                let now = self.shared.now();
-                let mut state = self.shared.state.lock();
-                state.advance(&self.confirmations);
-                state.draw(self.shared.table, up_to, now, into, &mut self.frees)
-            };
-            if !self.frees.is_empty() {
-                self.free()?;
-            }
-            match drawn {
-                Drawn::Some => return Ok(()),
-                Drawn::Behind { from, to } => {
-                    let shared = Arc::clone(&self.shared);
-                    let read = tokio::task::spawn_blocking(move || state::page(&shared.store, shared.table, from, to));
-                    let page = read.await.map_err(|panic| self.unreadable(&panic.to_string()))??;
-                    self.shared.state.lock().refill(from, to, page).map_err(|missing| self.missing(missing))?;
-                }
-                Drawn::Level(Some(ticket)) => tokio::select! {
-                    reached = self.confirmations.reach(ticket) => reached?,
-                    () = ready => {}
-                },
-                Drawn::Level(None) => ready.await,
-            }
-        }
-    }
-
-    fn missing(&self, count: u64) -> Error {
-        self.unreadable(&format!(
-            "{count} events that it should hold are not there; 'tidemill state check' looks closer"
-        ))
-    }
-
-    fn unreadable(&self, why: &str) -> Error {
-        self.shared.store.unreadable(why)
-    }
-
-    /// These events have had their effect: they are removed, soon.
-    ///
-    /// # Errors
-    /// [`Error::Ended`]: they come again after the next start.
-    pub fn settle(&mut self, sequences: &[u64]) -> Result<(), Error> {
-        self.shared.state.lock().settle(self.shared.table, sequences, &mut self.frees);
-        self.free()
-    }
-
-    fn free(&mut self) -> Result<(), Error> {
-        self.shared.store.free(&mut self.frees)?;
-        self.shared.room.notify_waiters();
-        Ok(())
-    }
-
-    /// These events stay and come again after the next start.
-    pub fn hand_back(&mut self, sequences: &[u64]) {
-        self.shared.state.lock().hand_back(sequences);
-    }
-
-    /// What the spool has done.
-    #[must_use]
-    pub fn books(&self) -> Books {
-        self.shared.state.lock().books()
-    }
-
-    /// When the oldest event that waits was received, as far as it is known without reading the disk.
-    #[must_use]
-    pub fn oldest(&self) -> Option<Stamp> {
-        self.shared.state.lock().oldest()
     }
 }

@@ -47,6 +47,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub struct Settings {
     pub clock: ClockHandle,
     /// Told when writing fails and when it works again.
     pub link: Link,
+    /// Counts the bytes that were read of the file. All of it is read while it is opened, so this is how far that is.
+    pub read: Arc<AtomicU64>,
 }
 
 impl Default for Settings {
@@ -99,6 +102,7 @@ impl Default for Settings {
             queue_bytes: 32 << 20,
             clock: ClockHandle(Arc::new(SystemClock)),
             link: Link::default(),
+            read: Arc::default(),
         }
     }
 }
@@ -138,7 +142,8 @@ impl Store {
     /// [`OpenError`] when it cannot be used; a damaged one is left as it is.
     pub fn open(path: &Path, schema: Schema, specs: Vec<Spec>, settings: Settings) -> Result<Store, OpenError> {
         let specs: Arc<[Spec]> = specs.into();
-        let disk = Disk::open(disk::file(path), schema, Arc::clone(&specs)).map_err(|failure| match failure {
+        let disk = Disk::open_counted(disk::file(path), schema, Arc::clone(&specs), Arc::clone(&settings.read));
+        let disk = disk.map_err(|failure| match failure {
             Failure::Full(why) | Failure::Io(why) => OpenError::Io { path: path.to_owned(), why },
             Failure::Broken(why) => OpenError::Refused { path: path.to_owned(), why },
         })?;
@@ -148,11 +153,9 @@ impl Store {
 
     fn on(name: Arc<str>, specs: Arc<[Spec]>, disk: Disk, settings: Settings) -> std::io::Result<Store> {
         let counts = disk.counts();
-        for (name, counts) in disk.strangers().unwrap_or_default() {
-            let rows = counts.rows;
-            tracing::warn!(table = name, rows, "the state file holds records of something that is not configured");
-        }
-        let shared = Arc::new(Shared::new(name, specs, Box::new(disk), settings));
+        let strangers = disk.strangers().unwrap_or_default();
+        let strangers = strangers.into_iter().map(|(name, counts)| (name, counts.rows)).collect();
+        let shared = Arc::new(Shared::new(name, specs, Box::new(disk), strangers, settings));
         for (gauge, counts) in shared.gauges.iter().zip(counts) {
             gauge.set(counts.rows, counts.bytes, 0);
         }
@@ -237,7 +240,7 @@ impl Store {
     /// Reads one record. Blocks for as long as the disk takes.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Unreadable`].
+    /// [`Error::Damaged`], [`Error::Unreadable`] or [`Error::Away`].
     pub fn get(&self, table: Table, key: &[u8]) -> Result<Option<(Stamp, Vec<u8>)>, Error> {
         let mut found = None;
         // The smallest key behind this one is the key with a zero at its end.
@@ -253,7 +256,7 @@ impl Store {
     /// long as the disk takes.
     ///
     /// # Errors
-    /// [`Error::Damaged`] at the first record that is not what was written, or [`Error::Unreadable`].
+    /// [`Error::Damaged`] at the first record that is not what was written, [`Error::Unreadable`], or [`Error::Away`].
     pub fn scan(
         &self,
         table: Table,
@@ -270,7 +273,10 @@ impl Store {
             }
         };
         let scanned = self.shared().medium.scan(table.number, from, to, &mut each);
-        scanned.map_err(|failure| self.unreadable(&failure.to_string()))?;
+        scanned.map_err(|failure| match failure {
+            Failure::Broken(why) => self.unreadable(&why),
+            Failure::Full(why) | Failure::Io(why) => Error::Away { name: Arc::clone(&self.shared().name), why },
+        })?;
         damaged.map_or(Ok(()), |key| Err(self.damaged(table, key)))
     }
 
@@ -299,6 +305,18 @@ impl Store {
     #[must_use]
     pub fn highest(&self, table: Table) -> Vec<u8> {
         self.shared().medium.highest(table.number)
+    }
+
+    /// The tables in the file that nobody asked for, and how many records each had when the file was opened. They stay.
+    #[must_use]
+    pub fn strangers(&self) -> &[(String, u64)] {
+        &self.shared().strangers
+    }
+
+    /// Waits until the thread has taken writes, or done some, after this was called: what [`Store::try_write`] refused may
+    /// be accepted then.
+    pub fn moved(&self) -> impl Future<Output = ()> + '_ {
+        self.shared().room.notified()
     }
 
     /// What was counted since it was opened.

@@ -1,8 +1,8 @@
 //! The running engine: put together from a plan, watched, and ended in order.
 //!
-//! Start order: rejects, outputs, pools, lines, sources; whoever hands on is started after whoever takes. End order is the
-//! reverse and keeps the promises: sources stop reading, what is in flight finishes and is acknowledged, and only what the
-//! grace time does not suffice for is handed back.
+//! Start order: state, rejects, outputs, pools, lines, spools, sources; whoever hands on is started after whoever takes. End
+//! order is the reverse and keeps the promises: sources stop reading, then spools, what is in flight finishes and is
+//! acknowledged, and only what the grace time does not suffice for is handed back, or stays in its spool.
 
 mod build;
 mod end;
@@ -12,6 +12,7 @@ mod homes;
 mod pause;
 mod runs;
 mod send;
+mod spools;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::delivery::{Ledger, Route};
@@ -30,7 +31,7 @@ use crate::dispatch::{self, Feed};
 use crate::event::Text;
 use crate::metric::{Link, Page};
 use crate::pool::Pool;
-use crate::port::{Bell, Clock, Output, Trigger as StopTrigger};
+use crate::port::{Bell, Clock, Output};
 use crate::registry::OpenError;
 use crate::reject::Unsettled;
 use crate::router::Tally;
@@ -40,7 +41,7 @@ pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
 pub use send::SendError;
-pub use status::{OutputStatus, RuleStatus, SourceStatus, Status, TriggerStatus};
+pub use status::{OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus};
 
 /// What the engine is given besides its plan.
 #[derive(Clone)]
@@ -65,6 +66,10 @@ pub struct Engine {
     host: Host,
     began: Instant,
     sources: Vec<RunningSource>,
+    /// What is between some of the sources and their rules, and what earlier runs of others have left.
+    spools: Vec<spools::Running>,
+    /// The file of the spools.
+    state: Option<spools::State>,
     triggers: Vec<(Text, Arc<Tally>)>,
     rules: Vec<RunningRule>,
     pools: Vec<(Text, Pool)>,
@@ -102,14 +107,12 @@ struct RunningSource {
     seats: usize,
     ledger: Ledger,
     link: Link,
-    /// Makes a router to the lines of its rules, as long as the source runs: it keeps what it leads to alive.
+    /// Makes a router to the lines of its rules, or to its spool, as long as the source runs: it keeps what it leads to
+    /// alive.
     route: Weak<RouteMaker>,
-    stop: StopTrigger,
     /// By which it is asked for an event, if it can be.
     bell: Option<Bell>,
-    /// How its last run ended, once it has.
-    ended: watch::Receiver<Option<Result<(), String>>>,
-    abort: AbortHandle,
+    run: runs::Running,
 }
 
 struct RunningRule {

@@ -66,6 +66,8 @@ fn remains() -> Remains {
             triggers: BTreeMap::new(),
             rules: BTreeMap::from([("telemetry/metrics".into(), rule(112, 107, 5))]),
             pools: BTreeMap::new(),
+            spools: BTreeMap::new(),
+            stores: BTreeMap::new(),
             outputs: BTreeMap::new(),
             rejects_error: None,
             rejects_removed: 0,

@@ -3,16 +3,16 @@
 //! Nothing stops at the first problem. An entry that is wrong keeps its name, so that nobody is told that it is unknown.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use super::decode::decode;
-use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry, StateEntry};
+use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry};
 use super::guarantee::Guarantee;
 use super::node::{Entry, Node, Value};
 use super::plan::{Function, Output, Plan, Source};
 use super::prune::prune;
 use super::rules::Rules;
 use super::section::{Sections, Shape, name, parts};
+use super::state::{Kept, kept, spool};
 use super::suggest::quoted;
 use super::{AckPoint, Check, Environment, Spanned, setting};
 use crate::event::Text;
@@ -65,11 +65,11 @@ pub(super) fn plan(
     environment: &Environment,
     check: &mut Check,
 ) -> Option<(Plan, Vec<Guarantee>)> {
-    let state = state(sections.state.as_ref(), check);
+    let kept = kept(sections.state.as_ref(), check);
     replicas(sections.replicas.as_ref(), check);
     instance(environment, check);
     let defaults = defaults(sections.defaults.as_ref(), check);
-    let sources = sources(&sections.sources, registry, check);
+    let sources = sources(&sections.sources, registry, &kept, check);
     let functions = functions(&sections.functions, registry, check);
     let outputs = outputs(&sections.outputs, registry, check);
     if sections.triggers.is_empty() && !sections.torn {
@@ -78,6 +78,7 @@ pub(super) fn plan(
     }
     let mut rules = Rules::new(&sources, &functions, &outputs, defaults);
     rules.torn = sections.torn;
+    rules.sync = kept.state.sync;
     let triggers = rules.read(&sections.triggers, check);
     let (guarantees, used) = rules.end();
     if check.failed() {
@@ -85,7 +86,7 @@ pub(super) fn plan(
     }
     let plan = Plan {
         name: title.into(),
-        state: state.map(PathBuf::from),
+        state: kept.state,
         sources: sources.all()?,
         functions: functions.all()?.into_iter().map(|(function, _)| function).collect(),
         outputs: outputs.all()?,
@@ -94,13 +95,17 @@ pub(super) fn plan(
     Some((prune(plan, &used), guarantees))
 }
 
-fn sources(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Source> {
-    let shape =
-        Shape { noun: "source", holder: "SourceEntry", common: &["ack", "event", "seats"], kinds: &registry.sources() };
+fn sources(entries: &[Entry], registry: &Registry, kept: &Kept, check: &mut Check) -> Adapters<Source> {
+    let shape = Shape {
+        noun: "source",
+        holder: "SourceEntry",
+        common: &["ack", "event", "seats", "spool"],
+        kinds: &registry.sources(),
+    };
     let mut sources = Adapters::default();
     for entry in entries {
         let name = name(shape.noun, &entry.key, check);
-        let built = source(entry, name.clone(), &shape, registry, check);
+        let built = source(entry, name.clone(), &shape, (registry, kept), check);
         sources.add(name, built);
     }
     sources
@@ -110,7 +115,7 @@ fn source(
     entry: &Entry,
     name: Spanned<Text>,
     shape: &Shape<'_>,
-    registry: &Registry,
+    (registry, kept): (&Registry, &Kept),
     check: &mut Check,
 ) -> Option<Source> {
     let parts = parts(entry, shape, check)?;
@@ -118,19 +123,22 @@ fn source(
     let seats =
         written.seats.as_ref().map_or(setting::SEATS, |seats| setting::number("seats", seats, 1, 1_000_000, check));
     written.event.check(check);
-    let ack = written.ack.map(|ack| {
-        if ack.value == AckPoint::Spooled {
-            let help = "write 'ack: processed', which acknowledges when every matched delivery has ended";
-            check.error(ack.span, "'ack: spooled' is not available yet", help);
-        }
-        Spanned::new(if ack.value == AckPoint::Spooled { AckPoint::Processed } else { ack.value }, ack.span)
-    });
-    let common = SourceCommon { name: name.clone(), ack, event: written.event, seats };
+    if let Some(ack) = written.ack.as_ref().filter(|ack| kept.none && ack.value == AckPoint::Spooled) {
+        let help = "write 'ack: processed', which acknowledges when every matched delivery has ended";
+        check.error(ack.span, "'ack: spooled' needs a state folder, and the file says 'state: none'", help);
+    }
+    let policy = spool(written.spool.as_ref(), kept.spool, check);
+    let common = SourceCommon { name: name.clone(), ack: written.ack, event: written.event, seats };
     let kind = parts.kind?;
     let plan = made(kind, check, |check| {
         registry.source(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, &common, check))
     })?;
-    Some(Source { name: name.value, seats, plan })
+    let spooled = plan.facts().ack == AckPoint::Spooled;
+    if let Some(unused) = written.spool.as_ref().filter(|_| !spooled) {
+        let message = format!("source {} keeps nothing in a spool", quoted(&name));
+        check.error(unused.span, message, "write 'ack: spooled', or leave 'spool' out");
+    }
+    Some(Source { name: name.value, seats, spool: spooled.then_some(policy), plan })
 }
 
 fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Called> {
@@ -196,22 +204,6 @@ fn defaults(entry: Option<&Entry>, check: &mut Check) -> Defaults {
         retry: setting::retry(written.retry.as_ref(), Policy::default(), check),
         timeout: written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check)),
     }
-}
-
-/// The folder that the file names, if it does.
-fn state(entry: Option<&Entry>, check: &mut Check) -> Option<String> {
-    let entry = entry?;
-    if entry.value.text() == Some("none") {
-        let help = "write 'state: { dir: ... }'; what is spent or rejected needs a folder so that nothing vanishes";
-        check.error(entry.value.span, "'state: none' is not available yet", help);
-        return None;
-    }
-    let written: StateEntry = decode(&entry.value, &entry.key, check)?;
-    let folder = written.dir?;
-    if folder.is_empty() || folder.contains('\0') {
-        check.error(folder.span, format!("{} is no folder", quoted(&folder)), "write a path, or leave 'dir' out");
-    }
-    Some(folder.value)
 }
 
 fn replicas(entry: Option<&Entry>, check: &mut Check) {

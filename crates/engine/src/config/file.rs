@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use super::many::Many;
 use super::when::WhenEntry;
-use super::{AckPoint, EventTemplate, Period, Spanned};
+use super::{AckPoint, ByteSize, EventTemplate, Period, Spanned};
 use crate::retry::Backoff;
 
 /// Where messages come from. Beside these keys stands exactly one kind, such as `mqtt`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SourceEntry {
-    /// When a message is acknowledged: `received` or `processed`. The default is the kind's own.
+    /// When a message is acknowledged: `received`, `spooled` or `processed`. The default is the kind's own.
     pub(super) ack: Option<Spanned<AckPoint>>,
     /// How a message that is not yet a CloudEvent becomes one.
     #[serde(default)]
@@ -22,6 +22,8 @@ pub(super) struct SourceEntry {
     /// How many messages may be in flight, from 1 to 1000000; 1000 by default. When all seats are taken the source
     /// stops reading.
     pub(super) seats: Option<Spanned<u32>>,
+    /// How much waits in the source's spool, where that is not what `state: { quotas: { spool } }` says.
+    pub(super) spool: Option<Spanned<SpoolEntry>>,
 }
 
 /// User code. Beside these keys stands exactly one kind, such as `native`.
@@ -146,4 +148,55 @@ pub(super) struct DefaultsEntry {
 pub(super) struct StateEntry {
     /// The folder; `$STATE_DIRECTORY` by default, else `./tidemill-state/NAME`, where NAME is that of the file.
     pub(super) dir: Option<Spanned<String>>,
+    /// When what is written is forced to the disk, and with that what an acknowledgement means.
+    #[serde(default)]
+    pub(super) fsync: FsyncEntry,
+    /// How often `fsync: interval` forces what is written to the disk; 1s by default.
+    pub(super) interval: Option<Spanned<Period>>,
+    /// How much is kept of each kind.
+    #[serde(default)]
+    pub(super) quotas: QuotasEntry,
+}
+
+/// When what is written is forced to the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum FsyncEntry {
+    /// Before it is acknowledged; what waits together shares one fsync.
+    #[default]
+    Always,
+    /// Every `interval`; a crash loses at most what was acknowledged within one.
+    Interval,
+}
+
+/// How much is kept of each kind.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct QuotasEntry {
+    /// How much waits in the spool of each source that has one.
+    pub(super) spool: Option<Spanned<SpoolEntry>>,
+}
+
+/// How much waits in a spool.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SpoolEntry {
+    /// Bytes of events that are not settled; 1GiB by default.
+    pub(super) max_bytes: Option<Spanned<ByteSize>>,
+    /// Events that have waited longer are dropped and counted; none by default.
+    pub(super) max_age: Option<Spanned<Period>>,
+    /// What happens to an event for which there is no room; `block` by default.
+    pub(super) on_full: Option<Spanned<OnFullEntry>>,
+}
+
+/// What happens to an event for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum OnFullEntry {
+    /// It waits, and its source with it.
+    Block,
+    /// The oldest go, and are counted.
+    DropOldest,
+    /// It goes itself, and is counted.
+    DropNewest,
 }

@@ -7,8 +7,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::AckPoint;
 use super::plan::{Output, Rule, Source};
+use super::{AckPoint, ByteSize, Period};
+use crate::spool::{OnFull, Policy};
+use crate::store::Sync;
 
 /// What one rule promises.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +52,8 @@ pub enum Delivery {
     BestEffort,
     /// Once or not at all.
     AtMostOnce,
+    /// Once or more, if it has come as far as the spool.
+    AtLeastOnceFromSpool,
     /// Once or more.
     AtLeastOnce,
 }
@@ -62,26 +66,37 @@ pub enum Order {
     None,
 }
 
-/// What `rule`, known as `id`, promises for events of `sources` that go to `outputs`; the slices hold the rule's own.
+/// What `rule`, known as `id`, promises for events of `sources` that go to `outputs`, with a state that is forced to the disk
+/// as `sync` says; the slices hold the rule's own.
 #[must_use]
-pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output]) -> Guarantee {
-    let sources: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs)).collect();
+pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output], sync: Sync) -> Guarantee {
+    let sources: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, sync)).collect();
     let delivery = weakest(&sources);
     Guarantee { rule: id.to_owned(), delivery, order: Order::None, sources }
 }
 
-/// Sources that promise different things promise nothing together.
+/// Sources of which some lose and others repeat promise nothing together.
 fn weakest(chains: &[Chain]) -> Delivery {
-    let mut deliveries = chains.iter().map(|chain| chain.delivery);
-    let first = deliveries.next().unwrap_or(Delivery::BestEffort);
-    if deliveries.all(|delivery| delivery == first) { first } else { Delivery::BestEffort }
+    let least = chains.iter().map(|chain| chain.delivery).min().unwrap_or(Delivery::BestEffort);
+    let same = chains.iter().all(|chain| chain.delivery == least);
+    if same || least == Delivery::AtLeastOnceFromSpool { least } else { Delivery::BestEffort }
 }
 
-fn chain(rule: &Rule, source: &Source, outputs: &[&Output]) -> Chain {
-    let facts = source.plan.facts();
+fn chain(rule: &Rule, source: &Source, outputs: &[&Output], sync: Sync) -> Chain {
+    let mut facts = source.plan.facts();
     let mut lost = Vec::new();
     let waits = facts.ack != AckPoint::Received;
-    if !facts.redelivers {
+    let dropped = source.spool.map_or_else(Vec::new, |policy| from_spool(policy, sync));
+    let keeps = dropped.is_empty();
+    if source.spool.is_some() {
+        if !facts.redelivers {
+            lost.push(
+                "what is not yet durable in the spool when the engine crashes or is killed, for nobody sends it again"
+                    .to_owned(),
+            );
+        }
+        lost.extend(dropped);
+    } else if !facts.redelivers {
         lost.push("what is in memory when the engine crashes or is killed, for nobody sends it again".to_owned());
     } else if !waits {
         lost.push(
@@ -102,25 +117,61 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output]) -> Chain {
     if facts.redelivers {
         repeated.push("what was not yet acknowledged when the engine or its connection broke".to_owned());
     }
+    if source.spool.is_some() {
+        repeated.push("what was taken from the spool and not yet done when the engine broke".to_owned());
+    }
     if attempts > 1 {
         repeated.push("what was done but not confirmed in time, by the next attempt".to_owned());
     }
-    let delivery = match (facts.redelivers && waits && forgetful.is_empty(), repeated.is_empty()) {
-        (true, _) => Delivery::AtLeastOnce,
-        (false, true) => Delivery::AtMostOnce,
-        (false, false) => Delivery::BestEffort,
+    let whole = waits && keeps && forgetful.is_empty();
+    let delivery = match (whole && facts.redelivers, whole && source.spool.is_some(), repeated.is_empty()) {
+        (true, ..) => Delivery::AtLeastOnce,
+        (false, true, _) => Delivery::AtLeastOnceFromSpool,
+        (false, false, true) => Delivery::AtMostOnce,
+        (false, false, false) => Delivery::BestEffort,
     };
-    let acknowledged = match facts.ack {
-        AckPoint::Received => "on receipt",
-        AckPoint::Spooled => "when it is durable in the spool",
-        AckPoint::Processed => "when every matched delivery has ended",
+    let acknowledged = match (facts.ack, sync) {
+        (AckPoint::Received, _) => "on receipt".to_owned(),
+        (AckPoint::Spooled, Sync::Always) => "when it is durable in the spool".to_owned(),
+        (AckPoint::Spooled, Sync::Interval(interval)) => {
+            format!("when it is in the spool, which is forced to the disk every {}", Period(interval))
+        }
+        (AckPoint::Processed, _) => "when every matched delivery has ended".to_owned(),
     };
-    let acknowledged = acknowledged.to_owned();
-    let mut limits = facts.limits;
+    let mut limits = std::mem::take(&mut facts.limits);
+    if let Some(policy) = source.spool.filter(|policy| policy.on_full == OnFull::Block) {
+        let room = ByteSize(policy.max_bytes);
+        limits.push(format!("a spool that holds {room} of events that are not settled holds the source back"));
+    }
     for output in outputs {
         limits.extend(output.plan.limits().into_iter().map(|limit| format!("output '{}': {limit}", output.name)));
     }
     Chain { source: source.name.to_string(), delivery, acknowledged, lost, repeated, limits }
+}
+
+/// What a spool takes and does not give.
+fn from_spool(policy: Policy, sync: Sync) -> Vec<String> {
+    let mut lost = Vec::new();
+    if let Sync::Interval(interval) = sync {
+        lost.push(format!(
+            "what was acknowledged within the last {} when the engine or its machine crashes (fsync: interval)",
+            Period(interval)
+        ));
+    }
+    let room = ByteSize(policy.max_bytes);
+    match policy.on_full {
+        OnFull::Block => {}
+        OnFull::DropOldest => lost.push(format!(
+            "the oldest events that wait in the spool when it holds {room} and more come (onFull: dropOldest)"
+        )),
+        OnFull::DropNewest => {
+            lost.push(format!("what comes while the spool holds {room} (onFull: dropNewest)"));
+        }
+    }
+    if let Some(age) = policy.max_age {
+        lost.push(format!("what waits in the spool for longer than {} (maxAge)", Period(age)));
+    }
+    lost
 }
 
 impl Guarantee {
@@ -160,6 +211,7 @@ impl fmt::Display for Delivery {
         f.write_str(match self {
             Delivery::BestEffort => "best effort",
             Delivery::AtMostOnce => "at most once",
+            Delivery::AtLeastOnceFromSpool => "at least once from the spool on",
             Delivery::AtLeastOnce => "at least once",
         })
     }

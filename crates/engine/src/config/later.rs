@@ -9,7 +9,6 @@ const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spe
 
 /// Struct, key, and what to write instead.
 const LATER: &[(&str, &str, &str)] = &[
-    ("SourceEntry", "spool", "leave it out; a source acknowledges when every matched delivery has ended"),
     ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
@@ -29,14 +28,22 @@ const LATER: &[(&str, &str, &str)] = &[
         "deadLetter",
         "leave it out; what is spent or rejected goes to rejects.jsonl in the state folder",
     ),
-    ("StateEntry", "fsync", "leave it out; rejects.jsonl is forced to the disk before a message is acknowledged"),
-    ("StateEntry", "quotas", "leave it out; only rejects.jsonl is kept, in 4 files of 64 MiB"),
-    ("StateEntry", "onCorrupt", "leave it out; nothing is read back from the state folder yet"),
+    (
+        "StateEntry",
+        "onCorrupt",
+        "leave it out; a damaged file stops the start, and 'tidemill state salvage' copies what can be read",
+    ),
+    ("QuotasEntry", "parked", NO_STATE),
+    (
+        "QuotasEntry",
+        "deadLetters",
+        "leave it out; what is spent or rejected goes to rejects.jsonl, in 4 files of 64 MiB",
+    ),
+    ("QuotasEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("WhenEntry", "cel", "use exact, prefix, suffix, all, any or not on the event's attributes"),
     ("WhenEntry", "cesql", "use exact, prefix, suffix, all, any or not on the event's attributes"),
     ("WhenEntry", "sql", "use exact, prefix, suffix, all, any or not on the event's attributes"),
-    ("File", "spool", "leave it out; a source acknowledges when every matched delivery has ended"),
-    ("File", "store", "leave it out; 'state: { dir: ... }' names the folder of rejects.jsonl"),
+    ("File", "store", "leave it out; 'state: { dir: ... }' names the folder of everything that is kept"),
 ];
 
 /// Struct, key that others call so, and ours.
@@ -46,6 +53,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("RuleEntry", "filter", "when: { exact: { type: ... } }"),
     ("RuleEntry", "filters", "when: { all: [...] }"),
     ("SourceEntry", "maxInFlight", "seats: 1000"),
+    ("File", "spool", "state: { quotas: { spool: { maxBytes: 1GiB } } }"),
     ("File", "<<", "defaults: { retry: ..., timeout: ... }, for YAML 1.2 has no merge keys"),
 ];
 

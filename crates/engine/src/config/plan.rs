@@ -10,6 +10,8 @@ use crate::filter::Filter;
 use crate::pool::Limits;
 use crate::registry::{FunctionPlan, OutputPlan, SourcePlan};
 use crate::retry::Policy;
+use crate::spool;
+use crate::store::Sync;
 
 /// Everything that one engine runs.
 pub struct Plan {
@@ -23,8 +25,17 @@ pub struct Plan {
     pub outputs: Vec<Output>,
     /// Which events concern which rules.
     pub triggers: Vec<Trigger>,
-    /// The state folder as written; `None` leaves it to the host.
-    pub state: Option<PathBuf>,
+    /// Where and how it keeps what must survive.
+    pub state: State,
+}
+
+/// What must survive a restart, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The folder as written; `None` leaves it to the host.
+    pub dir: Option<PathBuf>,
+    /// When it is forced to the disk.
+    pub sync: Sync,
 }
 
 /// One source.
@@ -33,6 +44,8 @@ pub struct Source {
     pub name: Text,
     /// Messages in flight at most.
     pub seats: usize,
+    /// How its spool keeps its bounds, if it acknowledges what is in there.
+    pub spool: Option<spool::Policy>,
     /// What its kind made of its options.
     pub plan: Box<dyn SourcePlan>,
 }

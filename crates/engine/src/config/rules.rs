@@ -16,6 +16,7 @@ use super::when::WhenEntry;
 use super::{Check, Span, Spanned, setting};
 use crate::event::Text;
 use crate::filter::Filter;
+use crate::store::Sync;
 
 /// Reads triggers against the adapters that the files define.
 pub(super) struct Rules<'a> {
@@ -27,6 +28,8 @@ pub(super) struct Rules<'a> {
     guarantees: Vec<Guarantee>,
     /// Whether names may be missing, so that an unknown one says nothing.
     pub(super) torn: bool,
+    /// When what is kept is forced to the disk.
+    pub(super) sync: Sync,
 }
 
 const SOURCES: usize = 0;
@@ -41,7 +44,7 @@ impl<'a> Rules<'a> {
         defaults: Defaults,
     ) -> Rules<'a> {
         let used = [sources.names.len(), functions.names.len(), outputs.names.len()].map(|count| vec![false; count]);
-        Rules { sources, functions, outputs, defaults, used, guarantees: Vec::new(), torn: false }
+        Rules { sources, functions, outputs, defaults, used, guarantees: Vec::new(), torn: false, sync: Sync::Always }
     }
 
     /// Every trigger that makes sense; what does not is noted.
@@ -171,7 +174,7 @@ impl<'a> Rules<'a> {
         if !whole {
             return;
         }
-        let promised = guarantee(id, rule, &sources, &outputs);
+        let promised = guarantee(id, rule, &sources, &outputs, self.sync);
         if let Some(wanted) = require.and_then(|require| require.delivery.as_ref()) {
             insist(wanted, &promised, check);
         }

@@ -1,6 +1,7 @@
 //! Durations and sizes with their units, as people write them: `200ms`, `6h`, `64KiB`, `10MB`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -48,6 +49,25 @@ impl ByteSize {
             .map(ByteSize)
             .ok_or_else(|| format!("'{text}' is no size; write a number and a unit, such as 256KiB, 1MiB or 10MB"))
     }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        whole(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &PERIODS, f)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        whole(self.0, &SIZES, f)
+    }
+}
+
+/// A number in the largest unit that leaves nothing over.
+fn whole(number: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let fitting = units.iter().filter(|(name, factor)| !name.is_empty() && number.is_multiple_of(*factor));
+    let (name, factor) = fitting.max_by_key(|(_, factor)| *factor).copied().unwrap_or(("", 1));
+    write!(f, "{}{name}", number / factor)
 }
 
 /// The whole number of base units in a number with a unit; `None` for anything else.
@@ -118,6 +138,17 @@ mod tests {
         }
         for text in ["", "5", "s", "-1s", "1e3s", "1.2.3s", "99999999999999999999s", "1 week"] {
             assert!(Period::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn both_are_said_in_the_largest_unit_that_fits() {
+        for text in ["200ms", "90s", "10m", "6h", "7d"] {
+            assert_eq!(Period::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Period::parse("1.5s").unwrap().to_string(), "1500ms");
+        for text in ["17B", "64KiB", "10MB", "1GiB", "1500KB"] {
+            assert_eq!(ByteSize::parse(text).unwrap().to_string(), text);
         }
     }
 

@@ -60,7 +60,19 @@ impl Inbox {
     /// An inbox of `capacity` seats, counted in `ledger`, whose events go to `route`.
     #[must_use]
     pub fn new(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
-        let table = Arc::new(Table::new(capacity));
+        Inbox::over(Table::new(capacity, false), ledger, route)
+    }
+
+    /// The same for a source that has its messages on the disk here: what it hears of as [`Outcome::Retry`] is neither lost
+    /// nor left to anybody else.
+    #[must_use]
+    pub fn durable(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
+        Inbox::over(Table::new(capacity, true), ledger, route)
+    }
+
+    fn over(table: Table, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
+        let capacity = table.capacity();
+        let table = Arc::new(table);
         let recaller = route.recaller();
         {
             let mut page = ledger.page();

@@ -9,7 +9,7 @@ use super::seat::{Seat, Table};
 
 /// A table with these seats occupied by one fork each.
 fn occupied(seats: u32) -> (Arc<Table>, Vec<Receipt>) {
-    let table = Arc::new(Table::new(seats as usize));
+    let table = Arc::new(Table::new(seats as usize, false));
     let receipts = (0..seats).map(Seat).map(|seat| {
         table.occupy(seat);
         Receipt::first(Arc::clone(&table), seat)

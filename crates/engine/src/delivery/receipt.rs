@@ -32,6 +32,12 @@ impl Receipt {
         Arc::ptr_eq(&self.table, table).then_some(self.seat)
     }
 
+    /// Whether the message is on the disk here, so that handing it back leaves it to nobody else.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.table.is_durable()
+    }
+
     /// Settles this fork. The greatest outcome of all forks becomes the message's.
     pub fn settle(mut self, outcome: Outcome) {
         self.open = false;

@@ -29,6 +29,8 @@ pub(super) struct Table {
     settled: AtomicU32,
     /// Whoever waits for a settled seat.
     waiter: AtomicWaker,
+    /// Whether every message in these seats is on the disk here until it is settled.
+    durable: bool,
 }
 
 #[derive(Debug)]
@@ -43,17 +45,22 @@ struct Place {
 
 impl Table {
     /// A table of `capacity` free seats, at most `u32::MAX - 1` of them.
-    pub(super) fn new(capacity: usize) -> Table {
+    pub(super) fn new(capacity: usize, durable: bool) -> Table {
         let place = |_| Place { open: AtomicU32::new(0), outcome: AtomicU64::new(0), before: AtomicU32::new(NONE) };
         Table {
             places: (0..capacity).map(place).collect(),
             settled: AtomicU32::new(NONE),
             waiter: AtomicWaker::default(),
+            durable,
         }
     }
 
     pub(super) fn capacity(&self) -> usize {
         self.places.len()
+    }
+
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
     }
 
     /// Occupies a free seat with one open fork.

@@ -128,12 +128,13 @@ impl Table {
         self.slots.len()
     }
 
-    /// Ends every delivery.
-    pub(super) fn settle_all(&mut self, outcome: Outcome) -> usize {
-        let count = self.slots.len();
+    /// Ends every delivery; answers how many there were, and how many of them are not on the disk here.
+    pub(super) fn settle_all(&mut self, outcome: Outcome) -> (usize, usize) {
+        let (count, mut elsewhere) = (self.slots.len(), 0);
         for (_, delivery) in self.slots.drain() {
+            elsewhere += usize::from(!delivery.receipt.is_durable());
             delivery.receipt.settle(outcome);
         }
-        count
+        (count, elsewhere)
     }
 }

@@ -329,9 +329,9 @@ impl Line {
     }
 
     fn hand_back(&mut self) -> usize {
-        let handed = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
+        let (handed, elsewhere) = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
         self.books.handed_back += handed as u64;
         self.publish_books();
-        handed
+        elsewhere
     }
 }

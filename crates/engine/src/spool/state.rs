@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -30,11 +31,13 @@ pub(super) struct State {
     far: u64,
     /// The first sequence that is not confirmed.
     end: u64,
-    /// What [`State::news`] has told.
-    told: u64,
     next: u64,
     /// Sizes of what was taken.
     taken: FxHashMap<u64, usize>,
+    /// When what was taken was appended, in the order of taking; what has left `taken` leaves this when it is looked at.
+    since: VecDeque<(u64, Stamp)>,
+    /// The size of what was refused last.
+    wanted: usize,
     /// Bytes of everything that is not settled.
     bytes: u64,
     books: Books,
@@ -107,9 +110,10 @@ impl State {
             edge: if usage.rows == 0 { next } else { 0 },
             far: usage.rows,
             end: next,
-            told: next,
             next,
             taken: FxHashMap::default(),
+            since: VecDeque::new(),
+            wanted: 0,
             bytes: usage.bytes,
             books: Books { recovered: usage.rows, ..Books::default() },
         })
@@ -120,40 +124,61 @@ impl State {
         self.next
     }
 
-    #[cfg(test)]
+    /// The first sequence that is not confirmed.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
+    /// Bytes of what is not settled, and how many there may be.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.bytes, self.policy.max_bytes)
+    }
+
+    /// Whether what was refused last would be taken now.
     pub(super) fn roomy(&self) -> bool {
-        self.bytes < self.policy.max_bytes
+        self.fits(self.wanted)
+    }
+
+    /// Whether an event of this size has room. What finds the spool empty fits however large it is, else it never would.
+    fn fits(&self, size: usize) -> bool {
+        self.bytes == 0 || self.bytes + size as u64 <= self.policy.max_bytes
+    }
+
+    /// How long it takes until the oldest that waits in memory is too old.
+    pub(super) fn expiry(&self, now: Stamp) -> Option<Duration> {
+        let age = self.policy.max_age?;
+        let (front, _) = self.near.front()?;
+        // A record keeps whole milliseconds, and the age has to be passed.
+        Some(Duration::from_millis(front.received.0.saturating_sub(now.before(age).0) + 1))
     }
 
     /// What happens to an event of this size.
     pub(super) fn admit(&mut self, shared: &Shared, size: usize, now: Stamp) -> Admission {
-        let fits = |state: &State| state.bytes == 0 || state.bytes + size as u64 <= state.policy.max_bytes;
-        if fits(self) {
+        if self.fits(size) {
             return Admission::Yes;
         }
-        match self.policy.on_full {
-            OnFull::Block => Admission::Later,
-            OnFull::DropNewest => {
-                self.books.appended += 1;
-                self.books.dropped.newest += 1;
-                Admission::Never
-            }
-            OnFull::DropOldest => {
-                let mut gone = Batch::default();
-                while !fits(self) && self.reach(shared) {
-                    self.drop_front(shared.table, now, &mut gone);
-                }
-                if !gone.is_empty() && shared.store.free(&mut gone).is_err() {
-                    // The store has ended: nothing that is appended would be confirmed.
-                    return Admission::Later;
-                }
-                if fits(self) { Admission::Yes } else { Admission::Later }
-            }
+        let any = self.policy.on_full == OnFull::DropOldest;
+        let mut gone = Batch::default();
+        // What is too old goes before anything else is held up or dropped.
+        while !self.fits(size)
+            && (any || self.policy.max_age.is_some())
+            && self.reach(shared)
+            && (any || self.near.front().is_some_and(|(front, _)| self.aged(front, now)))
+        {
+            self.drop_front(shared.table, now, &mut gone);
         }
+        // Where the store has ended, nothing that is appended would be confirmed.
+        let ended = !gone.is_empty() && shared.store.free(&mut gone).is_err();
+        if !ended && self.fits(size) {
+            return Admission::Yes;
+        }
+        if self.policy.on_full == OnFull::DropNewest {
+            self.books.appended += 1;
+            self.books.dropped.newest += 1;
+            return Admission::Never;
+        }
+        self.wanted = size;
+        Admission::Later
     }
 
     /// Whether something is near, after a look at the disk if need be.
@@ -219,13 +244,6 @@ impl State {
         }
     }
 
-    /// The first sequence that is not confirmed, if more is than when this was last asked.
-    pub(super) fn news(&mut self) -> Option<u64> {
-        let news = (self.end > self.told).then_some(self.end);
-        self.told = self.end;
-        news
-    }
-
     /// Takes what is near, at most `up_to`; what is too old goes into `gone` instead.
     pub(super) fn draw(
         &mut self,
@@ -245,6 +263,7 @@ impl State {
             let Some((entry, size)) = self.near.pop_front() else { break };
             self.near_bytes -= size;
             self.taken.insert(entry.sequence, size);
+            self.since.push_back((entry.sequence, entry.received));
             into.push(entry);
         }
         if into.len() > before {
@@ -286,6 +305,7 @@ impl State {
                 settled.push(*sequence);
             }
         }
+        self.tidy();
         settled.sort_unstable();
         for run in settled.chunk_by(|one, next| one + 1 == *next) {
             match run {
@@ -301,13 +321,33 @@ impl State {
         self.books.handed_back += given as u64;
     }
 
+    pub(super) fn hand_back_all(&mut self) {
+        self.books.handed_back += self.taken.len() as u64;
+        self.taken.clear();
+    }
+
     pub(super) fn books(&self) -> Books {
         let stored = self.coming.len() as u64 + self.near.len() as u64 + self.far;
         Books { in_flight: self.taken.len() as u64, stored, ..self.books }
     }
 
-    pub(super) fn oldest(&self) -> Option<Stamp> {
-        let waiting = self.near.front().or_else(|| self.coming.front().filter(|_| self.far == 0));
-        waiting.map(|(entry, _)| entry.received)
+    /// When the oldest that is not settled was appended.
+    pub(super) fn oldest(&mut self) -> Option<Stamp> {
+        self.tidy();
+        let taken = self.since.front().map(|(_, received)| *received);
+        let waiting = || self.near.front().or_else(|| self.coming.front().filter(|_| self.far == 0));
+        taken.or_else(|| waiting().map(|(entry, _)| entry.received))
+    }
+
+    /// Forgets the ages of what is not taken any more: from the front, and all of them where one old event stands before
+    /// many.
+    fn tidy(&mut self) {
+        let taken = &self.taken;
+        while self.since.front().is_some_and(|(sequence, _)| !taken.contains_key(sequence)) {
+            self.since.pop_front();
+        }
+        if self.since.len() > 64 + 2 * taken.len() {
+            self.since.retain(|(sequence, _)| taken.contains_key(sequence));
+        }
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::port::Clock;
 use crate::store::testing::Platter;
-use crate::store::{OnFull as Quotas, Quota, Schema, Settings, Spec};
+use crate::store::{Batch, OnFull as Quotas, Quota, Schema, Settings, Spec};
 
 const NAME: &str = "spool/fleet";
 

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::backends::FileBackend;
@@ -58,13 +58,23 @@ pub(super) fn file(path: &Path) -> Opener {
 
 impl Disk {
     pub(super) fn open(opener: Opener, schema: Schema, specs: Arc<[Spec]>) -> Result<Disk, Failure> {
+        Disk::open_counted(opener, schema, specs, Arc::default())
+    }
+
+    /// The same, for somebody who wants to know how much of the file was read by now.
+    pub(super) fn open_counted(
+        opener: Opener,
+        schema: Schema,
+        specs: Arc<[Spec]>,
+        read: Arc<AtomicU64>,
+    ) -> Result<Disk, Failure> {
         let disk = Disk {
             opener,
             schema,
             specs,
             database: RwLock::new(None),
             counts: Mutex::new(Vec::new()),
-            faults: Arc::default(),
+            faults: Arc::new(Faults { read, ..Faults::default() }),
         };
         disk.reopen()?;
         Ok(disk)

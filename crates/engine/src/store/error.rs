@@ -38,7 +38,7 @@ pub enum OpenError {
     },
 }
 
-/// Something was not read or written, and trying again will not help.
+/// Something was not read or written; but for [`Error::Away`], trying again will not help.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A record is not what was written.
@@ -52,6 +52,14 @@ pub enum Error {
         table: Text,
         /// The record's key.
         key: Vec<u8>,
+    },
+    /// The file cannot be read for now: after a failed write it is being opened anew. Trying again helps.
+    #[error("cannot read '{name}' for now: {why}")]
+    Away {
+        /// The file.
+        name: Arc<str>,
+        /// Why.
+        why: Arc<str>,
     },
     /// The file cannot be read.
     #[error("cannot read '{name}': {why}")]

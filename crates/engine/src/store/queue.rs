@@ -59,6 +59,8 @@ pub(super) struct Shared {
     pub(super) queue: Mutex<Queue>,
     pub(super) ready: Condvar,
     pub(super) counters: Counters,
+    /// Tables that nobody asked for, with the records they had when the file was opened.
+    pub(super) strangers: Vec<(String, u64)>,
 }
 
 /// Whether the thread has to be woken, and for what.
@@ -91,7 +93,13 @@ pub(super) enum Refused {
 }
 
 impl Shared {
-    pub(super) fn new(name: Arc<str>, specs: Arc<[Spec]>, medium: Box<dyn Medium>, settings: Settings) -> Shared {
+    pub(super) fn new(
+        name: Arc<str>,
+        specs: Arc<[Spec]>,
+        medium: Box<dyn Medium>,
+        strangers: Vec<(String, u64)>,
+        settings: Settings,
+    ) -> Shared {
         Shared {
             name,
             gauges: specs.iter().map(|_| Gauge::default()).collect(),
@@ -103,6 +111,7 @@ impl Shared {
             queue: Mutex::new(Queue { group: 1, ..Queue::default() }),
             ready: Condvar::new(),
             counters: Counters::default(),
+            strangers,
         }
     }
 

@@ -3,17 +3,19 @@
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{BackendError, StorageBackend};
 
-/// What has failed.
+/// What has failed, and how much was read.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// A sync, for another reason than a full disk. For good.
     pub(super) unsynced: AtomicBool,
     /// Anything, because the disk is full; since the file was last opened.
     pub(super) full: AtomicBool,
+    /// Bytes that were read: all of a file while it is opened.
+    pub(super) read: Arc<AtomicU64>,
 }
 
 /// Passes everything on, and notes what fails.
@@ -44,6 +46,7 @@ impl StorageBackend for Watched {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.faults.read.fetch_add(out.len() as u64, Ordering::Relaxed);
         self.inner.read(offset, out)
     }
 

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::end::{FLUSH, close};
 use super::homes::Home;
 use super::runs::Runs;
 use super::send::SENDS_MAX;
+use super::spools;
 use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::plan::{self, Plan};
 use crate::delivery::Ledger;
@@ -22,7 +23,7 @@ use crate::invoke::Turns;
 use crate::journal::{Journal, Policy};
 use crate::metric::{Link, Page};
 use crate::pool::{Options as PoolOptions, Pool};
-use crate::port::{Output, Shutdown};
+use crate::port::Output;
 use crate::registry::{OpenError, Setup};
 use crate::reject::Rejects;
 use crate::router::{Router, Tally, Trigger};
@@ -46,7 +47,11 @@ impl Engine {
         let page = Page::default();
         let rejects_link = Link::default();
         let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
-        let (rejects, rejects_task) = open_rejects(&host, &rejects_link, &homes[0])?;
+        let (state, spools) = spools::open(&plan, &host).await?;
+        let (rejects, rejects_task) = match open_rejects(&host, &rejects_link, &homes[0]) {
+            Ok(opened) => opened,
+            Err(error) => return Err(abandoned(state, error).await),
+        };
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
             instance: host.instance.clone(),
@@ -69,7 +74,8 @@ impl Engine {
                 drop(rejects);
                 close(&outputs, sleep(FLUSH)).await;
                 drop(rejects_task.await);
-                return Err(error);
+                drop(spools);
+                return Err(abandoned(state, error).await);
             }
         };
         let mut tasks = Tasks { rejects: Some((rejects_task, rejects.unsettled())), ..Tasks::default() };
@@ -85,19 +91,14 @@ impl Engine {
         );
         let triggers = plan.triggers.iter().zip(&wirings);
         let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
-        let sources = sources
-            .into_iter()
-            .enumerate()
-            .map(|(at, opened)| {
-                let wirings = wirings.iter().filter(|wiring| wiring.sources.contains(&at)).cloned().collect();
-                start_source(opened, wirings, rejects.clone())
-            })
-            .collect();
+        let (sources, spools) = start_sources(sources, spools, &wirings, &rejects);
         Ok(Engine {
             name: plan.name,
             host,
             began: Instant::now(),
             sources,
+            spools,
+            state,
             triggers,
             rules,
             pools,
@@ -110,6 +111,15 @@ impl Engine {
             tasks: Mutex::new(tasks),
         })
     }
+}
+
+/// The error, once nothing holds the state file any more.
+async fn abandoned(state: Option<spools::State>, error: StartError) -> StartError {
+    if let Some(state) = state {
+        // Nothing was written to it.
+        drop(state.close().await);
+    }
+    error
 }
 
 /// The operating system gave no thread for a home.
@@ -239,43 +249,52 @@ fn start_lines(
     (running, wirings)
 }
 
-fn start_source(opened: OpenedSource, wirings: Vec<Wiring>, rejects: Rejects) -> RunningSource {
-    let (stop, shutdown) = Shutdown::channel();
-    let ledger = Ledger::default();
-    let name = opened.name.clone();
-    let bell = opened.source.bell();
-    let route: Arc<RouteMaker> = Arc::new(move || {
-        let trigger = |wiring: &Wiring| Trigger {
-            filter: wiring.filter.clone(),
-            rules: wiring.rules.clone(),
-            tally: Arc::clone(&wiring.tally),
-        };
-        Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
-    });
-    let road = Arc::downgrade(&route);
-    let runs = Runs {
-        name: opened.name.clone(),
-        source: opened.source,
-        seats: opened.seats,
-        ledger: ledger.clone(),
-        link: opened.link.clone(),
-        stop: shutdown,
-        route,
-    };
-    let (ending, ended) = watch::channel(None);
-    let task = opened.home.spawn(async move {
-        let result = runs.serve().await;
-        ending.send_replace(Some(result));
-    });
-    RunningSource {
-        name: opened.name,
-        seats: opened.seats,
-        ledger,
-        link: opened.link,
-        route: road,
-        stop,
-        bell,
-        ended,
-        abort: task.abort_handle(),
+fn start_sources(
+    sources: Vec<OpenedSource>,
+    spools: Vec<Option<spools::Opened>>,
+    wirings: &[Wiring],
+    rejects: &Rejects,
+) -> (Vec<RunningSource>, Vec<spools::Running>) {
+    let (mut started, mut spooled) = (Vec::new(), Vec::new());
+    for ((at, opened), spool) in sources.into_iter().enumerate().zip(spools) {
+        let wirings = wirings.iter().filter(|wiring| wiring.sources.contains(&at)).cloned().collect();
+        let (source, spool) = start_source(opened, wirings, spool, rejects);
+        started.push(source);
+        spooled.extend(spool);
     }
+    (started, spooled)
+}
+
+fn start_source(
+    opened: OpenedSource,
+    wirings: Vec<Wiring>,
+    spool: Option<spools::Opened>,
+    rejects: &Rejects,
+) -> (RunningSource, Option<spools::Running>) {
+    let OpenedSource { name, seats, link, source, home } = opened;
+    let (ledger, bell) = (Ledger::default(), source.bell());
+    let router: Arc<RouteMaker> = Arc::new({
+        let (name, rejects) = (name.clone(), rejects.clone());
+        move || {
+            let trigger = |wiring: &Wiring| Trigger {
+                filter: wiring.filter.clone(),
+                rules: wiring.rules.clone(),
+                tally: Arc::clone(&wiring.tally),
+            };
+            Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
+        }
+    });
+    let route: Arc<RouteMaker> = match spool.as_ref().and_then(|spool| spool.desk.clone()) {
+        Some(desk) => {
+            let (name, rejects) = (name.clone(), rejects.clone());
+            Arc::new(move || Box::new(desk.landing(name.clone(), rejects.clone())))
+        }
+        None => Arc::clone(&router),
+    };
+    let spool = spool.map(|spool| spool.start(name.clone(), seats, router, &home));
+    let road = Arc::downgrade(&route);
+    let runs =
+        Runs { name: name.clone(), source, seats, ledger: ledger.clone(), link: link.clone(), route, durable: false };
+    let run = runs.start(&home);
+    (RunningSource { name, seats, ledger, link, route: road, bell, run }, spool)
 }

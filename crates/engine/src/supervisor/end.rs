@@ -10,13 +10,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::{Engine, RunningOutput, RunningSource, UnknownSource};
+use super::{Engine, RunningOutput, RunningSource, UnknownSource, runs};
 use crate::invoke::panic_text;
 use crate::port::Stop;
+use crate::spool::Desk;
 
 /// How long any part may take to end itself after the grace time is over.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
@@ -31,6 +32,8 @@ pub struct Drained {
     pub unended: usize,
     /// Outputs that could not be closed.
     pub unclosed: usize,
+    /// State files that could not be closed: what is in them may be older than what was acknowledged.
+    pub unsaved: usize,
 }
 
 /// A source did not leave its broker.
@@ -57,8 +60,8 @@ impl Engine {
     /// [`LeaveError::Unknown`] names the sources there are, [`LeaveError::Remains`] says why the session was not ended.
     pub async fn leave(&self, name: &str) -> Result<(), LeaveError> {
         let source = self.source(name)?;
-        let ended = match source.stop.stop(Stop::Leave) {
-            Stop::Leave => source.ended().await,
+        let ended = match source.run.stop.stop(Stop::Leave) {
+            Stop::Leave => source.run.ended().await,
             Stop::Keep => Err("the engine is ending and keeps its sessions; start it again, then leave".to_owned()),
         };
         ended.map_err(|reason| LeaveError::Remains { name: name.to_owned(), reason })?;
@@ -66,7 +69,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends the engine: stops reading, finishes within `grace`, and hands the rest back.
+    /// Ends the engine: stops reading, finishes within `grace`, and hands the rest back. What waits in a spool stays there.
     pub async fn drain(&self, grace: Duration) -> Drained {
         self.drain_until(sleep(grace)).await
     }
@@ -74,9 +77,9 @@ impl Engine {
     /// Like [`Engine::drain`], with a grace time that is over when `over` is, such as at a second signal.
     pub async fn drain_until(&self, over: impl Future<Output = ()>) -> Drained {
         self.draining.store(true, Ordering::Relaxed);
-        let running: Vec<&RunningSource> = self.sources.iter().filter(|source| !source.has_ended()).collect();
+        let running: Vec<&RunningSource> = self.sources.iter().filter(|source| !source.run.has_ended()).collect();
         for source in &running {
-            source.stop.stop(Stop::Keep);
+            source.run.stop.stop(Stop::Keep);
         }
         let mut handed_back = 0;
         tokio::pin!(over);
@@ -88,16 +91,22 @@ impl Engine {
         if !in_time {
             // What goes back to its source may be called elsewhere at once, so it is not begun here any more.
             self.pools.iter().for_each(|(_, pool)| pool.close());
+            self.stop_spools();
             handed_back += self.hand_back().await + self.abandon_rejects();
-            warn!(handed_back, "the grace time is over; unfinished deliveries stay with their sources");
+            handed_back += self.desks().map(|desk| desk.hand_back()).sum::<usize>();
+            warn!(
+                handed_back,
+                "the grace time is over; unfinished deliveries stay with their sources, or in their spools"
+            );
             if !self.sources_end(Instant::now() + FLUSH).await {
                 warn!("a source did not end; what it has not acknowledged is delivered again");
-                self.sources.iter().for_each(|source| source.abort.abort());
+                self.runs().for_each(|run| run.abort.abort());
                 self.sources_end(Instant::now() + FLUSH).await;
             }
         }
-        let unended = running.iter().filter(|source| !source.ended_well()).count();
+        let unended = running.iter().filter(|source| !source.run.ended_well()).count();
         handed_back += self.hand_back().await;
+        let unsaved = self.close_spools(Instant::now() + FLUSH).await;
         self.pools.iter().for_each(|(_, pool)| pool.close());
         self.end_workers(Instant::now() + FLUSH).await;
         // Outputs may have what is left of the grace time: nothing else is waited for any more.
@@ -110,28 +119,68 @@ impl Engine {
         };
         let unclosed = close(&self.outputs, enough).await;
         handed_back += self.end_tasks(Instant::now() + FLUSH).await;
-        Drained { handed_back, unended, unclosed }
+        Drained { handed_back, unended, unclosed, unsaved }
     }
 
-    /// Waits for the sources, and then for what they do not wait for: events that were sent by hand, and what an earlier
-    /// run of a source has left behind.
+    /// Waits for the sources, then for what their spools hold in seats, and then for what neither waits for: events that
+    /// were sent by hand, and what an earlier run of a source has left behind.
     async fn everything_ended(&self) {
-        self.every_source_ended().await;
+        for source in &self.sources {
+            // How it ended is in its log; here counts that it did.
+            drop(source.run.ended().await);
+        }
+        // Spools go on until here: what their sources have received may be waiting for room in them.
+        for desk in self.desks() {
+            desk.is_empty().await;
+        }
+        self.stop_spools();
+        self.every_run_ended().await;
         for rule in &self.rules {
             rule.feed.is_empty().await;
         }
     }
 
-    async fn every_source_ended(&self) {
-        for source in &self.sources {
-            // How it ended is in its log; here counts that it did.
-            drop(source.ended().await);
+    /// Sources and spools.
+    fn runs(&self) -> impl Iterator<Item = &runs::Running> {
+        self.sources.iter().map(|source| &source.run).chain(self.spools.iter().map(|spool| &spool.run))
+    }
+
+    fn desks(&self) -> impl Iterator<Item = &Desk> {
+        self.spools.iter().filter_map(|spool| spool.desk.as_ref())
+    }
+
+    /// From here on nothing more comes out of a spool.
+    fn stop_spools(&self) {
+        for spool in &self.spools {
+            spool.run.stop.stop(Stop::Keep);
         }
     }
 
-    /// Waits until every source has ended; answers whether all did in time.
+    async fn every_run_ended(&self) {
+        for run in self.runs() {
+            drop(run.ended().await);
+        }
+    }
+
+    /// Waits until every source and spool has ended; answers whether all did in time.
     async fn sources_end(&self, deadline: Instant) -> bool {
-        timeout_at(deadline, self.every_source_ended()).await.is_ok()
+        timeout_at(deadline, self.every_run_ended()).await.is_ok()
+    }
+
+    /// Closes the file of the spools, in which everything lies that was not finished; answers how many could not be.
+    async fn close_spools(&self, deadline: Instant) -> usize {
+        for spool in &self.spools {
+            spool.clerk.iter().for_each(AbortHandle::abort);
+            let events = spool.gauge.read().books;
+            let events = events.stored + events.in_flight + events.handed_back;
+            if events > 0 {
+                info!(source = %spool.name, events, "stay in the spool until the next start");
+            }
+        }
+        match &self.state {
+            Some(state) => usize::from(!state.close_by(deadline).await),
+            None => 0,
+        }
     }
 
     /// Ends every line and answers how many deliveries were left.
@@ -183,26 +232,6 @@ impl Engine {
         warn!("rejects could not be written in time; their messages are delivered again");
         rejects.abort();
         unsettled.count()
-    }
-}
-
-impl RunningSource {
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
-    }
-
-    /// Whether the source has left as it was asked to.
-    pub(super) fn ended_well(&self) -> bool {
-        matches!(*self.ended.borrow(), Some(Ok(())))
-    }
-
-    /// Waits until the source has ended. Cancel safe.
-    async fn ended(&self) -> Result<(), String> {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(result) => (*result).clone().unwrap_or(Ok(())),
-            Err(_) => Err("it was aborted".to_owned()),
-        }
     }
 }
 

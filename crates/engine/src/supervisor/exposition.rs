@@ -30,6 +30,8 @@ impl Families {
 pub(super) fn render(status: &Status) -> String {
     let mut families = Families(String::with_capacity(4096));
     sources(&mut families, status);
+    spools(&mut families, status);
+    stores(&mut families, status);
     rules(&mut families, status);
     pools(&mut families, status);
     outputs(&mut families, status);
@@ -94,6 +96,78 @@ fn sources(families: &mut Families, status: &Status) {
     families.add("tidemill_source_lag", "gauge", "Messages that wait at the broker, where it is known.", lag);
     let help = "Messages dropped before they were received.";
     families.add("tidemill_source_dropped_total", "counter", help, dropped);
+}
+
+fn spools(families: &mut Families, status: &Status) {
+    type Value = fn(&super::SpoolStatus) -> u64;
+    let label = |name: &crate::event::Text| format!("source=\"{}\"", escape(name));
+    let rows =
+        |value: Value| status.spools.iter().map(|(name, spool)| (label(name), value(spool) as f64)).collect::<Vec<_>>();
+    let families_of: [(&str, &str, &str, Value); 8] = [
+        (
+            "tidemill_spool_appended_total",
+            "counter",
+            "Events that were put into the spool, or refused for want of room.",
+            |spool| spool.appended,
+        ),
+        ("tidemill_spool_recovered", "gauge", "Events that were in the spool at the start.", |spool| spool.recovered),
+        ("tidemill_spool_settled_total", "counter", "Events of the spool that were settled.", |spool| spool.settled),
+        (
+            "tidemill_spool_handed_back_total",
+            "counter",
+            "Events that stay in the spool until the next start.",
+            |spool| spool.handed_back,
+        ),
+        ("tidemill_spool_in_flight", "gauge", "Events of the spool in flight.", |spool| spool.in_flight),
+        ("tidemill_spool_stored", "gauge", "Events that wait in the spool.", |spool| spool.stored),
+        ("tidemill_spool_bytes", "gauge", "Bytes of events that are not settled.", |spool| spool.bytes),
+        ("tidemill_spool_max_bytes", "gauge", "Bytes that the spool may hold.", |spool| spool.max_bytes),
+    ];
+    for (name, kind, help, value) in families_of {
+        families.add(name, kind, help, rows(value));
+    }
+    let dropped = status.spools.iter().flat_map(|(name, spool)| {
+        let row = move |(reason, count): (&&str, &u64)| (format!("{},reason=\"{reason}\"", label(name)), *count as f64);
+        spool.dropped.iter().map(row)
+    });
+    families.add("tidemill_spool_dropped_total", "counter", "Events that the spool has dropped, by reason.", dropped);
+    let oldest = status.spools.iter().filter_map(|(name, spool)| Some((label(name), spool.oldest_age_seconds?)));
+    let help = "How old the oldest event of the spool is that is not settled.";
+    families.add("tidemill_spool_oldest_age_seconds", "gauge", help, oldest);
+}
+
+fn stores(families: &mut Families, status: &Status) {
+    type Value = fn(&super::StoreStatus) -> u64;
+    let rows = |value: Value| {
+        let row = |(name, store): (&crate::event::Text, &super::StoreStatus)| {
+            (format!("store=\"{}\"", escape(name)), value(store) as f64)
+        };
+        status.stores.iter().map(row).collect::<Vec<_>>()
+    };
+    let families_of: [(&str, &str, &str, Value); 6] = [
+        (
+            "tidemill_store_writable",
+            "gauge",
+            "Whether the state file can be written to; where it cannot, its messages wait.",
+            |store| u64::from(store.writable),
+        ),
+        ("tidemill_store_full", "gauge", "Whether the disk of the state file was found full.", |store| {
+            u64::from(store.full)
+        }),
+        ("tidemill_store_transactions_total", "counter", "Transactions of the state file.", |store| store.transactions),
+        ("tidemill_store_writes_total", "counter", "Writes in the transactions of the state file.", |store| {
+            store.writes
+        }),
+        ("tidemill_store_failures_total", "counter", "Transactions of the state file that failed.", |store| {
+            store.failures
+        }),
+        ("tidemill_store_left", "gauge", "Events of sources that are not in the configuration.", |store| {
+            store.left.values().sum()
+        }),
+    ];
+    for (name, kind, help, value) in families_of {
+        families.add(name, kind, help, rows(value));
+    }
 }
 
 fn rules(families: &mut Families, status: &Status) {

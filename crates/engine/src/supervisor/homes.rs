@@ -153,8 +153,12 @@ mod tests {
 
     /// A plan of so many sources and outputs, with triggers of sources and outputs.
     fn plan(sources: usize, outputs: usize, triggers: &[(&[usize], &[usize])]) -> Plan {
-        let source =
-            |at| crate::config::plan::Source { name: format!("s{at}").into(), seats: 1, plan: Box::new(Nothing) };
+        let source = |at| crate::config::plan::Source {
+            name: format!("s{at}").into(),
+            seats: 1,
+            spool: None,
+            plan: Box::new(Nothing),
+        };
         let output = |at| crate::config::plan::Output { name: format!("o{at}").into(), plan: Box::new(Nothing) };
         let trigger = |(sources, outputs): &(&[usize], &[usize])| Trigger {
             name: "t".into(),
@@ -175,7 +179,7 @@ mod tests {
             functions: Vec::new(),
             outputs: (0..outputs).map(output).collect(),
             triggers: triggers.iter().map(trigger).collect(),
-            state: None,
+            state: crate::config::plan::State::default(),
         }
     }
 

@@ -36,7 +36,7 @@ impl Engine {
 
     /// A running source by its name.
     pub(super) fn source(&self, name: &str) -> Result<&RunningSource, UnknownSource> {
-        let running = || self.sources.iter().filter(|source| !source.has_ended());
+        let running = || self.sources.iter().filter(|source| !source.run.has_ended());
         running().find(|source| source.name == name).ok_or_else(|| {
             let known: Vec<_> = running().map(|source| source.name.as_str()).collect();
             UnknownSource { name: name.to_owned(), known: known.join(", ") }

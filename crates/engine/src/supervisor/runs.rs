@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 use tracing::{error, warn};
 
@@ -14,7 +17,7 @@ use crate::delivery::{Inbox, Ledger};
 use crate::event::Text;
 use crate::invoke::panic_text;
 use crate::metric::Link;
-use crate::port::{Shutdown, Source, SourceError, Stop};
+use crate::port::{Shutdown, Source, SourceError, Stop, Trigger};
 
 /// The longest pause between two runs.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -29,20 +32,60 @@ pub(super) struct Runs {
     pub(super) seats: usize,
     pub(super) ledger: Ledger,
     pub(super) link: Link,
-    pub(super) stop: Shutdown,
     pub(super) route: Arc<RouteMaker>,
+    /// Whether its messages are on the disk here.
+    pub(super) durable: bool,
+}
+
+/// The runs of a source as whoever ends them sees them.
+pub(super) struct Running {
+    pub(super) stop: Trigger,
+    /// How the last run ended, once it has.
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    pub(super) abort: AbortHandle,
+}
+
+impl Running {
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
+    }
+
+    /// Whether it has left as it was asked to.
+    pub(super) fn ended_well(&self) -> bool {
+        matches!(*self.ended.borrow(), Some(Ok(())))
+    }
+
+    /// Waits until it has ended. Cancel safe.
+    pub(super) async fn ended(&self) -> Result<(), String> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(result) => (*result).clone().unwrap_or(Ok(())),
+            Err(_) => Err("it was aborted".to_owned()),
+        }
+    }
 }
 
 impl Runs {
+    /// Begins to run the source there.
+    pub(super) fn start(self, home: &Handle) -> Running {
+        let (stop, shutdown) = Shutdown::channel();
+        let (ending, ended) = watch::channel(None);
+        let task = home.spawn(async move {
+            let result = self.serve(shutdown).await;
+            ending.send_replace(Some(result));
+        });
+        Running { stop, ended, abort: task.abort_handle() }
+    }
+
     /// Runs the source until it is asked to stop or says that starting again cannot help. An error is the reason why it
     /// did not end as asked: what it has not acknowledged is delivered again, and its session may remain at the broker.
-    pub(super) async fn serve(mut self) -> Result<(), String> {
+    async fn serve(mut self, mut stop: Shutdown) -> Result<(), String> {
         let mut failures = 0u32;
         let ended = loop {
             let began = Instant::now();
-            let run = self.run().await;
+            let run = self.run(stop.clone()).await;
             let sentence = match run {
-                Ok(Ok(())) if self.stop.now().is_some() => break Ok(()),
+                Ok(Ok(())) if stop.now().is_some() => break Ok(()),
                 Ok(Ok(())) => "it ended without being asked to".to_owned(),
                 Ok(Err(SourceError::Restart(sentence, _))) => sentence,
                 Ok(Err(SourceError::Fatal(sentence, _))) => {
@@ -51,7 +94,7 @@ impl Runs {
                 }
                 Err(payload) => format!("it panicked: {}", panic_text(payload.as_ref())),
             };
-            if self.stop.now().is_some() {
+            if stop.now().is_some() {
                 warn!(source = %self.name, "did not end as asked: {sentence}");
                 break Err(sentence);
             }
@@ -60,7 +103,7 @@ impl Runs {
             warn!(source = %self.name, ?pause, "starts again: {sentence}");
             self.link.disconnected(sentence);
             tokio::select! {
-                stop = self.stop.requested() => match stop {
+                stop = stop.requested() => match stop {
                     // Nothing is in flight between two runs, and the session is to be kept.
                     Stop::Keep => break Ok(()),
                     // Only a run can end the session.
@@ -76,9 +119,9 @@ impl Runs {
         ended
     }
 
-    async fn run(&mut self) -> Result<Result<(), SourceError>, Box<dyn Any + Send>> {
-        let inbox = Inbox::new(self.seats, self.ledger.clone(), (self.route)());
-        let stop = self.stop.clone();
+    async fn run(&mut self, stop: Shutdown) -> Result<Result<(), SourceError>, Box<dyn Any + Send>> {
+        let inbox = if self.durable { Inbox::durable } else { Inbox::new };
+        let inbox = inbox(self.seats, self.ledger.clone(), (self.route)());
         let source = &mut self.source;
         // The part of a run before its first suspension may panic, too.
         AssertUnwindSafe(async { source.run(inbox, stop).await }).catch_unwind().await

@@ -24,9 +24,9 @@ pub enum SendError {
 pub(super) const SENDS_MAX: usize = 64;
 
 impl Engine {
-    /// Routes `event` as one of source `name` and waits until every delivery of it has ended. It is counted where it
-    /// matches and not at the source, which has not received it; a pause does not hold it up. Giving up waiting changes
-    /// nothing.
+    /// Takes `event` as one of source `name`, and waits until every delivery of it has ended or, where the source has a
+    /// spool, until it is durable there. It is counted where it matches and in the spool, and not at the source, which has
+    /// not received it; a pause does not hold it up. Giving up waiting changes nothing.
     ///
     /// # Errors
     /// [`SendError`]; a rule that fails is no error of sending, its own delivery settings say what becomes of the event.

@@ -8,11 +8,13 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::{Engine, exposition};
+use super::{Engine, exposition, spools};
 use crate::dispatch::DropReason;
 use crate::event::Text;
 use crate::metric::{Connection, LinkReading};
 use crate::pool;
+use crate::spool::{Dropped, Reading};
+use crate::store::Stamp;
 
 /// One reading of the whole engine.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +36,10 @@ pub struct Status {
     pub rules: BTreeMap<Text, RuleStatus>,
     /// By function.
     pub pools: BTreeMap<Text, pool::Reading>,
+    /// By the name of their source.
+    pub spools: BTreeMap<Text, SpoolStatus>,
+    /// The files of the state folder that are open, by name.
+    pub stores: BTreeMap<Text, StoreStatus>,
     /// By name.
     pub outputs: BTreeMap<Text, OutputStatus>,
     /// Why rejects cannot be written now, while their messages wait.
@@ -59,6 +65,47 @@ pub struct SourceStatus {
     pub last_error: Option<String>,
     pub dropped: BTreeMap<Text, u64>,
     pub lag: Option<u64>,
+}
+
+/// One spool, in events.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the words are defined once, in spool::{Books, Reading}")]
+pub struct SpoolStatus {
+    pub appended: u64,
+    pub recovered: u64,
+    pub settled: u64,
+    pub dropped: BTreeMap<&'static str, u64>,
+    pub handed_back: u64,
+    pub in_flight: u64,
+    pub stored: u64,
+    pub seats: usize,
+    pub bytes: u64,
+    pub max_bytes: u64,
+    /// How old the oldest event is that is not settled; nothing when there is none, or nobody knows without reading the disk.
+    pub oldest_age_seconds: Option<f64>,
+    /// Why nothing more comes out of it.
+    pub last_error: Option<String>,
+}
+
+/// One file of the state folder.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreStatus {
+    /// Whether writing works.
+    pub writable: bool,
+    /// Whether the disk was found full, while it is.
+    pub full: bool,
+    /// Transactions that were confirmed.
+    pub transactions: u64,
+    /// Writes in them.
+    pub writes: u64,
+    /// Transactions that failed, and were tried again.
+    pub failures: u64,
+    /// What failed last; kept after recovery.
+    pub last_error: Option<String>,
+    /// Events of sources that are not in the configuration, by their names.
+    pub left: BTreeMap<Text, u64>,
 }
 
 /// One trigger, in events.
@@ -125,6 +172,7 @@ impl Engine {
             }
         };
         let rejects = self.rejects.read();
+        let now = Stamp::from(self.host.clock.now());
         let trigger =
             |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
         Status {
@@ -136,16 +184,33 @@ impl Engine {
             triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
             rules: self.rules.iter().map(|running| (running.name.clone(), rule(running))).collect(),
             pools: self.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
+            spools: self.spools.iter().map(|spool| (spool.name.clone(), spool.status(now))).collect(),
+            stores: self.state.iter().map(|state| (Text::new_static(spools::NAME), state.status())).collect(),
             outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
             rejects_error: rejects.last_error.filter(|_| rejects.connection == Connection::Disconnected),
             rejects_removed: rejects.dropped.values().sum(),
         }
     }
 
-    /// Whether every source is connected and the engine is not ending.
+    /// Whether every source is connected, nothing is wrong with the state and the engine is not ending.
     #[must_use]
     pub fn ready(&self) -> bool {
-        !self.is_draining() && self.away().is_empty()
+        !self.is_draining() && self.away().is_empty() && self.state_error().is_none()
+    }
+
+    /// What keeps events from being taken into the state folder, or from coming out of it.
+    #[must_use]
+    pub fn state_error(&self) -> Option<String> {
+        let stuck = self.spools.iter().find(|spool| spool.run.has_ended() && !spool.run.ended_well());
+        let stuck = stuck.map(|spool| {
+            let error = spool.link.read().last_error.unwrap_or_default();
+            format!("nothing more comes out of the spool of source '{}': {error}", spool.name)
+        });
+        stuck.or_else(|| {
+            let link = self.state.as_ref()?.link.read();
+            let error = link.last_error.filter(|_| link.connection != Connection::Connected);
+            error.or_else(|| (link.connection == Connection::Stopped).then(|| "the state file is closed".to_owned()))
+        })
     }
 
     /// Whether the engine is ending.
@@ -162,7 +227,7 @@ impl Engine {
     }
 
     fn staying(&self) -> impl Iterator<Item = &super::RunningSource> {
-        self.sources.iter().filter(|source| !source.ended_well())
+        self.sources.iter().filter(|source| !source.run.ended_well())
     }
 
     /// Waits until [`Engine::ready`]; for ever if a source never connects or the engine is ending. Cancel safe.
@@ -173,6 +238,13 @@ impl Engine {
             }
             for source in self.staying() {
                 source.link.connects().await;
+            }
+            if let Some(state) = &self.state {
+                state.link.connects().await;
+            }
+            if self.state_error().is_some_and(|_| self.spools.iter().any(|spool| spool.run.has_ended())) {
+                // Only a restart helps a spool that cannot be read.
+                return std::future::pending().await;
             }
             // A source may have been lost again while the next one was waited for.
             tokio::task::yield_now().await;
@@ -205,6 +277,42 @@ impl super::RunningSource {
             last_error: link.last_error,
             dropped: link.dropped,
             lag: link.lag,
+        }
+    }
+}
+
+impl spools::Running {
+    fn status(&self, now: Stamp) -> SpoolStatus {
+        let Reading { books, bytes, max_bytes, oldest } = self.gauge.read();
+        let Dropped { oldest: older, newest, expired } = books.dropped;
+        SpoolStatus {
+            appended: books.appended,
+            recovered: books.recovered,
+            settled: books.settled,
+            dropped: BTreeMap::from([("oldest", older), ("newest", newest), ("expired", expired)]),
+            handed_back: books.handed_back,
+            in_flight: books.in_flight,
+            stored: books.stored,
+            seats: self.seats,
+            bytes,
+            max_bytes,
+            oldest_age_seconds: oldest.map(|oldest| now.0.saturating_sub(oldest.0) as f64 / 1000.0),
+            last_error: self.link.read().last_error,
+        }
+    }
+}
+
+impl spools::State {
+    fn status(&self) -> StoreStatus {
+        let (link, store) = (self.link.read(), self.store.read());
+        StoreStatus {
+            writable: link.connection == Connection::Connected,
+            full: store.full,
+            transactions: store.groups,
+            writes: store.writes,
+            failures: store.failures,
+            last_error: link.last_error,
+            left: self.left.iter().cloned().collect(),
         }
     }
 }

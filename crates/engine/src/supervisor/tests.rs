@@ -3,6 +3,7 @@
 mod ending;
 mod homes;
 mod runs;
+mod spooled;
 mod status;
 
 use std::sync::Arc;
@@ -137,6 +138,8 @@ struct Parts {
     sources: Vec<Option<Memory>>,
     function: Option<Arc<dyn Function>>,
     outputs: Vec<Option<Closing>>,
+    /// How the spool of every source keeps its bounds, where they have one.
+    spool: Option<crate::spool::Policy>,
     housing: Housing,
 }
 
@@ -148,6 +151,7 @@ impl Parts {
             sources: Vec::new(),
             function: Some(function),
             outputs: Vec::new(),
+            spool: None,
             housing: Housing::Here,
         }
     }
@@ -163,6 +167,7 @@ impl Parts {
         let sources = self.sources.drain(..).enumerate().map(|(at, source)| plan::Source {
             name: format!("s{at}").into(),
             seats: 8,
+            spool: self.spool,
             plan: Box::new(SourceIs(Mutex::new(source), log.clone())),
         });
         let sources: Vec<_> = sources.collect();
@@ -192,7 +197,7 @@ impl Parts {
             functions: function.into_iter().collect(),
             outputs: outputs.collect(),
             triggers: vec![trigger],
-            state: None,
+            state: plan::State::default(),
         }
     }
 
@@ -253,6 +258,12 @@ fn check(status: &Status) {
         let dropped: u64 = rule.dropped.values().sum();
         let ended = rule.done + rule.dead_lettered + dropped + rule.handed_back + rule.parked + rule.in_flight;
         assert_eq!(begun, ended, "rule {name}: {rule:?}");
+    }
+    for (name, spool) in &status.spools {
+        let dropped: u64 = spool.dropped.values().sum();
+        let ended = spool.settled + dropped + spool.handed_back + spool.in_flight + spool.stored;
+        assert_eq!(spool.appended + spool.recovered, ended, "spool {name}: {spool:?}");
+        assert!(spool.in_flight <= spool.seats as u64);
     }
 }
 

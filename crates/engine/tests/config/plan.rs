@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::config::plan::Plan;
+use engine::config::plan::{self, Plan};
 use engine::config::{Environment, Files, load, load_files};
 use engine::event::Event;
 use engine::pool::Limits;
 use engine::retry::{Backoff, Policy};
+use engine::spool::{self, OnFull};
+use engine::store::Sync;
 
 use crate::kinds::registry;
 
@@ -21,11 +23,20 @@ fn plan(text: &str) -> Plan {
 #[test]
 fn everything_that_is_written_counts() {
     let plan = plan(include_str!("everything.yml"));
-    assert_eq!(plan.state.as_deref(), Some(Path::new("/var/lib/tidemill")));
+    assert_eq!(plan.state.dir.as_deref(), Some(Path::new("/var/lib/tidemill")));
     assert_eq!((plan.sources[0].name.as_str(), plan.sources[0].seats), ("fleet", 500));
     assert_eq!((plan.functions[0].workers, plan.functions[0].concurrency), (Limits { min: 1, max: 4 }, 16));
     let trigger = &plan.triggers[0];
-    assert_eq!(trigger.sources, [0, 1]);
+    assert_eq!(trigger.sources, [0, 1, 2]);
+    assert_eq!(plan.state.sync, Sync::Interval(Duration::from_millis(500)));
+    let spools: Vec<_> = plan.sources.iter().map(|source| source.spool).collect();
+    let own = spool::Policy {
+        max_bytes: 64 << 20,
+        max_age: Some(Duration::from_secs(86_400)),
+        on_full: OnFull::DropNewest,
+        ..spool::Policy::default()
+    };
+    assert_eq!(spools, [None, None, Some(own)]);
     let [count, forward, show] = trigger.rules.as_slice() else { panic!("{} rules", trigger.rules.len()) };
     assert_eq!((count.name.as_str(), count.function, count.outputs.as_slice()), ("count", Some(0), &[2, 3][..]));
     assert_eq!(count.timeout, Duration::from_secs(1));
@@ -63,7 +74,7 @@ fn what_is_not_written_has_a_default() {
         "sources: { s: { timer: { every: 1s } } }\nfunctions: { f: { native: count } }\n\
          triggers: { t: { source: s, rules: { r: { function: f } } } }",
     );
-    assert_eq!(plan.state, None);
+    assert_eq!(plan.state, plan::State::default());
     assert_eq!(plan.sources[0].seats, 1000);
     assert_eq!((plan.functions[0].workers, plan.functions[0].concurrency), (Limits { min: 0, max: 8 }, 1));
     let rule = &plan.triggers[0].rules[0];
@@ -119,7 +130,7 @@ fn the_files_of_a_folder_are_one_configuration() {
     let loaded = load(&[path], &registry(), &environment);
     let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
     assert_eq!(plan.name, "fleet");
-    assert_eq!(environment.state_folder(plan.state.as_deref(), &plan.name), Path::new("/var/lib/t"));
+    assert_eq!(environment.state_folder(plan.state.dir.as_deref(), &plan.name), Path::new("/var/lib/t"));
 }
 
 #[test]

@@ -47,7 +47,10 @@ fn it_refuses_what_the_reader_refuses() {
         ("fsync: interval", "fsync: often"),
         ("replicas: 1", "replicas: 2"),
         ("order: none", "order: keys"),
-        ("    source: [fleet, clock]", "    sources: [fleet, clock]"),
+        ("    source: [fleet, clock, kept-first]", "    sources: [fleet, clock, kept-first]"),
+        ("onFull: block", "onFull: wait"),
+        ("quotas: { spool: { maxBytes: 2GiB", "quotas: { spool: { maxBytess: 2GiB"),
+        ("quotas: { spool:", "quotas: { parked:"),
     ] {
         let text = EVERYTHING.replacen(sound, broken, 1);
         assert_ne!(text, EVERYTHING, "{sound}");

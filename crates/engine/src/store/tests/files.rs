@@ -37,6 +37,21 @@ async fn a_number_is_remembered_longer_than_its_record() {
 }
 
 #[tokio::test]
+async fn whoever_opens_a_file_sees_how_far_it_is_and_what_nobody_asked_for() {
+    let (_folder, path) = place();
+    filled(&path, 300).await;
+    let settings = Settings::default();
+    let read = Arc::clone(&settings.read);
+    let store = Store::open(&path, Schema::SPOOL, vec![spec("other", Quota::default())], settings).unwrap();
+    let there: u64 = (0..299).map(|number| value(number).len() as u64).sum();
+    assert!(read.load(std::sync::atomic::Ordering::Relaxed) > there, "all of it is verified");
+    assert_eq!(store.strangers(), [("spool/fleet".to_owned(), 299)]);
+    store.close().await.unwrap();
+    let table = store.table("other").unwrap();
+    assert!(matches!(store.get(table, b"x"), Err(Error::Away { .. })), "a file that is closed is not a damaged one");
+}
+
+#[tokio::test]
 async fn one_file_has_one_store() {
     let (_folder, path) = place();
     let store = Store::open(&path, Schema::SPOOL, specs(), Settings::default()).unwrap();

@@ -112,8 +112,8 @@ async fn a_source_that_waits_to_be_started_again_does_not_hold_up_the_end() {
     pipe.messages.send(failing("lost")).await.unwrap();
     settle_down().await;
     let begun = Instant::now();
-    engine.sources[0].stop.stop(Stop::Keep);
-    engine.sources[0].ended.clone().wait_for(Option::is_some).await.unwrap();
+    engine.sources[0].run.stop.stop(Stop::Keep);
+    engine.sources[0].run.ended().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert_eq!(engine.drain(10 * SECOND).await, Drained::default());
     assert_eq!(*pipe.runs.borrow(), 1);
@@ -153,7 +153,7 @@ impl SourcePlan for StubbornPlan {
 async fn leaving_says_when_the_session_may_remain() {
     let mut parts = Parts::new(judge(|_, _| done()));
     let mut plan = parts.plan();
-    plan.sources.push(plan::Source { name: "fleet".into(), seats: 1, plan: Box::new(StubbornPlan) });
+    plan.sources.push(plan::Source { name: "fleet".into(), seats: 1, spool: None, plan: Box::new(StubbornPlan) });
     let engine = Engine::start(plan, parts.host()).await.unwrap();
     let error = engine.leave("fleet").await.unwrap_err();
     assert_eq!(

@@ -111,6 +111,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         sources: vec![plan::Source {
             name: "once".into(),
             seats: ids.len(),
+            spool: None,
             plan: Box::new(Once { ids, settled: Mutex::new(Some(settled)) }),
         }],
         functions: vec![plan::Function {
@@ -121,7 +122,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         }],
         outputs: vec![plan::Output { name: "kept".into(), plan: Box::new(kept.clone()) }],
         triggers: vec![plan::Trigger { name: "trigger".into(), sources: vec![0], filter: None, rules: vec![rule] }],
-        state: None,
+        state: plan::State::default(),
     };
     let state = tempfile::tempdir().unwrap();
     let host = Host {

@@ -1,0 +1,173 @@
+//! The end of a spool that hands events out, and who reads its books meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::state::{self, Drawn};
+use super::{Books, Entry, Shared};
+use crate::store::{Batch, Confirmations, Error, Stamp};
+
+/// How long a page that cannot be read for now is left alone.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Reads what a spool is about while its ends are in other hands.
+#[derive(Clone, Debug)]
+pub struct Gauge(Arc<Shared>);
+
+/// One reading of a spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Where every event is.
+    pub books: Books,
+    /// Bytes of events that are not settled, as they lie in the file.
+    pub bytes: u64,
+    /// Bytes that there may be.
+    pub max_bytes: u64,
+    /// When the oldest event that is not settled was appended, as far as it is known without reading the disk.
+    pub oldest: Option<Stamp>,
+}
+
+impl Gauge {
+    /// One reading.
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        let mut state = self.0.state.lock();
+        let (bytes, max_bytes) = state.bytes();
+        Reading { books: state.books(), bytes, max_bytes, oldest: state.oldest() }
+    }
+}
+
+/// The end that hands events out.
+#[derive(Debug)]
+pub struct Outlet {
+    pub(super) shared: Arc<Shared>,
+    frees: Batch,
+    confirmations: Confirmations,
+    /// A page that is being read; whoever stopped waiting for it comes back to it.
+    reading: Option<Page>,
+}
+
+/// A page on its way: from where, up to where, and who reads it.
+#[derive(Debug)]
+struct Page {
+    from: u64,
+    to: u64,
+    read: JoinHandle<Result<state::Page, Error>>,
+}
+
+impl Outlet {
+    pub(super) fn of(shared: Arc<Shared>) -> Outlet {
+        let confirmations = shared.store.confirmations();
+        Outlet { shared, frees: Batch::default(), confirmations, reading: None }
+    }
+
+    /// Waits for at least one event and appends at most `up_to`, the oldest first, to `into`. They are in flight until
+    /// they are settled or handed back. Cancel safe. Pages are read by tokio's blocking threads.
+    ///
+    /// # Errors
+    /// [`Error`]: something that should be there is damaged or missing, or the store has ended.
+    pub async fn next(&mut self, up_to: usize, into: &mut Vec<Entry>) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let ready = shared.ready.notified();
+            tokio::pin!(ready);
+            ready.as_mut().enable();
+            let drawn = {
+                let now = self.shared.now();
+                let mut state = self.shared.state.lock();
+                state.advance(&self.confirmations);
+                state.draw(self.shared.table, up_to, now, into, &mut self.frees)
+            };
+            if !self.frees.is_empty() {
+                self.free()?;
+            }
+            match drawn {
+                Drawn::Some => return Ok(()),
+                Drawn::Behind { from, to } => self.page(from, to).await?,
+                Drawn::Level(Some(ticket)) => tokio::select! {
+                    reached = self.confirmations.reach(ticket) => reached?,
+                    () = ready => {}
+                },
+                Drawn::Level(None) => ready.await,
+            }
+        }
+    }
+
+    /// Takes over the next page from the disk.
+    async fn page(&mut self, from: u64, to: u64) -> Result<(), Error> {
+        let shared = &self.shared;
+        let page = self.reading.get_or_insert_with(|| {
+            let shared = Arc::clone(shared);
+            let read = tokio::task::spawn_blocking(move || state::page(&shared.store, shared.table, from, to));
+            Page { from, to, read }
+        });
+        let (from, to) = (page.from, page.to);
+        let read = (&mut page.read).await;
+        self.reading = None;
+        match read.map_err(|panic| self.unreadable(&panic.to_string()))? {
+            Ok(page) => self.shared.state.lock().refill(from, to, page).map_err(|missing| self.missing(missing)),
+            Err(Error::Away { why, .. }) => {
+                tracing::warn!(%why, "a page of the spool cannot be read and is tried again");
+                sleep(AWAY).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn missing(&self, count: u64) -> Error {
+        self.unreadable(&format!(
+            "{count} events that it should hold are not there; 'tidemill state check' looks closer"
+        ))
+    }
+
+    fn unreadable(&self, why: &str) -> Error {
+        self.shared.store.unreadable(why)
+    }
+
+    /// These events have had their effect: they are removed, soon.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: they come again after the next start.
+    pub fn settle(&mut self, sequences: &[u64]) -> Result<(), Error> {
+        self.shared.state.lock().settle(self.shared.table, sequences, &mut self.frees);
+        self.free()
+    }
+
+    fn free(&mut self) -> Result<(), Error> {
+        self.shared.store.free(&mut self.frees)?;
+        self.shared.room.notify_waiters();
+        Ok(())
+    }
+
+    /// These events stay and come again after the next start.
+    pub fn hand_back(&mut self, sequences: &[u64]) {
+        self.shared.state.lock().hand_back(sequences);
+    }
+
+    /// Everything that was taken and is not settled stays and comes again after the next start.
+    pub fn hand_back_all(&mut self) {
+        self.shared.state.lock().hand_back_all();
+    }
+
+    /// Who reads the books while the outlet is in other hands.
+    #[must_use]
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.shared))
+    }
+
+    /// What the spool has done.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.shared.state.lock().books()
+    }
+
+    /// When the oldest event that is not settled was appended, as far as it is known without reading the disk.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Stamp> {
+        self.shared.state.lock().oldest()
+    }
+}
