@@ -24,8 +24,10 @@ const WINDOW: u16 = 10_000;
 /// Who receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// The release binary with the example's configuration.
+    /// The release binary with the example's configuration, acknowledging what is processed, as the raw loop does.
     Engine,
+    /// The same as the example stands: every event goes through the spool.
+    Spooled,
     /// A loop of rumqttc-v5-next that acknowledges by hand.
     Raw,
 }
@@ -71,21 +73,15 @@ pub(crate) fn sample(number: u64) -> (String, Vec<u8>) {
 /// The process under test.
 enum Receiver {
     Engine(Box<Tidemill>),
+    Spooled(Box<Tidemill>),
     Raw(Box<Process>),
 }
 
 impl Receiver {
     async fn start(client: Client, url: &str, events: u64) -> Receiver {
         match client {
-            Client::Engine => {
-                let yaml = include_str!("../../examples/vehicle-telemetry/tidemill.yaml")
-                    .replace("mqtt://localhost:1883", url)
-                    .replace("      shareGroup: tidemill\n", "")
-                    .replace("    event:\n", &format!("    seats: {WINDOW}\n    event:\n"));
-                let mut engine = Tidemill::new(crate::measure::program(), &yaml);
-                engine.start().await;
-                Receiver::Engine(Box::new(engine))
-            }
+            Client::Engine => Receiver::Engine(Receiver::engine(url, "processed").await),
+            Client::Spooled => Receiver::Spooled(Receiver::engine(url, "spooled").await),
             Client::Raw => {
                 let address = url.trim_start_matches("mqtt://").to_owned();
                 let program = std::env::current_exe().expect("this program has a path");
@@ -96,18 +92,32 @@ impl Receiver {
         }
     }
 
+    async fn engine(url: &str, ack: &str) -> Box<Tidemill> {
+        let yaml = include_str!("../../examples/vehicle-telemetry/tidemill.yaml")
+            .replace("mqtt://localhost:1883", url)
+            .replace("      shareGroup: tidemill\n", "")
+            .replace("    event:\n", &format!("    ack: {ack}\n    seats: {WINDOW}\n    event:\n"));
+        let mut engine = Tidemill::new(crate::measure::program(), &yaml);
+        engine.start().await;
+        Box::new(engine)
+    }
+
     async fn subscribed(&mut self) {
         if let Receiver::Raw(process) = self {
             process.line("the subscription", |line| line == "subscribed").await;
         }
     }
 
-    /// Waits until every event is acknowledged.
+    /// Waits until every event is acknowledged, and nothing is left in a spool.
     async fn finished(&mut self, events: u64) {
         match self {
             Receiver::Engine(engine) => {
                 let settled = |status: &serde_json::Value| status["sources"]["fleet"]["settled"] == events;
                 engine.status_where("every event to be acknowledged", settled).await;
+            }
+            Receiver::Spooled(engine) => {
+                let settled = |status: &serde_json::Value| status["spools"]["fleet"]["settled"] == events;
+                engine.status_where("every event to be settled", settled).await;
             }
             Receiver::Raw(process) => {
                 process.line("the last acknowledgement", |line| line == "finished").await;
@@ -117,7 +127,7 @@ impl Receiver {
 
     fn cpu(&mut self) -> Duration {
         let id = match self {
-            Receiver::Engine(engine) => engine.process().id(),
+            Receiver::Engine(engine) | Receiver::Spooled(engine) => engine.process().id(),
             Receiver::Raw(process) => process.id(),
         };
         cpu(id.expect("the process runs"))

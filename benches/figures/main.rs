@@ -140,27 +140,33 @@ async fn all() -> Value {
     row("F1 with an output that confirms later, instructions per event", "", &format!("{later:.0}"), "");
     let microseconds = tokio::task::spawn_blocking(tax_microseconds).await.expect("no panic");
     row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
-    let [(engine, raw), (stub, stub_raw)] = fleet_alone().await;
+    let [[engine, spooled, raw], [stub, stub_spooled, stub_raw]] = fleet_alone().await;
     let spool = spool_alone().await;
     let footprint = footprint::take().await;
     row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
     row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
     json!({
         "f1": { "instructionsPerEvent": instructions, "instructionsPerEventConfirmedLater": later, "microsecondsPerEvent": microseconds },
-        "f4": { "mosquitto": { "engine": engine, "raw": raw }, "stub": { "engine": stub, "raw": stub_raw } },
+        "f4": {
+            "mosquitto": { "engine": engine, "spooled": spooled, "raw": raw },
+            "stub": { "engine": stub, "spooled": stub_spooled, "raw": stub_raw },
+        },
         "spool": spool,
         "footprint": footprint,
     })
 }
 
-/// F4: engine and raw loop, behind mosquitto and behind the stub.
-async fn fleet_alone() -> [(Cost, Cost); 2] {
-    let (engine, raw) = pairs(|client| fleet::behind_mosquitto(client, 100_000)).await;
-    row("F4 behind mosquitto at 10,000/s, CPU us per event", "15", &us(&engine), &us(&raw));
-    let (stub, stub_raw) = pairs(|client| fleet::behind_stub(client, 2_000_000)).await;
-    let per_core = |cost: &Cost| format!("{:.0}", cost.per_core_second);
-    row("F4 behind the stub, events per second and core", "350,000", &per_core(&stub), &per_core(&stub_raw));
-    [(engine, raw), (stub, stub_raw)]
+/// F4: the engine, the same with its spool, and the raw loop, behind mosquitto and behind the stub.
+async fn fleet_alone() -> [[Cost; 3]; 2] {
+    let behind_mosquitto = triples(|client| fleet::behind_mosquitto(client, 100_000)).await;
+    let [engine, spooled, raw] = behind_mosquitto.each_ref().map(us);
+    row("F4 behind mosquitto at 10,000/s, CPU us per event", "15", &engine, &raw);
+    row("F4 behind mosquitto at 10,000/s, spooled, CPU us per event", "", &spooled, &raw);
+    let behind_stub = triples(|client| fleet::behind_stub(client, 2_000_000)).await;
+    let [engine, spooled, raw] = behind_stub.each_ref().map(|cost| format!("{:.0}", cost.per_core_second));
+    row("F4 behind the stub, events per second and core", "350,000", &engine, &raw);
+    row("F4 behind the stub, spooled, events per second and core", "", &spooled, &raw);
+    [behind_mosquitto, behind_stub]
 }
 
 /// The spool beside bare redb.
@@ -172,18 +178,18 @@ async fn spool_alone() -> Value {
     json!({ "spool": figure.spool, "bare": figure.bare, "ratio": figure.ratio, "group": figure.group })
 }
 
-/// Both clients three times in turn; the medians.
-async fn pairs<F: Future<Output = Cost>>(run: impl Fn(Client) -> F) -> (Cost, Cost) {
-    let (mut engine, mut raw) = (Vec::new(), Vec::new());
+/// Each client three times in turn; the medians.
+async fn triples<F: Future<Output = Cost>>(run: impl Fn(Client) -> F) -> [Cost; 3] {
+    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..3 {
-        engine.push(run(Client::Engine).await);
-        raw.push(run(Client::Raw).await);
-        // The table shows medians; who compares two builds wants to see how they scatter.
-        if let (Some(engine), Some(raw)) = (engine.last(), raw.last()) {
-            eprintln!("engine {engine:?}\nraw    {raw:?}");
+        for (client, costs) in [Client::Engine, Client::Spooled, Client::Raw].into_iter().zip(&mut costs) {
+            let cost = run(client).await;
+            // The table shows medians; who compares two builds wants to see how they scatter.
+            eprintln!("{client:?} {cost:?}");
+            costs.push(cost);
         }
     }
-    (Cost::median(engine), Cost::median(raw))
+    costs.map(Cost::median)
 }
 
 fn us(cost: &Cost) -> String {

@@ -70,7 +70,7 @@ async fn start(broker: &Mosquitto, state: &std::path::Path, blocked: std::sync::
     let registry = Tidemill::builtin().native("stuck", stuck).into_registry();
     let mut files = Files::default();
     let yaml = format!(
-        "sources: {{ fleet: {{ mqtt: {{ url: '{}', topics: [telemetry], clientId: stuck, keepAlive: 1s }}, seats: {SEATS} }} }}
+        "sources: {{ fleet: {{ mqtt: {{ url: '{}', topics: [telemetry], clientId: stuck, keepAlive: 1s }}, seats: {SEATS}, ack: processed }} }}
 functions: {{ stuck: {{ native: stuck, workers: {{ max: 2 }} }} }}
 triggers: {{ telemetry: {{ source: fleet, rules: {{ stuck: {{ function: stuck }} }} }} }}
 ",

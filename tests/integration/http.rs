@@ -15,15 +15,22 @@ use testkit::tidemill::Tidemill;
 
 use crate::outcome::{PROGRAM, events, file_has, ids};
 
-/// An engine that writes what is posted to `address` to a file; `options` are lines under `http:` besides `listen`.
+/// An engine that writes what is posted to `address` to a file, and answers once it is there; `options` are lines under
+/// `http:` besides `listen`.
 fn engine(address: SocketAddr, seats: usize, options: &[&str]) -> Tidemill {
+    engine_that("processed", address, seats, options)
+}
+
+/// The same with its acknowledgements at another point.
+fn engine_that(acknowledges: &str, address: SocketAddr, seats: usize, options: &[&str]) -> Tidemill {
     let options: String = options.iter().map(|line| format!("      {line}\n")).collect();
     let yaml = format!(
         "sources:
   hook:
     http:
       listen: \"{address}\"
-{options}    seats: {seats}
+{options}    ack: {acknowledges}
+    seats: {seats}
 outputs:
   events: {{ file: {{ path: events.jsonl, fsync: always }} }}
 triggers:

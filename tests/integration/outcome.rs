@@ -69,25 +69,40 @@ pub(crate) async fn error(engine: &Tidemill, path: &str, part: &str) -> String {
     last(&engine.status_where(part, |status| last(status).contains(part)).await)
 }
 
-/// Waits until nothing is in flight at any source; answers the status.
+/// Waits until nothing is in flight at any source, and nothing waits in any spool; answers the status.
 pub(crate) async fn idle(engine: &Tidemill) -> Value {
-    let still = |status: &Value| books(status, "sources").all(|(_, source)| source["inFlight"] == 0);
+    let still = |status: &Value| {
+        books(status, "sources").all(|(_, source)| source["inFlight"] == 0)
+            && spools(status).all(|(_, spool)| spool["inFlight"] == 0 && spool["stored"] == 0)
+    };
     engine.status_where("nothing in flight", still).await
 }
 
-/// Fails unless the identities of the conservation law hold for every source and every rule in one answer of `/v1/status`.
+/// Fails unless the identities of the conservation law hold for every source, spool and rule in one answer of `/v1/status`.
 pub(crate) fn assert_balanced(status: &Value) {
     let sum = |books: &Value, names: &[&str]| names.iter().map(|name| books[*name].as_u64().unwrap_or(0)).sum::<u64>();
     for (name, source) in books(status, "sources") {
         let known = sum(source, &["settled", "rejected", "handedBack", "inFlight"]);
         assert_eq!(source["received"].as_u64(), Some(known), "source {name} of {status}");
     }
+    let dropped = |books: &Value| {
+        let dropped = books["dropped"].as_object().into_iter().flat_map(|reasons| reasons.values());
+        dropped.filter_map(Value::as_u64).sum::<u64>()
+    };
+    for (name, spool) in spools(status) {
+        let known = sum(spool, &["settled", "handedBack", "inFlight", "stored"]) + dropped(spool);
+        assert_eq!(sum(spool, &["appended", "recovered"]), known, "spool {name} of {status}");
+    }
     for (name, rule) in books(status, "rules") {
-        let dropped = rule["dropped"].as_object().into_iter().flat_map(|reasons| reasons.values());
-        let dropped: u64 = dropped.filter_map(Value::as_u64).sum();
+        let dropped = dropped(rule);
         let known = sum(rule, &["done", "deadLettered", "handedBack", "parked", "inFlight"]) + dropped;
         assert_eq!(sum(rule, &["matched", "recovered", "replayed", "looped"]), known, "rule {name} of {status}");
     }
+}
+
+/// The books of the spools that there are.
+pub(crate) fn spools(status: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    status["spools"].as_object().into_iter().flatten()
 }
 
 /// The books of all sources or of all rules; a status without any would prove nothing.

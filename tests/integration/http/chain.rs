@@ -12,7 +12,7 @@ use super::*;
 fn forwarder(address: SocketAddr, next: SocketAddr, options: &str) -> Tidemill {
     let yaml = format!(
         "sources:
-  hook: {{ http: {{ listen: \"{address}\" }} }}
+  hook: {{ http: {{ listen: \"{address}\" }}, ack: processed }}
 outputs:
   next: {{ http: {{ url: \"http://{next}/\", {options} }} }}
 triggers:
@@ -92,7 +92,7 @@ async fn certificates_say_who_posts_and_who_receives() {
     let yaml = |tls: &str| {
         format!(
             "sources:
-  hook: {{ http: {{ listen: \"{first}\" }} }}
+  hook: {{ http: {{ listen: \"{first}\" }}, ack: processed }}
 outputs:
   next: {{ http: {{ url: \"https://localhost:{}/\", timeout: 5s, tls: {{ {tls} }} }} }}
 triggers:

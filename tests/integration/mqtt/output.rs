@@ -144,9 +144,7 @@ async fn what_this_client_may_not_publish_fails_with_the_brokers_reason() {
     assert_eq!(heard(&mut listener).await["topic"], "out/veh-1");
     let said = error(&engine, OUTPUT, "refused 'out/veh-2'").await;
     assert!(said.contains("not authorized; grant this client") && said.contains("0x87"), "{said}");
-    let given_up = |status: &Value| status["sources"]["fleet"]["inFlight"] == 0;
-    let status = engine.status_where("both settled", given_up).await;
-    assert_balanced(&status);
+    assert_balanced(&idle(&engine).await);
     let rejects = std::fs::read_to_string(engine.find("rejects.jsonl").expect("kept")).expect("readable");
     assert!(rejects.contains("veh-2") && !rejects.contains("\"veh-1\""), "{rejects}");
     assert!(engine.terminate().await.success());
@@ -244,7 +242,7 @@ async fn what_comes_before_the_broker_waits_for_it() {
     assert!(error(&engine, OUTPUT, "cannot be reached").await.contains(&target.url()));
     let publisher = publisher(&source).await;
     send(&publisher, 0..1).await;
-    engine.status_where("an event", |status| status["sources"]["fleet"]["inFlight"] == 1).await;
+    engine.status_where("an event", |status| status["spools"]["fleet"]["inFlight"] == 1).await;
     target.restart().await;
     engine.ready().await;
     let status = done(&engine, 1).await;

@@ -80,10 +80,6 @@ fn read(options: Options, common: &SourceCommon, check: &mut Check) -> Plan {
         let help = "leave it out; the id is made of the source and the nominal time";
         check.error(id.span, "the ids of cron's events are not to be chosen", help);
     }
-    if let Some(typed) = common.ack.as_ref().filter(|typed| typed.value == AckPoint::Spooled) {
-        let help = "write ack: processed, or leave it out";
-        check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-    }
     let (data, media_type) = match options.data {
         None => (Vec::new(), None),
         Some(Value::String(text)) => (text.into_bytes(), Some("text/plain")),
@@ -98,7 +94,7 @@ fn read(options: Options, common: &SourceCommon, check: &mut Check) -> Plan {
         data: data.into(),
         // What the template says of a text's media type counts.
         media_type: media_type.filter(|_| common.event.datacontenttype.is_none()),
-        ack: common.ack.as_ref().map_or(AckPoint::Processed, |typed| typed.value),
+        ack: common.ack_or(AckPoint::Processed),
         template: Template::compile(&common.event, &[], &ORIGIN, check),
     }
 }

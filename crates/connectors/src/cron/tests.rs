@@ -267,7 +267,8 @@ fn options_say_what_is_wrong_with_them() {
     assert_eq!(said(r#"{"schedule":[]}"#), ["there is no schedule"]);
     assert_eq!(said(r#"{"schedule":"@daily","timezone":"Berlin"}"#), ["there is no time zone 'Berlin'"]);
     let spooled = |common: &mut SourceCommon| common.ack = Some(Spanned::new(AckPoint::Spooled, Default::default()));
-    assert!(check(r#"{"schedule":"@daily"}"#, spooled).err().unwrap()[0].contains("no spool"));
+    let facts = check(r#"{"schedule":"@daily","missed":"run"}"#, spooled).ok().unwrap().facts();
+    assert_eq!((facts.ack, facts.redelivers), (AckPoint::Spooled, true));
     let id = |common: &mut SourceCommon| common.event.id = Some(Spanned::new("id".into(), Default::default()));
     assert!(check(r#"{"schedule":"@daily"}"#, id).err().unwrap()[0].contains("not to be chosen"));
     let facts =

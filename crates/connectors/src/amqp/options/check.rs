@@ -74,7 +74,7 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
         template,
         timeout: timeout(options, check),
         limit: size(options, check),
-        ack: ack(common.ack.as_ref(), check),
+        ack: common.ack_or(AckPoint::Processed),
     }
 }
 
@@ -108,18 +108,6 @@ fn size(options: &Options, check: &mut Check) -> u64 {
         check.error(typed.span, message, "write a size from 1B to 512MiB");
     }
     typed.value.0
-}
-
-fn ack(typed: Option<&Spanned<AckPoint>>, check: &mut Check) -> AckPoint {
-    match typed {
-        Some(typed) if typed.value == AckPoint::Spooled => {
-            let help = "write ack: processed, or leave it out";
-            check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-            AckPoint::Processed
-        }
-        Some(typed) => typed.value,
-        None => AckPoint::Processed,
-    }
 }
 
 #[cfg(test)]

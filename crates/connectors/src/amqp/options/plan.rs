@@ -46,7 +46,7 @@ impl SourcePlan for Plan {
     fn facts(&self) -> SourceFacts {
         SourceFacts {
             ack: self.ack,
-            redelivers: self.ack == AckPoint::Processed,
+            redelivers: self.ack != AckPoint::Received,
             // A CloudEvent can always bring its own key.
             keyed: true,
             captures: self.routing_keys.names().iter().map(|name| Text::new(name.as_str())).collect(),

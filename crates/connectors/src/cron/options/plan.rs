@@ -39,7 +39,7 @@ impl SourcePlan for Plan {
         SourceFacts {
             ack: self.ack,
             // Only what a record keeps comes again.
-            redelivers: self.missed == Missed::Run && self.ack == AckPoint::Processed,
+            redelivers: self.missed == Missed::Run && self.ack != AckPoint::Received,
             keyed: true,
             captures: Vec::new(),
             limits,

@@ -84,7 +84,7 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Option<P
     let limit = body_size(options, check);
     let patience = patience(options, check);
     let connections = connections(options, check);
-    let ack = ack(common.ack.as_ref(), check);
+    let ack = common.ack_or(AckPoint::Spooled);
     let tls = options.tls.as_ref().map(|typed| identity(&typed.value));
     Some(Plan { address: address?, paths, template, access, webhook, limit, patience, connections, ack, tls })
 }
@@ -140,18 +140,6 @@ fn connections(options: &Options, check: &mut Check) -> usize {
     typed.value.clamp(1, CONNECTIONS_MAX) as usize
 }
 
-fn ack(typed: Option<&Spanned<AckPoint>>, check: &mut Check) -> AckPoint {
-    match typed {
-        Some(typed) if typed.value == AckPoint::Spooled => {
-            let help = "write ack: processed, or leave it out";
-            check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-            AckPoint::Processed
-        }
-        Some(typed) => typed.value,
-        None => AckPoint::Processed,
-    }
-}
-
 fn identity(tls: &Tls) -> Identity {
     Identity {
         cert: tls.cert.value.clone().into(),
@@ -203,6 +191,20 @@ mod tests {
         assert!(said.contains("does not receive from path '/b'"), "{said}");
         let said = entrance(r#"{"listen":"127.0.0.1:1","tls":{"cert":"c","key":"k"}}"#, None).unwrap_err();
         assert!(said.contains("over TLS"), "{said}");
+    }
+
+    #[test]
+    fn a_request_is_answered_once_its_events_are_in_the_spool() {
+        for (typed, ack) in [
+            (None, AckPoint::Spooled),
+            (Some(AckPoint::Processed), AckPoint::Processed),
+            (Some(AckPoint::Received), AckPoint::Received),
+        ] {
+            let options: Options = serde_json::from_str(r#"{"listen":"127.0.0.1:8080"}"#).unwrap();
+            let common = SourceCommon { ack: typed.map(|ack| Spanned::new(ack, Default::default())), ..common() };
+            let facts = plan(&options, &common, &mut Check::default()).unwrap().facts();
+            assert_eq!((facts.ack, facts.redelivers), (ack, ack != AckPoint::Received));
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl SourcePlan for Plan {
         }
         SourceFacts {
             ack: self.ack,
-            redelivers: self.ack == AckPoint::Processed,
+            redelivers: self.ack != AckPoint::Received,
             // A CloudEvent can always bring its own key.
             keyed: true,
             captures: self.paths.names().iter().map(|name| Text::new(name.as_str())).collect(),

@@ -53,7 +53,7 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
         limit: size("maxMessageSize", options.max_message_size.as_ref(), (1, MESSAGE, MESSAGE_MAX), check),
         prefetch: size("prefetch", options.prefetch.as_ref(), (PREFETCH_MIN, PREFETCH, PREFETCH_MAX), check),
         session: session(options, check),
-        ack: ack(common.ack.as_ref(), check),
+        ack: common.ack_or(AckPoint::Processed),
     }
 }
 
@@ -121,18 +121,6 @@ fn session(options: &Options, check: &mut Check) -> Duration {
         check.error(typed.span, message, "write a time from 6s to 30m");
     }
     typed.value.0.clamp(SESSION_MIN, SESSION_MAX)
-}
-
-fn ack(typed: Option<&Spanned<AckPoint>>, check: &mut Check) -> AckPoint {
-    match typed {
-        Some(typed) if typed.value == AckPoint::Spooled => {
-            let help = "write ack: processed, or leave it out";
-            check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-            AckPoint::Processed
-        }
-        Some(typed) => typed.value,
-        None => AckPoint::Processed,
-    }
 }
 
 #[cfg(test)]

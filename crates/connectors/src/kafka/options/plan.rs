@@ -120,7 +120,7 @@ impl SourcePlan for Plan {
     fn facts(&self) -> SourceFacts {
         SourceFacts {
             ack: self.ack,
-            redelivers: self.ack == AckPoint::Processed,
+            redelivers: self.ack != AckPoint::Received,
             keyed: true,
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),

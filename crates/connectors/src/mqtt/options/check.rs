@@ -50,7 +50,8 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
     let share = options.share_group.as_ref().map(|group| share(group, check));
     let expiry = seconds(options.session_expiry.as_ref().map_or(DAY, |typed| typed.value.0));
     let limit = packet_size(options, check);
-    let ack = ack(common.ack.as_ref(), check);
+    // What a broker sends only once is not worth an fsync unless somebody says so.
+    let ack = common.ack_or(if quality == 1 { AckPoint::Spooled } else { AckPoint::Processed });
     Plan {
         access,
         quality,
@@ -94,18 +95,6 @@ fn packet_size(options: &Options, check: &mut Check) -> usize {
         check.error(typed.span, message, "write a size from 128B to 256MiB");
     }
     usize::try_from(size).unwrap_or(usize::MAX)
-}
-
-fn ack(typed: Option<&Spanned<AckPoint>>, check: &mut Check) -> AckPoint {
-    match typed {
-        Some(typed) if typed.value == AckPoint::Spooled => {
-            let help = "write ack: processed, or leave it out";
-            check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-            AckPoint::Processed
-        }
-        Some(typed) => typed.value,
-        None => AckPoint::Processed,
-    }
 }
 
 #[cfg(test)]

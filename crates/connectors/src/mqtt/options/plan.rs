@@ -83,7 +83,7 @@ impl SourcePlan for Plan {
         let kept = self.access.version() == Version::ThreeOneOne || self.expiry > 0;
         SourceFacts {
             ack: self.ack,
-            redelivers: self.quality == 1 && self.ack == AckPoint::Processed && kept,
+            redelivers: self.quality == 1 && self.ack != AckPoint::Received && kept,
             // A CloudEvent can always bring its own key.
             keyed: true,
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),

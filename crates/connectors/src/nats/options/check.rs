@@ -142,20 +142,14 @@ fn word(key: &str, typed: &Spanned<String>, forbidden: &str, check: &mut Check) 
 
 fn ack(typed: Option<&Spanned<AckPoint>>, reading: Option<&Reading>, check: &mut Check) -> AckPoint {
     let core = matches!(reading, Some(Reading::Core(_)));
-    let natural = if core { AckPoint::Received } else { AckPoint::Processed };
+    let natural = if core { AckPoint::Spooled } else { AckPoint::Processed };
     let Some(typed) = typed else { return natural };
-    match typed.value {
-        AckPoint::Spooled => {
-            let help = if core { "leave it out" } else { "write ack: processed, or leave it out" };
-            check.error(typed.span, "there is no spool in this version, so ack: spooled is not offered", help);
-        }
-        AckPoint::Processed if core => {
-            let help = "write stream: and durable: to receive from JetStream, or leave ack out";
-            check.error(typed.span, "core NATS has no acknowledgements, so ack: processed cannot be kept", help);
-        }
-        other => return other,
+    if typed.value == AckPoint::Processed && core {
+        let help = "write stream: and durable: to receive from JetStream, or leave ack out";
+        check.error(typed.span, "core NATS has no acknowledgements, so ack: processed cannot be kept", help);
+        return natural;
     }
-    natural
+    typed.value
 }
 
 #[cfg(test)]

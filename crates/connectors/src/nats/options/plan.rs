@@ -55,7 +55,7 @@ impl SourcePlan for Plan {
     fn facts(&self) -> SourceFacts {
         SourceFacts {
             ack: self.ack,
-            redelivers: matches!(self.reading, Reading::Stream(_)) && self.ack == AckPoint::Processed,
+            redelivers: matches!(self.reading, Reading::Stream(_)) && self.ack != AckPoint::Received,
             // A CloudEvent can always bring its own key.
             keyed: true,
             captures: self.subjects.names().iter().map(|name| Text::new(name.as_str())).collect(),

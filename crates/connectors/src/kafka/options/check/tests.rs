@@ -89,11 +89,11 @@ fn there_is_something_to_read() {
 }
 
 #[test]
-fn what_is_not_offered_is_refused() {
-    let spooled = checked(r#"{"brokers":["a:1"],"topics":["t"]}"#, Some(AckPoint::Spooled));
-    assert!(spooled.0.is_none() && spooled.1[0].contains("no spool in this version"));
-    let received = checked(r#"{"brokers":["a:1"],"topics":["t"]}"#, Some(AckPoint::Received));
-    assert_eq!(received.0.unwrap().ack, AckPoint::Received);
+fn a_message_is_acknowledged_where_the_file_says() {
+    for ack in [AckPoint::Received, AckPoint::Spooled, AckPoint::Processed] {
+        let facts = checked(r#"{"brokers":["a:1"],"topics":["t"]}"#, Some(ack)).0.unwrap().facts();
+        assert_eq!((facts.ack, facts.redelivers), (ack, ack != AckPoint::Received));
+    }
 }
 
 #[test]

@@ -134,18 +134,26 @@ fn every_topic_has_what_every_event_needs() {
 }
 
 #[test]
-fn a_spool_is_not_promised() {
-    let mut common = common();
-    common.ack = Some(Spanned::new(AckPoint::Spooled, engine::config::Span::default()));
-    let (_, found) = check_with(&json!({}), &common);
-    assert!(found[0].message.contains("no spool in this version"));
+fn what_the_broker_sends_again_is_spooled_unless_the_file_says_otherwise() {
+    let facts = |more: &Value, ack: Option<AckPoint>| {
+        let mut common = common();
+        common.ack = ack.map(|ack| Spanned::new(ack, engine::config::Span::default()));
+        check_with(more, &common).0.unwrap().facts()
+    };
+    assert_eq!(facts(&json!({}), None).ack, AckPoint::Spooled);
+    assert_eq!(facts(&json!({ "qos": 0 }), None).ack, AckPoint::Processed);
+    for ack in [AckPoint::Processed, AckPoint::Spooled] {
+        let (sent_again, lost) = (facts(&json!({}), Some(ack)), facts(&json!({ "qos": 0 }), Some(ack)));
+        assert_eq!((sent_again.ack, sent_again.redelivers), (ack, true));
+        assert_eq!((lost.ack, lost.redelivers), (ack, false));
+    }
 }
 
 #[test]
 fn facts_tell_the_limits() {
     let facts = |more: &Value| check_with(more, &common()).0.unwrap().facts();
     let five = facts(&json!({}));
-    assert!(five.redelivers && five.keyed && five.ack == AckPoint::Processed);
+    assert!(five.redelivers && five.keyed && five.ack == AckPoint::Spooled);
     assert_eq!(five.captures, ["fleet", "vehicle"]);
     let said =
         |facts: &engine::registry::SourceFacts, part: &str| facts.limits.iter().any(|limit| limit.contains(part));
