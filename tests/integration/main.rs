@@ -63,3 +63,6 @@ mod cron;
 
 // A function that blocks its threads for ever, and the connections beside it.
 mod blocked;
+
+// Sources that acknowledge from the spool: nothing is lost, whoever is stuck, full or killed.
+mod spool;

@@ -1,6 +1,7 @@
 //! Every source with every output: one engine, twenty-five rules without a function. What clients that share nothing with
 //! the engine have sent is what they read at the other end: attributes, extensions, and payloads byte by byte. The trace
-//! context of a hop goes on in the protocols' own headers, and an event's own trace stays what it was.
+//! context of a hop goes on in the protocols' own headers, and an event's own trace stays what it was. Every source spools, so
+//! that what lies on the disk meanwhile is judged too.
 
 // Clients that send events by each protocol.
 mod sending;
@@ -132,7 +133,7 @@ impl Places {
         places
     }
 
-    /// One engine with a rule from every source to every output; `inbox` is where its HTTP output posts.
+    /// One engine with a rule from every source, through its spool, to every output; `inbox` is where its HTTP output posts.
     fn engine(&self, inbox: SocketAddr) -> Tidemill {
         let (mqtt, nats, amqp) = (self.mqtt.url(), self.nats.url(), self.amqp.url());
         let (kafka, http) = (self.kafka.address(), self.http);
@@ -140,9 +141,9 @@ impl Places {
         let mut yaml = format!(
             "sources:
   mqtt: {{ mqtt: {{ url: \"{mqtt}\", topics: [in] }} }}
-  kafka: {{ kafka: {{ brokers: [\"{kafka}\"], topics: [{from_topic}], group: {from_topic} }} }}
-  nats: {{ nats: {{ url: \"{nats}\", subjects: [\"in.*\"], stream: IN, durable: mill, create: {{}} }} }}
-  amqp: {{ amqp: {{ url: \"{amqp}\", queue: {from_queue} }} }}
+  kafka: {{ kafka: {{ brokers: [\"{kafka}\"], topics: [{from_topic}], group: {from_topic} }}, ack: spooled }}
+  nats: {{ nats: {{ url: \"{nats}\", subjects: [\"in.*\"], stream: IN, durable: mill, create: {{}} }}, ack: spooled }}
+  amqp: {{ amqp: {{ url: \"{amqp}\", queue: {from_queue} }}, ack: spooled }}
   http: {{ http: {{ listen: \"{http}\" }} }}
 outputs:
   mqtt: {{ mqtt: {{ url: \"{mqtt}\", topic: out }} }}

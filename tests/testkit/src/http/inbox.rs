@@ -26,7 +26,12 @@ pub struct Inbox {
 impl Inbox {
     /// Listens on a free port of the loopback interface.
     pub async fn open() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has free ports");
+        Self::open_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Listens at an address where nobody else does.
+    pub async fn open_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let posts = Arc::new(Mutex::new(Vec::new()));
         let (told, count) = watch::channel(0);
