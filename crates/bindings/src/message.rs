@@ -2,10 +2,10 @@
 //!
 //! Each protocol binding of CloudEvents has two modes ([`Mode`]). In *binary* mode the protocol carries the attributes
 //! ([`attributes`], under the protocol's own names) and the payload is the data, byte for byte; in *structured* mode the
-//! payload is the whole event in JSON. A third one is for readers that know no CloudEvents: the data alone. Where a message goes, and under which key, is a [`Template`] over the event's
-//! attributes.
+//! payload is the whole event in JSON. A third one is for readers that know no CloudEvents: the data alone. Where a message
+//! goes, and under which key, is a [`Template`] over the event's attributes.
 //!
-//! Besides, a message says which trace it belongs to in headers of its own ([`hop`]), in both modes.
+//! Besides, a message says which trace it belongs to in headers of its own ([`hop`]), in every mode.
 //!
 //! Decided here: data without a media type is JSON by the specification, so a binary message says so ([`content_type`]);
 //! and header values of HTTP and NATS are encoded strictly, whatever lenient peers send ([`percent`]).

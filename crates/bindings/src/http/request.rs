@@ -1,4 +1,4 @@
-//! From an event to a request. Headers `traceparent` and `tracestate` carry its trace on in both modes.
+//! From an event to a request. Headers `traceparent` and `tracestate` carry its trace on in every mode.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -29,7 +29,8 @@ fn options(cluster: &MockCluster<'_, DefaultProducerContext>, more: &str) -> Str
 async fn consume(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str, count: usize) -> Vec<OwnedMessage> {
     let consumer: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("group.id", "judge")
+        // A group of its own, so that nobody waits for a member that has gone.
+        .set("group.id", topic)
         .set("auto.offset.reset", "earliest")
         .create()
         .unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Binary mode has the attributes in headers `ce-NAME`, `datacontenttype` among them, with everything but visible ASCII
 //! percent-encoded; the media type stands in `Content-Type` too. Structured mode has the event in JSON. The trace goes on in
-//! `traceparent` and `tracestate` in both.
+//! `traceparent` and `tracestate` in every mode.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_trace_goes_on_in_headers_of_its_own() {
-        for (mode, attribute) in [(Mode::Binary, ORIGIN), (Mode::Structured, "")] {
+        for (mode, attribute) in [(Mode::Binary, ORIGIN), (Mode::Structured, ""), (Mode::Payload, "")] {
             let parcel = form("alerts", mode).parcel("out", &traced(event())).unwrap();
             let said = ["ce-traceparent", "traceparent", "tracestate"].map(|name| header(&parcel, name));
             assert_eq!(said, [attribute, HOP, "rojo=1,\tcongo=a b"], "{mode:?}");

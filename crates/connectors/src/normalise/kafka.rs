@@ -1,9 +1,9 @@
 //! The Kafka protocol binding of CloudEvents.
 //!
 //! A binary message has its attributes in headers with the prefix `ce_`, in UTF-8 and not percent-encoded, and the media
-//! type of its payload in `content-type`; a structured one has a media type of CloudEvents there. The headers `traceparent` and `tracestate`, which have no prefix,
-//! belong to the hop. A message without a
-//! payload (a tombstone) is an event without data, one whose payload is empty is an event whose data is empty.
+//! type of its payload in `content-type`; a structured one has a media type of CloudEvents there. The headers `traceparent`
+//! and `tracestate`, which have no prefix, belong to the hop. A message without a payload (a tombstone) is an event without
+//! data, one whose payload is empty is an event whose data is empty.
 //!
 //! Where it stood is added to every event: `kafkatopic`, `kafkapartition`, `kafkaoffset`, and its key as `kafkakey`. A key
 //! is bytes: one that is not UTF-8 is `kafkakeybase64` instead, in the standard alphabet with padding. An event that names
