@@ -23,7 +23,7 @@ impl Inlet {
     }
 
     /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits. With
-    /// [`OnFull::DropOldest`] it may read a page from the disk to learn what to drop.
+    /// [`OnFull::DropOldest`](super::OnFull::DropOldest) it may read a page from the disk to learn what to drop.
     pub fn append(&mut self, event: Event, origin: &str) -> Append {
         let now = self.shared.now();
         let mut state = self.shared.state.lock();
@@ -187,7 +187,7 @@ impl Space {
         }
     }
 
-    /// [`Store::moved`], after [`Inlet::try_flush`] has refused.
+    /// [`Store::moved`](crate::store::Store::moved), after [`Inlet::try_flush`] has refused.
     pub fn moved(&self) -> impl Future<Output = ()> + '_ {
         self.0.store.moved()
     }
