@@ -1,8 +1,9 @@
 //! From an event to a message: its routing key, its properties and its payload.
 //!
 //! There is no binding of CloudEvents for AMQP 0-9-1; that of AMQP 1.0 is taken over. Binary mode has the attributes as
-//! text in headers `cloudEvents_NAME`, the prefix which that binding prefers (both are read), and the media type in the property `content_type`; structured mode has the event in
-//! JSON. The property `message_id` is the event's id in both, and headers `traceparent` and `tracestate` carry the trace on.
+//! text in headers `cloudEvents_NAME`, the prefix which that binding prefers (both are read), and the media type in the
+//! property `content_type`; structured mode has the event in JSON. The property `message_id` is the event's id in both,
+//! and headers `traceparent` and `tracestate` carry the trace on.
 
 use bytes::Bytes;
 use connectors::amqp::{FRAME, Stamp};
