@@ -136,7 +136,7 @@ impl Disk {
             Err(panic) => Failure::Broken(format!("it is damaged: {}", said(&*panic)).into()),
         };
         match failure {
-            Failure::Io(why) if self.faults.unsynced.load(Ordering::Relaxed) => {
+            Failure::Io(why) | Failure::Full(why) if self.faults.unsynced.load(Ordering::Relaxed) => {
                 Err(Failure::Broken(format!("the disk refused to keep what was written: {why}").into()))
             }
             Failure::Io(_) if self.faults.full.load(Ordering::Relaxed) => Err(Failure::Full("the disk is full".into())),

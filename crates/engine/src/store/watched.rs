@@ -10,7 +10,7 @@ use redb::{BackendError, StorageBackend};
 /// What has failed, and how much was read.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// A sync, for another reason than a full disk. For good.
+    /// A sync. For good.
     pub(super) unsynced: AtomicBool,
     /// Anything, because the disk is full; since the file was last opened.
     pub(super) full: AtomicBool,
@@ -30,13 +30,11 @@ impl Watched {
         Watched { inner, faults }
     }
 
-    /// Whether the disk is full, which is noted.
-    fn full(&self, cause: &io::Error) -> bool {
-        let full = matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        if full {
+    /// Notes it if the disk is full.
+    fn note(&self, cause: &io::Error) {
+        if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             self.faults.full.store(true, Ordering::Relaxed);
         }
-        full
     }
 }
 
@@ -51,19 +49,16 @@ impl StorageBackend for Watched {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.inner.set_len(length).inspect_err(|cause| _ = self.full(cause))
+        self.inner.set_len(length).inspect_err(|cause| self.note(cause))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data().inspect_err(|cause| {
-            if !self.full(cause) {
-                self.faults.unsynced.store(true, Ordering::Relaxed);
-            }
-        })
+        // For want of room too: some file systems find that out here only, and forget then what they could not write.
+        self.inner.sync_data().inspect_err(|_| self.faults.unsynced.store(true, Ordering::Relaxed))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.inner.write(offset, data).inspect_err(|cause| _ = self.full(cause))
+        self.inner.write(offset, data).inspect_err(|cause| self.note(cause))
     }
 
     fn close(&self) -> io::Result<()> {
