@@ -73,11 +73,23 @@ impl Desk {
     /// # Errors
     /// [`Error::Ended`], with every receipt that is left still here.
     pub async fn serve(&self) -> Result<(), Error> {
-        let mut commits = self.0.papers.lock().inlet.commits();
+        let (mut commits, end) = {
+            let papers = self.0.papers.lock();
+            (papers.inlet.commits(), papers.inlet.confirmed_below())
+        };
+        self.confirmed(end);
         loop {
             // Asked for before looking, so that what happens in between is heard of.
             let moved = self.0.space.moved();
-            let left = self.0.papers.lock().go_on()?;
+            let gone_on = self.0.papers.lock().go_on();
+            let left = match gone_on {
+                Ok(left) => left,
+                Err(ended) => {
+                    let end = self.0.papers.lock().inlet.confirmed_below();
+                    self.confirmed(end);
+                    return Err(ended);
+                }
+            };
             tokio::select! {
                 end = commits.next() => self.confirmed(end?),
                 () = self.0.space.room(), if left.refused => {}

@@ -29,8 +29,14 @@ impl Feeder {
     }
 
     async fn serve(&mut self, inbox: Inbox, mut stop: Shutdown) -> Result<(), SourceError> {
-        // What an earlier run has taken will not be heard of any more.
-        self.outlet.hand_back_all();
+        // What an earlier run has taken will not be heard of any more, so that it would run beside what follows it.
+        let taken = self.outlet.books().in_flight;
+        if taken > 0 {
+            self.outlet.hand_back_all();
+            let sentence =
+                format!("{taken} events of a run that broke down come again after the next start; restart the engine");
+            return Err(SourceError::Fatal(sentence, None));
+        }
         let (intake, mut settlements) = inbox.split();
         self.sequences = vec![0; intake.capacity()];
         let mut intake = Some(intake);

@@ -93,7 +93,7 @@ impl Engine {
             self.pools.iter().for_each(|(_, pool)| pool.close());
             self.stop_spools();
             handed_back += self.hand_back().await + self.abandon_rejects();
-            handed_back += self.desks().map(|desk| desk.hand_back()).sum::<usize>();
+            handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
             warn!(
                 handed_back,
                 "the grace time is over; unfinished deliveries stay with their sources, or in their spools"
@@ -107,6 +107,8 @@ impl Engine {
         let unended = running.iter().filter(|source| !source.run.ended_well()).count();
         handed_back += self.hand_back().await;
         let unsaved = self.close_spools(Instant::now() + FLUSH).await;
+        // An event that somebody sent in the last moment.
+        handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
         self.pools.iter().for_each(|(_, pool)| pool.close());
         self.end_workers(Instant::now() + FLUSH).await;
         // Outputs may have what is left of the grace time: nothing else is waited for any more.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
+use tokio::task::AbortHandle;
 
 use super::{Engine, exposition, spools};
 use crate::dispatch::DropReason;
@@ -206,11 +207,15 @@ impl Engine {
             let error = spool.link.read().last_error.unwrap_or_default();
             format!("nothing more comes out of the spool of source '{}': {error}", spool.name)
         });
-        stuck.or_else(|| {
+        let idle = |spool: &&spools::Running| spool.clerk.as_ref().is_some_and(AbortHandle::is_finished);
+        let shut = self.spools.iter().filter(|_| !self.is_draining()).find(idle);
+        let shut = shut.map(|spool| format!("nothing more is taken into the spool of source '{}'", spool.name));
+        let file = || {
             let link = self.state.as_ref()?.link.read();
             let error = link.last_error.filter(|_| link.connection != Connection::Connected);
             error.or_else(|| (link.connection == Connection::Stopped).then(|| "the state file is closed".to_owned()))
-        })
+        };
+        stuck.or_else(file).or(shut)
     }
 
     /// Whether the engine is ending.

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::delivery::{Inbox, Intake, Ledger, Seat, Settlements};
 use crate::fake::{Bin, event, undecodable};
-use crate::port::{Clock, Shutdown, Source, Stop, Trigger};
+use crate::port::{Clock, Shutdown, Source, SourceError, Stop, Trigger};
 use crate::spool::{Feeder, Gauge, OnFull, Policy, Spool};
 use crate::store::testing::Platter;
 use crate::store::{ClockHandle, Quota, Schema, Settings, Spec, Stamp, Store};
@@ -377,4 +377,21 @@ async fn one_event_that_is_never_done_costs_no_memory_and_is_the_oldest() {
     stuck.1.settle(ACK);
     until(|| mill.gauge.read().books.settled == 301).await;
     assert_eq!(mill.gauge.read().oldest, None);
+}
+
+#[tokio::test]
+async fn a_run_that_broke_down_is_not_followed_by_one_that_delivers_beside_it() {
+    let mut mill = Mill::on(&Platter::new(Vec::new()), Policy::default(), &Hand::default());
+    mill.send(0..3).await;
+    let mut feeder = mill.feeder.take().unwrap();
+    let inbox = || Inbox::durable(2, Ledger::default(), Box::new(Hold(Arc::clone(&mill.given))));
+    let (_stop, shutdown) = Shutdown::channel();
+    tokio::select! {
+        ended = feeder.run(inbox(), shutdown) => panic!("{ended:?}"),
+        given = mill.given(2) => assert_eq!(given, ids(0..2)),
+    }
+    let (_stop, shutdown) = Shutdown::channel();
+    let ended = feeder.run(inbox(), shutdown).await;
+    assert!(matches!(&ended, Err(SourceError::Fatal(text, _)) if text.starts_with("2 events")), "{ended:?}");
+    assert_eq!(mill.gauge.read().books.handed_back, 2);
 }
