@@ -40,11 +40,12 @@ impl Care {
         self.losses = 0;
     }
 
-    /// The channel or connection has ended with these on their way, in order. Answers which one is to blame, if that is
-    /// known; the others go back to the front of `queue`.
+    /// The channel or connection has ended with these on their way, in order, and perhaps with `others` that nobody waits
+    /// for any more. Answers which one is to blame, if that is known; the rest goes back to the front of `queue`.
     pub(super) fn ended(
         &mut self,
         blame: Blame,
+        others: bool,
         on_their_way: Vec<Waiting>,
         queue: &mut VecDeque<Waiting>,
     ) -> Option<Waiting> {
@@ -58,7 +59,7 @@ impl Care {
             Blame::Perhaps | Blame::Nothing | Blame::Everything => false,
         };
         let mut rest = on_their_way.into_iter();
-        if accused && count == 1 {
+        if accused && count == 1 && !others {
             self.losses = 0;
             return rest.next();
         }
@@ -120,7 +121,7 @@ mod tests {
             if bad.is_some() {
                 ended += 1;
                 assert!(ended < 20, "this never ends");
-                failed.extend(care.ended(blame, rest, &mut queue).map(|waiting| key(&waiting)));
+                failed.extend(care.ended(blame, false, rest, &mut queue).map(|waiting| key(&waiting)));
             }
         }
         (taken, failed, ended)
@@ -149,8 +150,8 @@ mod tests {
     fn a_connection_that_is_gone_accuses_nobody_until_the_next_one_goes_too() {
         let (mut care, mut queue) = (Care::default(), VecDeque::new());
         for _ in 0..3 {
-            assert!(care.ended(Blame::Nothing, Vec::new(), &mut queue).is_none());
-            assert!(care.ended(Blame::Perhaps, Vec::new(), &mut queue).is_none());
+            assert!(care.ended(Blame::Nothing, false, Vec::new(), &mut queue).is_none());
+            assert!(care.ended(Blame::Perhaps, false, Vec::new(), &mut queue).is_none());
         }
         assert_eq!(care.limit(9), 9, "nothing was on its way, so nothing is to blame");
     }
@@ -160,14 +161,14 @@ mod tests {
         let (mut care, mut queue) = (Care::default(), VecDeque::new());
         for _ in 0..3 {
             let on_their_way = ["a", "b"].map(waiting).into_iter().collect();
-            assert!(care.ended(Blame::Perhaps, on_their_way, &mut queue).is_none());
+            assert!(care.ended(Blame::Perhaps, false, on_their_way, &mut queue).is_none());
             assert_eq!((care.limit(9), queue.len()), (9, 2));
             // One of them is confirmed on the next connection.
             care.confirmed();
             queue.clear();
         }
         for _ in 0..3 {
-            let stopped = care.ended(Blame::Nothing, vec![waiting("a")], &mut queue);
+            let stopped = care.ended(Blame::Nothing, false, vec![waiting("a")], &mut queue);
             assert!(stopped.is_none() && care.limit(9) == 9, "somebody stops it");
         }
     }
@@ -175,16 +176,25 @@ mod tests {
     #[tokio::test]
     async fn what_goes_alone_goes_alone_again_over_a_lost_connection() {
         let (mut care, mut queue) = (Care::default(), VecDeque::new());
-        assert!(care.ended(REFUSED, ["a", "b"].map(waiting).into_iter().collect(), &mut queue).is_none());
+        assert!(care.ended(REFUSED, false, ["a", "b"].map(waiting).into_iter().collect(), &mut queue).is_none());
         let next = |care: &mut Care, queue: &mut VecDeque<Waiting>| {
             care.published();
             vec![queue.pop_front().unwrap()]
         };
         let alone = next(&mut care, &mut queue);
-        assert!(care.ended(Blame::Nothing, alone, &mut queue).is_none());
+        assert!(care.ended(Blame::Nothing, false, alone, &mut queue).is_none());
         for wanted in ["a", "b"] {
             assert_eq!((care.limit(9), key(&next(&mut care, &mut queue)[0])), (1, wanted.to_owned()));
         }
         assert_eq!(care.limit(9), 1, "the one behind waits for the last of those that went back");
+    }
+
+    #[test]
+    fn nobody_is_blamed_beside_a_message_that_was_waited_for_too_long() {
+        let (mut care, mut queue) = (Care::default(), VecDeque::new());
+        assert!(care.ended(REFUSED, true, vec![waiting("a")], &mut queue).is_none(), "it may have been the other one");
+        assert_eq!((queue.len(), care.limit(9)), (1, 1), "it goes once more, alone");
+        let alone = care.ended(REFUSED, false, queue.drain(..).collect(), &mut VecDeque::new());
+        assert_eq!(alone.map(|waiting| key(&waiting)).as_deref(), Some("a"));
     }
 }

@@ -258,18 +258,25 @@ impl Task {
         } else {
             tracing::warn!(output = %self.terms.name, "{text}");
         }
-        let unconfirmed = std::mem::take(&mut self.window).into_unconfirmed();
+        let window = std::mem::take(&mut self.window);
+        let (others, unconfirmed) = (window.is_late(), window.into_unconfirmed());
         let publishing = matches!(self.state, State::Up(_));
         let (mut patience, blame) = (fault.patience(), fault.blame());
         match blame {
             // All of them are meant.
             Blame::Everything => unconfirmed.for_each(|waiting| waiting.ticket.answer(retry(text.clone()))),
             _ if publishing => {
+                let unconfirmed: Vec<_> = unconfirmed.collect();
                 if matches!(blame, Blame::Message { .. }) {
                     // One message is, and the others must not wait for somebody to change something.
                     patience = Patience::Short;
+                    if !unconfirmed.is_empty() {
+                        // The broker is well, and this end brings the reason nearer: the others need not wait longer for
+                        // each of them.
+                        self.backoff = Backoff::new();
+                    }
                 }
-                if let Some(waiting) = self.care.ended(blame, unconfirmed.collect(), &mut self.queue) {
+                if let Some(waiting) = self.care.ended(blame, others, unconfirmed, &mut self.queue) {
                     waiting.ticket.answer(blamed(blame, &text));
                 }
             }

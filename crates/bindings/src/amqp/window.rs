@@ -32,6 +32,8 @@ pub(super) struct Window {
     behind: u64,
     open: VecDeque<Option<Place>>,
     count: usize,
+    /// Whether some that the broker still has were taken out.
+    late: bool,
 }
 
 #[derive(Debug)]
@@ -95,8 +97,14 @@ impl Window {
         let late = |place: &mut Option<Place>| place.take_if(|place| place.waiting.deadline <= now);
         let late: Vec<_> = self.open.iter_mut().filter_map(late).map(|place| place.waiting).collect();
         self.count -= late.len();
+        self.late |= !late.is_empty();
         self.shrink();
         late
+    }
+
+    /// Whether the broker may still have a message that is not here any more, because it was waited for too long.
+    pub(super) fn is_late(&self) -> bool {
+        self.late
     }
 
     /// The earliest deadline.

@@ -89,8 +89,9 @@ impl Consumer {
                     // A source that never waits must let others have the thread.
                     tokio::task::yield_now().await;
                 }
-                () = line.moves(reading) => {}
+                // Before reading, which may always have something to do.
                 () = sleep_until(due) => run.tick(Instant::now(), line.session(), &mut settlements),
+                () = line.moves(reading) => {}
             }
         }
         if let Err(text) = timeout(GOODBYE, line.goodbye()).await.unwrap_or(Err("it did not answer in time".into())) {
