@@ -86,12 +86,16 @@ impl Producer {
         let deadline = Instant::now() + patience;
         let mut open = self.desk.open();
         while open > 0 && Instant::now() < deadline {
-            match self.desk.present() {
+            if let Some(instance) = self.desk.present() {
                 // The thread goes on serving what flushing waits for.
-                Some(instance) => drop(instance.flush(TURN.min(deadline - Instant::now()))),
-                None => park_timeout(GATHER),
+                drop(instance.flush(TURN.min(deadline - Instant::now())));
             }
             open = self.desk.open();
+            if open > 0 {
+                // Flushing does not wait for what is not with librdkafka yet.
+                self.desk.wake();
+                park_timeout(GATHER);
+            }
         }
         self.end();
         if let Some(thread) = self.thread.lock().take() {

@@ -73,7 +73,9 @@ impl Before {
         if there.count() == 0 {
             return Ok(Before::default());
         }
-        Ok(Before::of(&consumer.committed_offsets(there, ANSWER)?))
+        let committed = consumer.committed_offsets(there, ANSWER)?;
+        committed.elements().iter().try_for_each(|element| element.error())?;
+        Ok(Before::of(&committed))
     }
 
     /// From every partition that is there, with what the group has committed of it.

@@ -247,6 +247,7 @@ fn begin(
     let committed = member.committed_offsets(list.clone(), ANSWER)?;
     let (mut unknown, mut news) = (TopicPartitionList::new(), TopicPartitionList::new());
     for element in committed.elements() {
+        element.error()?;
         let (topic, number) = (element.topic(), element.partition());
         match element.offset() {
             Offset::Offset(_) => {}
