@@ -26,6 +26,9 @@ pub use template::{Missing, Piece, Template};
 /// The media type of a structured message.
 pub const STRUCTURED: &str = "application/cloudevents+json";
 
+/// The largest trace context that is carried on, in bytes.
+const HOP: usize = 8 << 10;
+
 /// How an event travels in a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -56,8 +59,10 @@ pub fn attributes(event: &Event) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 
 /// The headers that carry the trace on, under the names that every protocol gives them: those of the hop that brought the
 /// event, else what the event's own attributes say. MQTT has no names for both in binary mode, where attributes are it.
+/// A context of more than 8 KiB, which no tracing system writes, is left out: many a peer refuses such a message for it.
 pub fn hop(event: &Event) -> impl Iterator<Item = (&'static str, &str)> {
-    event.trace().into_iter().flat_map(Trace::headers)
+    let size = |trace: &Trace<'_>| trace.headers().map(|(_, value)| value.len()).sum::<usize>();
+    event.trace().filter(|trace| size(trace) <= HOP).into_iter().flat_map(Trace::headers)
 }
 
 /// The media type that a binary message says its payload has. Nothing without data and without a media type.

@@ -101,6 +101,19 @@ fn every_attribute_but_the_media_type_is_listed() {
 }
 
 #[test]
+fn a_trace_that_nobody_would_take_is_not_carried_on() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let traced = |state: &str| {
+        let name = |text| Name::new(text).unwrap();
+        event().with_extension(name("traceparent"), parent).with_extension(name("tracestate"), state)
+    };
+    assert_eq!(hop(&traced("a=1")).collect::<Vec<_>>(), [("traceparent", parent), ("tracestate", "a=1")]);
+    let long = traced(&format!("a=1{}", ",".repeat(8 << 10)));
+    assert!(long.trace().is_some_and(|trace| trace.state().is_some()), "it is well formed");
+    assert_eq!(hop(&long).count(), 0);
+}
+
+#[test]
 fn data_without_a_media_type_is_json() {
     let bare = event();
     assert_eq!(content_type(&bare), None);

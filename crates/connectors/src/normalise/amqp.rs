@@ -124,6 +124,8 @@ impl Template {
         let mut event = self.receive(received, || ids.draw())?;
         if let Some([exchange_name, routing_key_name, redelivered_name]) = NAMES.as_ref() {
             let mut edit = event.edit();
+            // What a structured event says of another message is not true of this one.
+            edit.remove_extensions(is_fact);
             if !exchange.is_empty() {
                 edit.extension(exchange_name.clone(), Text::new(exchange));
             }

@@ -37,7 +37,13 @@ impl<'m> Hop<'m> {
         } else if name.eq_ignore_ascii_case(Trace::STATE.as_bytes()) {
             self.state = Some(match self.state.take() {
                 None => Cow::Borrowed(value),
-                Some(before) => Cow::Owned([&before, &b","[..], value].concat()),
+                // Whatever number of them somebody sends, each is copied a few times at most.
+                Some(before) => {
+                    let mut all = before.into_owned();
+                    all.push(b',');
+                    all.extend_from_slice(value);
+                    Cow::Owned(all)
+                }
             });
         }
     }

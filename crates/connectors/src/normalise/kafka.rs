@@ -156,13 +156,13 @@ pub fn is_fact(name: &str) -> bool {
 fn with_facts(mut event: Event, topic: &Text, partition: &Text, offset: i64, key: Option<&[u8]>) -> Event {
     let Some(names) = NAMES.as_ref() else { return event };
     let ordered = event.key().is_some();
-    // Names are looked up only in an event that may have one of them.
+    // What a structured event says of another message is not true of this one.
     let clear = event.extensions().iter().all(|(name, _)| !name.as_str().starts_with("kafka"));
     let mut edit = event.edit();
-    let mut add = |name: &Name, value: Text| match clear {
-        true => edit.absent_extension(name.clone(), value),
-        false => edit.extension(name.clone(), value),
-    };
+    if !clear {
+        edit.remove_extensions(is_fact);
+    }
+    let mut add = |name: &Name, value: Text| edit.absent_extension(name.clone(), value);
     add(&names.topic, topic.clone());
     add(&names.partition, partition.clone());
     add(&names.offset, decimal(offset));

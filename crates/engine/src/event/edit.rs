@@ -59,6 +59,11 @@ impl<'e> Edit<'e> {
         }
     }
 
+    /// Removes the extension attributes whose names are meant.
+    pub fn remove_extensions(&mut self, is_meant: impl Fn(&str) -> bool) {
+        self.0.extensions.retain(|(name, _)| !is_meant(name.as_str()));
+    }
+
     /// Adds an extension attribute whose name the caller knows to be absent: nothing is looked up.
     pub fn absent_extension(&mut self, name: Name, value: impl Into<Value>) {
         debug_assert!(self.0.extensions.iter().all(|(known, _)| *known != name), "{name} is there already");

@@ -163,6 +163,7 @@ fn what_was_said_of_an_earlier_message_is_forgotten() {
     let whole = r#"{"specversion":"1.0","id":"e-2","type":"t","source":"/s","amqpredelivered":false}"#;
     let structured = event(Some("application/cloudevents+json"), &[], whole).unwrap();
     assert_eq!(extension(&structured, "amqpredelivered").as_deref(), Some("true"));
+    assert_eq!(structured.extensions().iter().filter(|(name, _)| name.as_str() == "amqpredelivered").count(), 1);
 }
 
 #[test]

@@ -88,11 +88,12 @@ fn headers_without_the_prefix_are_those_of_the_hop() {
 
 #[test]
 fn a_media_type_of_cloudevents_makes_a_structured_event() {
-    let body = r#"{"specversion":"1.0","id":"e-2","source":"/s","type":"t","kafkaoffset":"7","data":{"a":1}}"#;
+    let body = r#"{"specversion":"1.0","id":"e-2","source":"/s","type":"t","kafkaoffset":"7","kafkakeybase64":"/w==","data":{"a":1}}"#;
     for name in ["content-type", "Content-Type"] {
         let event = event(&[(name, Some(b"application/CloudEvents+json; charset=UTF-8"))], body).unwrap();
         assert_eq!((event.id().as_str(), event.data().unwrap().as_ref()), ("e-2", br#"{"a":1}"#.as_slice()));
         assert_eq!(extension(&event, "kafkaoffset").as_deref(), Some("184213"), "where it stands now counts");
+        assert_eq!(extension(&event, "kafkakeybase64"), None, "this message has no such key");
     }
     let other = event(&[("content-type", Some(b"application/cloudevents+avro"))], "x");
     assert!(matches!(other, Err(NoEvent::Format(_))), "{other:?}");
