@@ -104,11 +104,23 @@ impl Rig {
     /// Begins a run without waiting for anything.
     pub(super) fn begin(opened: Opened) -> Rig {
         let Opened { mut source, link, seats } = opened;
-        let ledger = Ledger::default();
-        let (sender, given) = mpsc::channel(100_000);
-        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(sender)));
+        let (ledger, (sender, given)) = (Ledger::default(), mpsc::channel(100_000));
         let (stop, shutdown) = Shutdown::channel();
-        let run = tokio::spawn(async move { source.run(inbox, shutdown).await });
+        let (books, line) = (ledger.clone(), link.clone());
+        // As the engine does it: a run that ends with the wish for another is followed by one.
+        let run = tokio::spawn(async move {
+            loop {
+                let inbox = Inbox::new(seats, books.clone(), Box::new(Keep(sender.clone())));
+                match source.run(inbox, shutdown.clone()).await {
+                    Err(SourceError::Restart(sentence, _)) if shutdown.now().is_none() => {
+                        println!("the source starts again: {sentence}");
+                        line.disconnected(sentence);
+                        tokio::time::sleep(RETRY).await;
+                    }
+                    ended => return ended,
+                }
+            }
+        });
         Rig { given, ledger, link, stop, run }
     }
 
@@ -131,7 +143,10 @@ impl Rig {
     pub(super) async fn given(&mut self) -> Given {
         let link = self.link.clone();
         let given = tokio::time::timeout(testkit::patience::LIMIT, self.given.recv()).await;
-        given.unwrap_or_else(|_| panic!("no message comes: {:?}", link.read())).expect("the source goes on")
+        match given.unwrap_or_else(|_| panic!("no message comes: {:?}", link.read())) {
+            Some(given) => given,
+            None => panic!("the source has ended: {:?}", (&mut self.run).await),
+        }
     }
 
     /// The next so many events.
