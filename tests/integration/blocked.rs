@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::config::{Environment, Files, load_files};
-use engine::port::SystemClock;
-use engine::supervisor::{Engine, Host, Housing, SourceStatus};
+use engine::supervisor::Engine;
 use functions::native::stateless;
 use mqtt5::mqttbytes::QoS;
 use mqtt5::{AsyncClient, MqttOptions, PublishOptions};
@@ -14,6 +12,8 @@ use testkit::client::{Publisher, Settings};
 use testkit::mosquitto::{Config, Mosquitto};
 use testkit::patience::{RETRY, within};
 use tidemill::Tidemill;
+
+use crate::inside::{self, fleet_where};
 
 const SEATS: u64 = 10;
 
@@ -31,7 +31,7 @@ fn a_function_that_blocks_for_ever_costs_its_own_rule_and_no_connection() {
             publisher.send(&number.to_string(), "telemetry", "{}").await;
         }
         flood(&broker, 1000).await;
-        let full = source_where(&engine, |source| source.dropped.contains_key("ringFull")).await;
+        let full = fleet_where(&engine, "a full ring", |source| source.dropped.contains_key("ringFull")).await;
         assert_eq!(full.in_flight, SEATS, "the seats bound what is in flight");
         within("the engine to go on pinging", async {
             let pings = || broker.process().lines().all().iter().filter(|line| is_ping(line)).count();
@@ -40,13 +40,14 @@ fn a_function_that_blocks_for_ever_costs_its_own_rule_and_no_connection() {
             }
         })
         .await;
-        let still = source_where(&engine, |_| true).await;
+        let still = fleet_where(&engine, "the books", |_| true).await;
         assert_eq!((still.connects, still.settled), (1, 0), "one connection, and nothing acknowledged");
 
         // Once the function lets go, everything that was confirmed to the publisher is handled.
         drop(release);
         assert_eq!(publisher.close().await.confirmed.len(), 100);
-        let done = source_where(&engine, |source| source.in_flight == 0 && source.settled >= 100).await;
+        let done =
+            fleet_where(&engine, "everything done", |source| source.in_flight == 0 && source.settled >= 100).await;
         assert_eq!(done.received, done.settled + done.handed_back);
         assert_eq!(engine.drain(Duration::from_secs(20)).await.handed_back, 0);
     });
@@ -68,7 +69,6 @@ async fn start(broker: &Mosquitto, state: &std::path::Path, blocked: std::sync::
         }
     });
     let registry = Tidemill::builtin().native("stuck", stuck).into_registry();
-    let mut files = Files::default();
     let yaml = format!(
         "sources: {{ fleet: {{ mqtt: {{ url: '{}', topics: [telemetry], clientId: stuck, keepAlive: 1s }}, seats: {SEATS}, ack: processed }} }}
 functions: {{ stuck: {{ native: stuck, workers: {{ max: 2 }} }} }}
@@ -76,19 +76,7 @@ triggers: {{ telemetry: {{ source: fleet, rules: {{ stuck: {{ function: stuck }}
 ",
         broker.url()
     );
-    files.add("stuck.yaml", &yaml);
-    let loaded = load_files(files, "stuck", &registry, &Environment::default());
-    let host = Host {
-        instance: "one".into(),
-        state: state.to_owned(),
-        clock: Arc::new(SystemClock),
-        turns: 2,
-        housing: Housing::Threads(2),
-        idle_after: Duration::from_secs(60),
-    };
-    let engine = Engine::start(loaded.plan.expect("a sound configuration"), host).await.expect("it starts");
-    engine.becomes_ready().await;
-    engine
+    inside::start(&registry, &yaml, state).await
 }
 
 /// Publishes `count` messages at QoS 0, and ends when the broker has them.
@@ -103,17 +91,4 @@ async fn flood(broker: &Mosquitto, count: usize) {
     let last = client.publish_tracked("elsewhere", "", PublishOptions::new(QoS::AtLeastOnce)).await;
     within("the flood to arrive", last.expect("there is room").wait_completion_async()).await.expect("confirmed");
     polling.abort();
-}
-
-async fn source_where(engine: &Engine, is_it: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
-    within("the source's books", async {
-        loop {
-            let source = engine.status().sources["fleet"].clone();
-            if is_it(&source) {
-                return source;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await
 }

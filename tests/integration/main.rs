@@ -7,6 +7,9 @@
 // What every broker's tests judge by: the engine's file, its books, and its words.
 mod outcome;
 
+// An engine in the test's own process.
+mod inside;
+
 // The house rules that a machine can check: lengths, module docs, arrows, features, links.
 mod tidy;
 

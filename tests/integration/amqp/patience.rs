@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::config::{Environment, Files, load_files};
 use engine::event::Event;
-use engine::port::{Call, SystemClock};
-use engine::supervisor::{Engine, Host, Housing, SourceStatus};
+use engine::port::Call;
+use engine::supervisor::{Engine, SourceStatus};
 use functions::native::stateless;
 use parking_lot::Mutex;
 use testkit::rabbitmq::{Config, RabbitMq};
 use tidemill::Tidemill as Program;
 
 use super::*;
+use crate::inside::{self, fleet_where};
 
 /// How often each event was called, and how often it is called now.
 #[derive(Clone, Default)]
@@ -60,7 +60,6 @@ where
     R: Future<Output = ()> + Send + 'static,
 {
     let registry = Program::builtin().native("slow", stateless(function)).into_registry();
-    let mut files = Files::default();
     let yaml = format!(
         "sources:
   fleet: {{ amqp: {{ url: '{}', queue: {queue}, consumerTimeout: {patience} }}, event: {{ id: id }}, seats: 20 }}
@@ -69,33 +68,7 @@ triggers: {{ telemetry: {{ source: fleet, rules: {{ slow: {{ function: slow }} }
 ",
         broker.url()
     );
-    files.add("slow.yaml", &yaml);
-    let loaded = load_files(files, "slow", &registry, &Environment::default());
-    let host = Host {
-        instance: "one".into(),
-        state: state.to_owned(),
-        clock: Arc::new(SystemClock),
-        turns: 2,
-        housing: Housing::Threads(2),
-        idle_after: Duration::from_secs(60),
-    };
-    let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-    let engine = Engine::start(plan, host).await.expect("it starts");
-    engine.becomes_ready().await;
-    engine
-}
-
-async fn source_where(engine: &Engine, what: &str, is_it: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
-    within(what, async {
-        loop {
-            let source = engine.status().sources["fleet"].clone();
-            if is_it(&source) {
-                return source;
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    })
-    .await
+    inside::start(&registry, &yaml, state).await
 }
 
 /// Drains the engine, and sees that the broker has nothing left.
@@ -130,7 +103,7 @@ async fn a_call_that_takes_too_long_is_dropped_and_its_event_comes_again() {
         };
         let engine = run(&broker, kind, "4s", function, folder.path()).await;
         send(&peer, kind, 0..10).await;
-        let source = source_where(&engine, "everything done", |source| source.settled >= 10).await;
+        let source = fleet_where(&engine, "everything done", |source| source.settled >= 10).await;
         assert_eq!((source.connects, source.dropped["consumerTimeout"], source.handed_back), (1, 1, 1), "{source:?}");
         let error = source.last_error.clone().unwrap_or_default();
         assert!(error.contains("near consumerTimeout") && !error.contains("twice"), "{error}");
@@ -160,10 +133,10 @@ async fn without_that_the_broker_closes_the_channel() {
     };
     let engine = run(&broker, "q", "1h", function, folder.path()).await;
     send(&peer, "q", 0..1).await;
-    let source = source_where(&engine, "another connection", |source| source.connects >= 2).await;
+    let source = fleet_where(&engine, "another connection", |source| source.connects >= 2).await;
     let error = source.last_error.unwrap_or_default();
     assert!(error.contains("closed the channel: PRECONDITION_FAILED") && error.contains("timed out"), "{error}");
-    source_where(&engine, "the second call", |source| source.settled >= 1).await;
+    fleet_where(&engine, "the second call", |source| source.settled >= 1).await;
     assert_eq!(calls.of("0"), (2, 1), "the first is still there");
     drop(engine);
 }
@@ -187,11 +160,11 @@ async fn a_function_that_blocks_its_thread_costs_no_channel_either() {
     let engine = run(&broker, "q", "4s", function, folder.path()).await;
     send(&peer, "q", 0..1).await;
     let twice = |source: &SourceStatus| source.last_error.as_ref().is_some_and(|error| error.contains("may run twice"));
-    let source = source_where(&engine, "the words", twice).await;
+    let source = fleet_where(&engine, "the words", twice).await;
     assert_eq!((source.connects, source.dropped["consumerTimeout"]), (1, 1), "{source:?}");
-    let source = source_where(&engine, "the second call", |source| source.settled >= 1).await;
+    let source = fleet_where(&engine, "the second call", |source| source.settled >= 1).await;
     assert_eq!((calls.of("0"), source.connects), ((2, 1), 1));
     drop(release);
-    source_where(&engine, "the first call", |source| source.in_flight == 0).await;
+    fleet_where(&engine, "the first call", |source| source.in_flight == 0).await;
     ended(engine, &peer, "q").await;
 }

@@ -1,0 +1,44 @@
+//! An engine in the test's own process, for functions that the test holds in its hands.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::config::{Environment, Files, load_files};
+use engine::port::SystemClock;
+use engine::registry::Registry;
+use engine::supervisor::{Engine, Host, Housing, SourceStatus};
+use testkit::patience::{RETRY, within};
+
+/// An engine with the functions of `registry` and the file `yaml`, once its sources are connected.
+pub(crate) async fn start(registry: &Registry, yaml: &str, state: &Path) -> Engine {
+    let mut files = Files::default();
+    files.add("inside.yaml", yaml);
+    let loaded = load_files(files, "inside", registry, &Environment::default());
+    let host = Host {
+        instance: "one".into(),
+        state: state.to_owned(),
+        clock: Arc::new(SystemClock),
+        turns: 2,
+        housing: Housing::Threads(2),
+        idle_after: Duration::from_secs(60),
+    };
+    let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+    let engine = Engine::start(plan, host).await.expect("it starts");
+    engine.becomes_ready().await;
+    engine
+}
+
+/// The status of the source `fleet` as soon as `is_it` likes it.
+pub(crate) async fn fleet_where(engine: &Engine, what: &str, is_it: impl Fn(&SourceStatus) -> bool) -> SourceStatus {
+    within(what, async {
+        loop {
+            let source = engine.status().sources["fleet"].clone();
+            if is_it(&source) {
+                return source;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    })
+    .await
+}
