@@ -3,6 +3,7 @@
 //! Everything that can refuse it without its body comes first, so that what is refused costs little. The body is read only
 //! when there is room for it: the bytes of all requests that are being read or wait for their events are bounded together.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::tally::Tally;
 use super::webhook::{REQUEST_ORIGIN, Webhook};
 use crate::capture::Filters;
 use crate::kept;
-use crate::normalise::{self, Ids, NoEvent, Template};
+use crate::normalise::{self, Ids, NoEvent, Template, percent};
 
 /// How long a body may take to come.
 const BODY: Duration = Duration::from_secs(30);
@@ -165,28 +166,8 @@ impl Door {
 
 /// The captures of a path, decoded; nothing if it is another path.
 fn captured(paths: &Filters, path: &str) -> Option<Vec<Option<String>>> {
-    let decode = |part: Option<&str>| part.map(decode).transpose();
-    paths.capture(path)?.into_iter().map(|part| decode(part).ok()).collect()
-}
-
-/// A segment of a path without its percent-encoding.
-fn decode(segment: &str) -> Result<String, std::string::FromUtf8Error> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let [first, after @ ..] = rest {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.filter(|_| *first == b'%').and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes)
+    let decode = |part: &str| percent::text(part.as_bytes()).map(Cow::into_owned);
+    paths.capture(path)?.into_iter().map(|part| part.map(decode).transpose().ok()).collect()
 }
 
 /// The content type, if the headers make sense.
@@ -240,6 +221,7 @@ mod tests {
         let found = |path| captured(&paths, path);
         assert_eq!(found("/hooks/a%2Fb/caf%C3%A9").unwrap(), [Some("a/b".to_owned()), Some("café".to_owned())]);
         assert_eq!(found("/hooks/100%/%4").unwrap(), [Some("100%".to_owned()), Some("%4".to_owned())]);
+        assert_eq!(found("/hooks/%+F/a+b").unwrap(), [Some("%+F".to_owned()), Some("a+b".to_owned())]);
         for other in ["/", "/hooks/a", "/hooks/a/b/", "/hooks/a/b/c", "/hooks/%C0/b", "hooks/a/b"] {
             assert_eq!(found(other), None, "{other}");
         }

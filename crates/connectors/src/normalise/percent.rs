@@ -2,7 +2,7 @@
 //!
 //! Space, `"`, `%` and everything that is not printable ASCII is written as `%XX`. Reading is more lenient than writing:
 //! a value may be quoted, a `%` that begins no code stands for itself, and text beyond ASCII may stand as it is; but what
-//! is not UTF-8 in the end is refused, because an attribute is text.
+//! is not UTF-8 in the end is refused, because an attribute is text. Segments of an HTTP path are read the same way.
 
 use std::borrow::Cow;
 
@@ -43,14 +43,22 @@ pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, NotText> {
         [b'"', inner @ .., b'"'] => unescape(inner),
         _ => Cow::Borrowed(value),
     };
-    if !unquoted.contains(&b'%') {
-        return match unquoted {
-            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| NotText),
-            Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| NotText),
-        };
+    match unquoted {
+        Cow::Borrowed(bytes) => text(bytes),
+        Cow::Owned(bytes) => text(&bytes).map(|text| Cow::Owned(text.into_owned())),
     }
-    let mut decoded = Vec::with_capacity(unquoted.len());
-    let mut rest = &*unquoted;
+}
+
+/// The text that bytes with codes in them stand for, such as a segment of a path.
+///
+/// # Errors
+/// [`NotText`] when the decoded bytes are not UTF-8.
+pub fn text(coded: &[u8]) -> Result<Cow<'_, str>, NotText> {
+    if !coded.contains(&b'%') {
+        return std::str::from_utf8(coded).map(Cow::Borrowed).map_err(|_| NotText);
+    }
+    let mut decoded = Vec::with_capacity(coded.len());
+    let mut rest = coded;
     while let [first, after @ ..] = rest {
         rest = after;
         match (first, code(after)) {
@@ -119,6 +127,7 @@ mod tests {
             ("{\"othervalue\": 5}", "{\"othervalue\": 5}"),
             ("100%", "100%"),
             ("%zz%4", "%zz%4"),
+            ("%+F", "%+F"),
             ("%2541", "%41"),
             ("\"", "\""),
         ] {
