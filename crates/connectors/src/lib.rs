@@ -14,6 +14,8 @@ pub mod credentials;
 #[cfg(feature = "cron")]
 pub mod cron;
 pub mod endpoint;
+#[cfg(test)]
+mod given;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "kafka")]

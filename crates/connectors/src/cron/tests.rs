@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 use engine::config::{AckPoint, Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Undecodable};
+use engine::delivery::{Inbox, Ledger, Outcome, Receipt};
 use engine::event::Event;
 use engine::metric::{Link, Page};
 use engine::port::{Bell, Clock, Shutdown, SourceError, Stop, Trigger};
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::Cron;
+use crate::given::{Given, Keep};
 
 /// Wall time that passes as tokio's does, and can be set.
 struct Wall(Instant, Mutex<SystemTime>);
@@ -37,20 +38,8 @@ impl Clock for Wall {
     }
 }
 
-struct Keep(mpsc::Sender<(Event, Receipt)>);
-
-impl Route for Keep {
-    fn route(&mut self, event: Event, receipt: Receipt) {
-        assert!(self.0.try_send((event, receipt)).is_ok(), "the test goes on");
-    }
-    fn undecodable(&mut self, message: Undecodable, _: Receipt) {
-        panic!("{message:?}");
-    }
-    fn flush(&mut self) {}
-}
-
 struct Mill {
-    given: mpsc::Receiver<(Event, Receipt)>,
+    given: mpsc::Receiver<Given>,
     stop: Trigger,
     bell: Bell,
     link: Link,
@@ -92,16 +81,16 @@ impl Mill {
         };
         let mut source = check(options, |_| {}).unwrap_or_else(|said| panic!("{said:?}")).open(setup).unwrap();
         let bell = source.bell().unwrap();
-        let (give, given) = mpsc::channel(1000);
+        let (keep, given, _) = Keep::new();
         let (stop, shutdown) = Shutdown::channel();
-        let inbox = Inbox::new(seats, Ledger::default(), Box::new(Keep(give)));
+        let inbox = Inbox::new(seats, Ledger::default(), Box::new(keep));
         let task = tokio::spawn(async move { source.run(inbox, shutdown).await });
         Mill { given, stop, bell, link, task }
     }
 
     /// The next event's time and reason, and the event.
     async fn next(&mut self) -> (String, Event, Receipt) {
-        let (event, receipt) = self.given.recv().await.expect("the source runs");
+        let (event, receipt) = self.given.recv().await.expect("the source runs").event();
         let said = format!("{} {}", event.time().unwrap(), event.extension("cronrun").unwrap().text());
         (said, event, receipt)
     }

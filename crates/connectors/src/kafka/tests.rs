@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::config::{AckPoint, Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Undecodable};
+use engine::delivery::{Inbox, Ledger, Outcome, Receipt};
 use engine::event::Event;
 use engine::metric::{Connection, Link, Page};
 use engine::port::{Shutdown, SourceError, Stop, SystemClock, Trigger};
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::Kafka;
+use crate::given::{Given, Keep, soon};
 
 /// Nothing here takes long; whoever waits longer waits for ever.
 const LONG: Duration = Duration::from_secs(60);
@@ -27,22 +28,9 @@ const SEATS: usize = 20;
 
 type Cluster = MockCluster<'static, DefaultProducerContext>;
 
-/// An engine that keeps what it is given.
-struct Keep(mpsc::Sender<(Event, Receipt)>);
-
-impl Route for Keep {
-    fn route(&mut self, event: Event, receipt: Receipt) {
-        self.0.try_send((event, receipt)).expect("room");
-    }
-    fn undecodable(&mut self, message: Undecodable, _: Receipt) {
-        panic!("{message:?}");
-    }
-    fn flush(&mut self) {}
-}
-
 /// A running source.
 struct Running {
-    given: mpsc::Receiver<(Event, Receipt)>,
+    given: mpsc::Receiver<Given>,
     ledger: Ledger,
     link: Link,
     trigger: Trigger,
@@ -100,16 +88,16 @@ impl Running {
             page: Page::default(),
         };
         let mut source = plan.unwrap_or_else(|| panic!("{:?}", check.finish())).open(setup).unwrap();
-        let (sender, given) = mpsc::channel(10_000);
+        let (keep, given, _) = Keep::new();
         let (trigger, shutdown) = Shutdown::channel();
         let ledger = Ledger::default();
-        let inbox = Inbox::new(SEATS, ledger.clone(), Box::new(Keep(sender)));
+        let inbox = Inbox::new(SEATS, ledger.clone(), Box::new(keep));
         let task = tokio::spawn(async move { source.run(inbox, shutdown).await });
         Running { given, ledger, link, trigger, task }
     }
 
     async fn next(&mut self) -> (Event, Receipt) {
-        timeout(LONG, self.given.recv()).await.expect("this waits for ever").expect("the source runs")
+        soon(self.given.recv()).await.expect("the source runs").event()
     }
 
     /// Whether nothing more comes for a while in which anything would have come.
@@ -119,7 +107,7 @@ impl Running {
 
     async fn end(self) {
         self.trigger.stop(Stop::Keep);
-        timeout(LONG, self.task).await.expect("this waits for ever").unwrap().unwrap();
+        soon(self.task).await.unwrap().unwrap();
     }
 }
 
@@ -139,7 +127,7 @@ async fn what_has_settled_is_committed_and_what_was_handed_back_is_read_again_by
     for (number, receipt) in held.drain(..).rev() {
         receipt.settle(if number == 10 { Outcome::Retry { after: Duration::ZERO } } else { Outcome::Ack });
     }
-    let ended = timeout(LONG, running.task).await.expect("this waits for ever").unwrap();
+    let ended = soon(running.task).await.unwrap();
     let Err(SourceError::Restart(sentence, None)) = ended else { panic!("{ended:?}") };
     assert!(sentence.contains("an event was handed back"), "{sentence}");
     assert_eq!((running.ledger.read().settled, running.ledger.read().handed_back), (SEATS as u64 - 1, 1));
@@ -161,8 +149,8 @@ async fn a_message_that_takes_long_lets_only_so_many_finish_behind_it() {
     let mut running = Running::start(&cluster, None, r#","maxUncommitted":100"#);
     let (_, slow) = running.next().await;
     let mut finished = 0;
-    while let Ok(Some((_, receipt))) = timeout(Duration::from_secs(3), running.given.recv()).await {
-        receipt.settle(Outcome::Ack);
+    while let Ok(Some(given)) = timeout(Duration::from_secs(3), running.given.recv()).await {
+        given.event().1.settle(Outcome::Ack);
         finished += 1;
     }
     // Beyond the limit comes at most what was under way when it was reached.
@@ -185,7 +173,7 @@ async fn what_is_received_is_committed_when_that_is_asked_for() {
     for _ in 0..10 {
         held.push(running.next().await.1);
     }
-    let stands = timeout(LONG, async {
+    soon(async {
         loop {
             let servers = cluster.bootstrap_servers();
             let asked = tokio::task::spawn_blocking(move || committed(&servers));
@@ -193,8 +181,8 @@ async fn what_is_received_is_committed_when_that_is_asked_for() {
                 return;
             }
         }
-    });
-    stands.await.expect("this waits for ever");
+    })
+    .await;
     held.into_iter().for_each(|receipt| receipt.settle(Outcome::Ack));
     running.end().await;
 }

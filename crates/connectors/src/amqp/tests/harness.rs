@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Recall, Recaller, Receipt, Route, Undecodable};
-use engine::event::Event;
+use engine::delivery::{Inbox, Ledger, Recall, Receipt, Undecodable};
 use engine::metric::{Link, Page};
 use engine::port::{Shutdown, SourceError, Stop, SystemClock, Trigger};
 use engine::registry::{Setup, SourceCommon, SourceKind as _};
@@ -17,14 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::amqp::Amqp;
 use crate::amqp::wire::tests::frame;
-
-/// Nothing here takes long; whoever waits longer waits for ever.
-const LONG: Duration = Duration::from_secs(20);
-
-/// What `future` answers; a panic when it waits for ever.
-pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("this waits for ever")
-}
+use crate::given::{Given, Keep, soon};
 
 /// Everything that a broker answers until messages come, each a method's class, number and arguments.
 const WELCOME: [(u16, &[u8]); 8] = [
@@ -144,29 +136,6 @@ impl Peer {
     }
 }
 
-/// A message that the engine was given.
-#[derive(Debug)]
-pub(super) enum Given {
-    Event(Event, Receipt),
-    Undecodable(Undecodable, Receipt),
-}
-
-struct Keep(mpsc::Sender<Given>, mpsc::Sender<Recall>);
-
-impl Route for Keep {
-    fn route(&mut self, event: Event, receipt: Receipt) {
-        self.0.try_send(Given::Event(event, receipt)).expect("room");
-    }
-    fn undecodable(&mut self, message: Undecodable, receipt: Receipt) {
-        self.0.try_send(Given::Undecodable(message, receipt)).expect("room");
-    }
-    fn flush(&mut self) {}
-    fn recaller(&self) -> Recaller {
-        let wishes = self.1.clone();
-        Box::new(move |recall| wishes.try_send(recall.clone()).expect("room"))
-    }
-}
-
 /// A running source and what it has handed over.
 pub(super) struct Engine {
     given: mpsc::Receiver<Given>,
@@ -198,9 +167,8 @@ impl Engine {
         let mut check = Check::default();
         let plan = Amqp.check(serde_json::from_value(typed).unwrap(), &common, &mut check);
         let mut source = plan.unwrap_or_else(|| panic!("{:?}", check.finish())).open(setup).unwrap();
-        let (sender, given) = mpsc::channel(100_000);
-        let (wish, wishes) = mpsc::channel(100);
-        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(sender, wish)));
+        let (keep, given, wishes) = Keep::new();
+        let inbox = Inbox::new(seats, ledger.clone(), Box::new(keep));
         let (stop, shutdown) = Shutdown::channel();
         let run = tokio::spawn(async move { source.run(inbox, shutdown).await });
         Engine { given, wishes, ledger, link, stop, run }
@@ -208,12 +176,8 @@ impl Engine {
 
     /// The next event's payload and the right to settle it.
     pub(super) async fn event(&mut self) -> (String, Receipt) {
-        match soon(self.given.recv()).await.expect("the source ended") {
-            Given::Event(event, receipt) => {
-                (String::from_utf8_lossy(event.data().map_or(&[], |data| data)).into_owned(), receipt)
-            }
-            Given::Undecodable(message, _) => panic!("{message:?}"),
-        }
+        let (event, receipt) = soon(self.given.recv()).await.expect("the source ended").event();
+        (String::from_utf8_lossy(event.data().map_or(&[], |data| data)).into_owned(), receipt)
     }
 
     /// The right to settle each of the next events.
@@ -232,10 +196,7 @@ impl Engine {
 
     /// The next message that was no event.
     pub(super) async fn undecodable(&mut self) -> (Undecodable, Receipt) {
-        match soon(self.given.recv()).await.expect("the source ended") {
-            Given::Undecodable(message, receipt) => (message, receipt),
-            Given::Event(event, _) => panic!("{event:?}"),
-        }
+        soon(self.given.recv()).await.expect("the source ended").undecodable()
     }
 
     /// Looks until there is something to see.

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::config::{AckPoint, Check, EventTemplate, Spanned};
-use engine::delivery::{Books, Inbox, Ledger, Receipt, Route, Undecodable};
+use engine::delivery::{Books, Inbox, Ledger, Receipt, Undecodable};
 use engine::event::Event;
 use engine::metric::{Link, Page};
 use engine::port::{Shutdown, Source, SourceError, Stop, SystemClock, Trigger};
@@ -15,37 +14,13 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::given::{Given, Keep, soon};
 use crate::http::Http;
 use crate::http::tally::Tally;
-
-/// Nothing here takes as long; whoever waits longer waits for ever.
-const LONG: Duration = Duration::from_secs(120);
-
-/// What `future` answers; a panic when it waits for ever.
-pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("this waits for ever")
-}
 
 /// The headers of a binary event.
 pub(super) fn event(id: &str) -> [(&str, &str); 4] {
     [("ce-specversion", "1.0"), ("ce-id", id), ("ce-type", "t"), ("ce-source", "/s")]
-}
-
-enum Given {
-    Event(Event, Receipt),
-    Undecodable(Undecodable, Receipt),
-}
-
-struct Keep(mpsc::Sender<Given>);
-
-impl Route for Keep {
-    fn route(&mut self, event: Event, receipt: Receipt) {
-        assert!(self.0.try_send(Given::Event(event, receipt)).is_ok(), "the test goes on");
-    }
-    fn undecodable(&mut self, message: Undecodable, receipt: Receipt) {
-        assert!(self.0.try_send(Given::Undecodable(message, receipt)).is_ok(), "the test goes on");
-    }
-    fn flush(&mut self) {}
 }
 
 /// A running source and the engine's end of it.
@@ -94,10 +69,10 @@ impl Mill {
         let address = json["listen"].as_str().unwrap().parse().unwrap();
         let (link, page) = (Link::default(), Page::default());
         let mut source = open(&options, ack, &link, &page);
-        let (give, given) = mpsc::channel(1000);
+        let (keep, given, _) = Keep::new();
         let (stop, shutdown) = Shutdown::channel();
         let ledger = Ledger::default();
-        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(give)));
+        let inbox = Inbox::new(seats, ledger.clone(), Box::new(keep));
         let task = tokio::spawn(async move { source.run(inbox, shutdown).await });
         soon(link.connects()).await;
         Mill { given, ledger, stop, task, address, tally: Tally::of(&page, &"hook".into()) }
@@ -106,9 +81,9 @@ impl Mill {
     /// How a run ends that nobody stops.
     pub(super) async fn run_once(options: &str) -> Result<(), SourceError> {
         let mut source = open(options, None, &Link::default(), &Page::default());
-        let (give, _given) = mpsc::channel(1000);
+        let (keep, _given, _) = Keep::new();
         let (_stop, shutdown) = Shutdown::channel();
-        soon(source.run(Inbox::new(1, Ledger::default(), Box::new(Keep(give))), shutdown)).await
+        soon(source.run(Inbox::new(1, Ledger::default(), Box::new(keep)), shutdown)).await
     }
 
     pub(super) async fn client(&self) -> Client {
@@ -117,18 +92,12 @@ impl Mill {
 
     /// The next event.
     pub(super) async fn event(&mut self) -> (Event, Receipt) {
-        match soon(self.given.recv()).await.expect("the source runs") {
-            Given::Event(event, receipt) => (event, receipt),
-            Given::Undecodable(message, _) => panic!("{message:?}"),
-        }
+        soon(self.given.recv()).await.expect("the source runs").event()
     }
 
     /// The next message that is no event.
     pub(super) async fn undecodable(&mut self) -> (Undecodable, Receipt) {
-        match soon(self.given.recv()).await.expect("the source runs") {
-            Given::Undecodable(message, receipt) => (message, receipt),
-            Given::Event(event, _) => panic!("{event:?}"),
-        }
+        soon(self.given.recv()).await.expect("the source runs").undecodable()
     }
 
     /// Whether nothing was given that is not taken yet.

@@ -1,7 +1,7 @@
 //! More requests than seats, and clients that do not wait.
 
-use super::harness::soon;
 use super::*;
+use crate::given::soon;
 
 #[tokio::test]
 async fn a_request_without_a_seat_is_turned_away_and_those_before_it_are_not() {

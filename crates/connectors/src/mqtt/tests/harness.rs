@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Undecodable};
+use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Undecodable};
 use engine::event::Event;
 use engine::metric::{Link, Page};
 use engine::port::{Shutdown, SourceError, Stop, SystemClock, Trigger};
@@ -19,34 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::given::{Given, Keep, soon};
 use crate::mqtt::Mqtt;
-
-/// Nothing here takes long; whoever waits longer waits for ever.
-const LONG: Duration = Duration::from_secs(20);
-
-/// What `future` answers; a panic when it waits for ever.
-pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONG, future).await.expect("this waits for ever")
-}
-
-/// A message that the engine was given.
-#[derive(Debug)]
-pub(super) enum Given {
-    Event(Event, Receipt),
-    Undecodable(Undecodable, Receipt),
-}
-
-struct Keep(mpsc::Sender<Given>);
-
-impl Route for Keep {
-    fn route(&mut self, event: Event, receipt: Receipt) {
-        self.0.try_send(Given::Event(event, receipt)).expect("room");
-    }
-    fn undecodable(&mut self, message: Undecodable, receipt: Receipt) {
-        self.0.try_send(Given::Undecodable(message, receipt)).expect("room");
-    }
-    fn flush(&mut self) {}
-}
 
 /// A broker without behaviour of its own.
 pub(super) struct Broker {
@@ -240,8 +214,8 @@ impl Engine {
         let mut check = Check::default();
         let plan = Mqtt.check(serde_json::from_value(typed).unwrap(), &common, &mut check);
         let mut source = plan.unwrap_or_else(|| panic!("{:?}", check.finish())).open(setup).unwrap();
-        let (sender, given) = mpsc::channel(100_000);
-        let inbox = Inbox::new(seats, ledger.clone(), Box::new(Keep(sender)));
+        let (keep, given, _) = Keep::new();
+        let inbox = Inbox::new(seats, ledger.clone(), Box::new(keep));
         let (stop, shutdown) = Shutdown::channel();
         let run = tokio::spawn(async move { source.run(inbox, shutdown).await });
         Engine { given, ledger, link, stop, run, folder }
@@ -249,18 +223,12 @@ impl Engine {
 
     /// The next event and the right to settle it.
     pub(super) async fn event(&mut self) -> (Event, Receipt) {
-        match soon(self.given.recv()).await.expect("the source ended") {
-            Given::Event(event, receipt) => (event, receipt),
-            Given::Undecodable(message, _) => panic!("{message:?}"),
-        }
+        soon(self.given.recv()).await.expect("the source ended").event()
     }
 
     /// The next message that was no event.
     pub(super) async fn undecodable(&mut self) -> (Undecodable, Receipt) {
-        match soon(self.given.recv()).await.expect("the source ended") {
-            Given::Undecodable(message, receipt) => (message, receipt),
-            Given::Event(event, _) => panic!("{event:?}"),
-        }
+        soon(self.given.recv()).await.expect("the source ended").undecodable()
     }
 
     /// Settles the next event well; answers its payload.

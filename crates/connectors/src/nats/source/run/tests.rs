@@ -1,13 +1,13 @@
 //! What a run owes the server for each message, without a server.
 
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Receipt, Route, Settlements, Undecodable};
-use engine::event::Event;
+use engine::delivery::{Inbox, Ledger, Receipt, Settlements};
 use engine::metric::Link;
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::capture::{self, Filters};
+use crate::given::{Given, Keep};
 use crate::nats::address::Address;
 use crate::nats::auth::Proof;
 use crate::nats::connection::Terms;
@@ -56,39 +56,26 @@ fn message(delivered: u64, sequence: u64, time: u64) -> Message {
     Message { subject: "a".into(), reply: reply(delivered, sequence, time), ..Message::default() }
 }
 
-/// An engine that keeps what it is given.
-struct Keep(mpsc::Sender<Receipt>);
-
-impl Route for Keep {
-    fn route(&mut self, _: Event, receipt: Receipt) {
-        assert!(self.0.try_send(receipt).is_ok(), "there is room for every seat");
-    }
-    fn undecodable(&mut self, message: Undecodable, _: Receipt) {
-        panic!("{message:?}");
-    }
-    fn flush(&mut self) {}
-}
-
 /// The seats of a run, and what is in them in the order in which it came.
 struct Room {
     intake: Option<Intake>,
     settlements: Settlements,
-    given: mpsc::Receiver<Receipt>,
+    given: mpsc::Receiver<Given>,
     receipts: Vec<Option<Receipt>>,
 }
 
 impl Room {
     fn new() -> Room {
-        let (sender, given) = mpsc::channel(SEATS);
-        let (intake, settlements) = Inbox::new(SEATS, Ledger::default(), Box::new(Keep(sender))).split();
+        let (keep, given, _) = Keep::new();
+        let (intake, settlements) = Inbox::new(SEATS, Ledger::default(), Box::new(keep)).split();
         Room { intake: Some(intake), settlements, given, receipts: Vec::new() }
     }
 
     /// Gives what is staged a seat each.
     async fn seat(&mut self, run: &mut Run<'_>) {
         run.hand_over(&mut self.intake).await.unwrap();
-        while let Ok(receipt) = self.given.try_recv() {
-            self.receipts.push(Some(receipt));
+        while let Ok(given) = self.given.try_recv() {
+            self.receipts.push(Some(given.event().1));
         }
     }
 
