@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine::event::Name;
 use engine::metric::{Connection, Page};
+use engine::port::Confirmations;
 use futures_util::StreamExt as _;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -42,6 +43,57 @@ fn headers(message: &OwnedMessage) -> Vec<String> {
     let headers = message.headers().unwrap();
     let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
     headers.iter().map(|header| format!("{}={}", header.key, text(header.value))).collect()
+}
+
+/// How many numbers a producer with little room may hold.
+const ROOM: usize = 10;
+
+/// A producer with little room and one key, so that everything is in one partition in its order.
+fn producer(cluster: &MockCluster<'_, DefaultProducerContext>, setup: &Setup) -> Arc<Producer> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("queue.buffering.max.messages", ROOM.to_string())
+        .set("enable.idempotence", "true")
+        .set("statistics.interval.ms", "100");
+    let reports = Reports::new("alerts".into(), cluster.bootstrap_servers(), setup.link.clone(), None);
+    let mut check = Check::default();
+    let typed = |text: &str| engine::config::Spanned::new(text.to_owned(), Default::default());
+    let form = Form {
+        topic: crate::message::Template::compile(&typed("alerts"), &mut check),
+        key: crate::message::Template::compile(&typed("same"), &mut check),
+        mode: crate::message::Mode::Binary,
+    };
+    Producer::start(&config, reports, form).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Publishes numbers and answers what became of each, in their order.
+async fn send(producer: &Producer, numbers: std::ops::Range<usize>) -> Vec<(usize, Result<(), PublishError>)> {
+    let mut confirmations = Confirmations::default();
+    for number in numbers {
+        let confirm = producer.publish(&event("low", number.to_string()), confirmations.offer());
+        let Confirm::Later(promise) = confirm else { panic!("known before it was sent") };
+        confirmations.expect(&promise, number);
+    }
+    let mut answers = Vec::new();
+    let all = async {
+        while !confirmations.is_empty() {
+            confirmations.next(&mut answers).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("this waits for ever");
+    answers.sort_by_key(|(number, _)| *number);
+    answers
+}
+
+async fn closed(producer: Arc<Producer>, patience: Duration) -> Result<(), PublishError> {
+    tokio::task::spawn_blocking(move || producer.close(patience)).await.unwrap()
+}
+
+async fn payloads(cluster: &MockCluster<'_, DefaultProducerContext>, count: usize) -> Vec<usize> {
+    let messages = consume(cluster, "alerts", count).await;
+    let text = |message: &OwnedMessage| String::from_utf8_lossy(message.payload().unwrap()).into_owned();
+    messages.iter().map(|message| text(message).parse().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -162,36 +214,11 @@ async fn what_can_never_be_sent_is_rejected_and_the_rest_is_retried() {
 #[tokio::test]
 async fn what_librdkafka_has_no_room_for_waits_in_order() {
     let cluster = cluster();
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("queue.buffering.max.messages", "10")
-        .set("enable.idempotence", "true");
-    let reports = Reports::new("alerts".into(), cluster.bootstrap_servers(), setup("a", &Page::default()).link, None);
-    let mut check = Check::default();
-    let typed = |text: &str| engine::config::Spanned::new(text.to_owned(), Default::default());
-    let form = Form {
-        topic: crate::message::Template::compile(&typed("alerts"), &mut check),
-        key: crate::message::Template::compile(&typed("same"), &mut check),
-        mode: crate::message::Mode::Binary,
-    };
-    let producer = Producer::start(&config, reports, form).unwrap_or_else(|error| panic!("{error}"));
-    let mut confirmations = engine::port::Confirmations::default();
-    for number in 0..1000 {
-        let confirm = producer.publish(&event("low", number.to_string()), confirmations.offer());
-        let Confirm::Later(promise) = confirm else { panic!("confirmed before it was sent") };
-        confirmations.expect(&promise, number);
-    }
-    let mut answers = Vec::new();
-    while !confirmations.is_empty() {
-        confirmations.next(&mut answers).await;
-    }
+    let producer = producer(&cluster, &setup("a", &Page::default()));
+    let answers = send(&producer, 0..1000).await;
     assert!(answers.iter().all(|(_, outcome)| outcome.is_ok()), "{answers:?}");
-    let messages = consume(&cluster, "alerts", 1000).await;
-    let payloads: Vec<_> =
-        messages.iter().map(|message| String::from_utf8_lossy(message.payload().unwrap()).into_owned()).collect();
-    assert_eq!(payloads, (0..1000).map(|number: usize| number.to_string()).collect::<Vec<_>>());
-    tokio::task::spawn_blocking(move || producer.close(Duration::from_secs(10))).await.unwrap().unwrap();
+    assert_eq!(payloads(&cluster, 1000).await, (0..1000).collect::<Vec<_>>());
+    assert_eq!(closed(producer, Duration::from_secs(10)).await, Ok(()));
 }
 
 #[tokio::test]

@@ -1,63 +1,8 @@
 //! A producer that fails for good, as librdkafka's does when brokers have lost what they knew of it, and its successor.
 
-use std::time::Duration;
-
-use engine::port::Confirmations;
-use rdkafka::mocking::MockCluster;
 use rdkafka::types::RDKafkaApiKey;
 
 use super::*;
-
-/// How many numbers each producer of these tests may hold.
-const ROOM: usize = 10;
-
-/// A producer with little room and one key, so that everything is in one partition in its order.
-fn producer(cluster: &MockCluster<'_, DefaultProducerContext>, setup: &Setup) -> Arc<Producer> {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("queue.buffering.max.messages", ROOM.to_string())
-        .set("enable.idempotence", "true")
-        .set("statistics.interval.ms", "100");
-    let reports = Reports::new("alerts".into(), cluster.bootstrap_servers(), setup.link.clone(), None);
-    let mut check = Check::default();
-    let typed = |text: &str| engine::config::Spanned::new(text.to_owned(), Default::default());
-    let form = Form {
-        topic: crate::message::Template::compile(&typed("alerts"), &mut check),
-        key: crate::message::Template::compile(&typed("same"), &mut check),
-        mode: crate::message::Mode::Binary,
-    };
-    Producer::start(&config, reports, form).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Publishes numbers and answers what became of each, in their order.
-async fn send(producer: &Producer, numbers: std::ops::Range<usize>) -> Vec<(usize, Result<(), PublishError>)> {
-    let mut confirmations = Confirmations::default();
-    for number in numbers {
-        let confirm = producer.publish(&event("low", number.to_string()), confirmations.offer());
-        let Confirm::Later(promise) = confirm else { panic!("known before it was sent") };
-        confirmations.expect(&promise, number);
-    }
-    let mut answers = Vec::new();
-    let all = async {
-        while !confirmations.is_empty() {
-            confirmations.next(&mut answers).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), all).await.expect("this waits for ever");
-    answers.sort_by_key(|(number, _)| *number);
-    answers
-}
-
-async fn closed(producer: Arc<Producer>, patience: Duration) -> Result<(), PublishError> {
-    tokio::task::spawn_blocking(move || producer.close(patience)).await.unwrap()
-}
-
-async fn payloads(cluster: &MockCluster<'_, DefaultProducerContext>, count: usize) -> Vec<usize> {
-    let messages = consume(cluster, "alerts", count).await;
-    let text = |message: &OwnedMessage| String::from_utf8_lossy(message.payload().unwrap()).into_owned();
-    messages.iter().map(|message| text(message).parse().unwrap()).collect()
-}
 
 #[tokio::test]
 async fn what_was_on_its_way_fails_and_what_waited_is_sent_in_order_by_the_next_one() {
