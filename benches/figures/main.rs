@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use fleet::Client;
 use measure::Cost;
-use tax::Confirms;
+use tax::Way;
 
 /// The committed instruction count of F1.
 const COMMITTED: &str = include_str!("../instructions.json");
@@ -31,13 +31,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        // The three below are this program's own children.
-        ["tax", events] => {
-            tax::run(number(events), tax::Clock::Still, Confirms::AtOnce);
-            ExitCode::SUCCESS
-        }
-        ["tax", events, "later"] => {
-            tax::run(number(events), tax::Clock::Still, Confirms::Later);
+        // The two below are this program's own children.
+        ["tax", events, key] => {
+            let way = Way::ALL.into_iter().find(|way| way.key() == *key).expect("a way that is measured");
+            tax::run(number(events), tax::Clock::Still, way);
             ExitCode::SUCCESS
         }
         ["raw", broker, events, window] => {
@@ -91,12 +88,11 @@ fn brokers(names: &[&str]) -> ExitCode {
 }
 
 /// F1 by callgrind: the difference between N and 2N events.
-fn tax_instructions(confirms: Confirms) -> f64 {
+fn tax_instructions(way: Way) -> f64 {
     const EVENTS: u64 = 20_000;
     let count = |events: u64| {
         let events = events.to_string();
-        let arguments = ["tax", &events, "later"];
-        measure::instructions(if confirms == Confirms::Later { &arguments } else { &arguments[..2] })
+        measure::instructions(&["tax", &events, way.key()])
     };
     (count(2 * EVENTS) - count(EVENTS)) as f64 / EVENTS as f64
 }
@@ -104,11 +100,10 @@ fn tax_instructions(confirms: Confirms) -> f64 {
 fn gate() -> ExitCode {
     let committed: Value = serde_json::from_str(COMMITTED).expect("the committed count is JSON");
     let mut passed = true;
-    for (key, confirms) in
-        [("instructionsPerEvent", Confirms::AtOnce), ("instructionsPerEventConfirmedLater", Confirms::Later)]
-    {
+    for way in Way::ALL {
+        let key = way.key();
         let committed = committed[key].as_f64().expect("a count");
-        let now = tax_instructions(confirms);
+        let now = tax_instructions(way);
         let change = now / committed - 1.0;
         println!("F1: {now:.0} {key}, committed {committed:.0}, {:+.2} %", change * 100.0);
         if change > SLACK {
@@ -124,7 +119,7 @@ fn tax_microseconds() -> f64 {
     const EVENTS: u64 = 500_000;
     let mut differences: Vec<f64> = (0..5)
         .map(|_| {
-            let run = |events| tax::run(events, tax::Clock::Real, Confirms::AtOnce).as_secs_f64();
+            let run = |events| tax::run(events, tax::Clock::Real, Way::Plain).as_secs_f64();
             (run(2 * EVENTS) - run(EVENTS)) * 1e6 / EVENTS as f64
         })
         .collect();
@@ -134,10 +129,11 @@ fn tax_microseconds() -> f64 {
 
 async fn all() -> Value {
     println!("| figure | goal | measured | raw client loop |\n|---|---|---|---|");
-    let instructions = tax_instructions(Confirms::AtOnce);
+    let [instructions, later, ordered] = Way::ALL.map(tax_instructions);
     row("F1 engine tax, instructions per event", "4,000", &format!("{instructions:.0}"), "");
-    let later = tax_instructions(Confirms::Later);
     row("F1 with an output that confirms later, instructions per event", "", &format!("{later:.0}"), "");
+    let goal = format!("{:.0}", instructions * 1.3);
+    row("F1 in order of each of 1,000 keys, instructions per event", &goal, &format!("{ordered:.0}"), "");
     let microseconds = tokio::task::spawn_blocking(tax_microseconds).await.expect("no panic");
     row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
     let [[engine, spooled, raw], [stub, stub_spooled, stub_raw]] = fleet_alone().await;
@@ -146,7 +142,7 @@ async fn all() -> Value {
     row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
     row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
     json!({
-        "f1": { "instructionsPerEvent": instructions, "instructionsPerEventConfirmedLater": later, "microsecondsPerEvent": microseconds },
+        "f1": { "instructionsPerEvent": instructions, "instructionsPerEventConfirmedLater": later, "instructionsPerEventOrdered": ordered, "microsecondsPerEvent": microseconds },
         "f4": {
             "mosquitto": { "engine": engine, "spooled": spooled, "raw": raw },
             "stub": { "engine": stub, "spooled": stub_spooled, "raw": stub_raw },

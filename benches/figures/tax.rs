@@ -1,7 +1,7 @@
 //! F1, the engine's own tax: everything that is neither a client library nor a user's function.
 //!
 //! An in-memory source hands over at most 64 messages at a time, each 198 B and made an event by the template of an MQTT
-//! source; a trigger with eight rules whose filters no index can skip has one match; one native function answers; a null
+//! source, of a thousand vehicles in turn; a trigger with eight rules whose filters no index can skip has one match; one native function answers; a null
 //! output confirms, at once or a moment later; all counters are on; one thread. The figure is the difference between a run of
 //! N and one of 2N events, so that starting and stopping cancel out.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use connectors::normalise::{Ids, Message, Origin, Template};
+use engine::config::guarantee::Order;
 use engine::config::plan::{self, Plan};
 use engine::config::{AckPoint, Check, EventTemplate, Span, Spanned};
 use engine::delivery::{Inbox, Outcome};
@@ -27,6 +28,8 @@ use tokio::sync::{Notify, oneshot};
 
 /// Messages handed over at a time.
 const BATCH: usize = 64;
+/// Keys of the events.
+const VEHICLES: usize = 1000;
 
 /// Which clock the engine reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +40,32 @@ pub(crate) enum Clock {
     Still,
 }
 
-/// When the output confirms.
+/// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirms {
-    /// Before `publish` returns.
-    AtOnce,
-    /// From another task, many together, as the client of a broker does.
-    Later,
+pub(crate) enum Way {
+    /// In no order, to an output that confirms before `publish` returns.
+    Plain,
+    /// To an output that confirms from another task, many together, as the client of a broker does.
+    ConfirmedLater,
+    /// With the events of each vehicle in order.
+    Ordered,
+}
+
+impl Way {
+    pub(crate) const ALL: [Way; 3] = [Way::Plain, Way::ConfirmedLater, Way::Ordered];
+
+    /// Its name among the figures.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Way::Plain => "instructionsPerEvent",
+            Way::ConfirmedLater => "instructionsPerEventConfirmedLater",
+            Way::Ordered => "instructionsPerEventOrdered",
+        }
+    }
 }
 
 /// Runs `events` through an engine on this thread; answers how long that took by `clock`.
-pub(crate) fn run(events: u64, clock: Clock, confirms: Confirms) -> Duration {
+pub(crate) fn run(events: u64, clock: Clock, way: Way) -> Duration {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(clock == Clock::Still).build().expect("a runtime");
     runtime.block_on(async {
@@ -61,7 +79,7 @@ pub(crate) fn run(events: u64, clock: Clock, confirms: Confirms) -> Duration {
             housing: Housing::Here,
             idle_after: Duration::from_secs(60),
         };
-        let engine = Engine::start(plan(events, confirms, finished), host).await.expect("it starts");
+        let engine = Engine::start(plan(events, way, finished), host).await.expect("it starts");
         let took = done.await.expect("the source ended");
         let status = engine.status();
         assert_eq!(status.rules["telemetry/rule-7"].done, events, "every event is done");
@@ -71,13 +89,16 @@ pub(crate) fn run(events: u64, clock: Clock, confirms: Confirms) -> Duration {
     })
 }
 
-fn plan(events: u64, confirms: Confirms, finished: oneshot::Sender<Duration>) -> Plan {
+fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
     let rule = |number: usize| plan::Rule {
         name: format!("rule-{number}").into(),
         // A prefix pins nothing: every event is compared with all eight.
-        filter: Filter::prefix([(Attribute::Subject, format!("veh-00000{number}"))]).ok(),
+        filter: Filter::prefix([(Attribute::Subject, format!("veh-{number}"))]).ok(),
         function: Some(0),
         outputs: vec![0],
+        order: if way == Way::Ordered { Order::Key } else { Order::None },
+        max_in_flight: usize::MAX,
+        rate: None,
         timeout: Duration::from_secs(30),
         retry: Policy::default(),
     };
@@ -95,7 +116,7 @@ fn plan(events: u64, confirms: Confirms, finished: oneshot::Sender<Duration>) ->
             concurrency: 1,
             plan: Box::new(Echo),
         }],
-        outputs: vec![plan::Output { name: "null".into(), plan: Box::new(Null(confirms)) }],
+        outputs: vec![plan::Output { name: "null".into(), plan: Box::new(Null(way)) }],
         triggers: vec![plan::Trigger {
             name: "telemetry".into(),
             sources: vec![0],
@@ -118,6 +139,7 @@ impl SourcePlan for Memory {
             ack: AckPoint::Processed,
             redelivers: false,
             keyed: true,
+            in_order: true,
             captures: Vec::new(),
             limits: Vec::new(),
         }
@@ -134,6 +156,7 @@ impl Source for Memory {
             let began = tokio::time::Instant::now();
             let (template, mut ids) = (template(), Ids::new(7));
             let payload = payload();
+            let vehicles: Vec<String> = (0..VEHICLES).map(|number| format!("veh-7{number:05}")).collect();
             let (mut intake, mut settlements) = inbox.split();
             let (mut read, mut settled) = (0, 0);
             let mut pairs = Vec::new();
@@ -147,9 +170,10 @@ impl Source for Memory {
                     seats = intake.reserve(BATCH), if read < self.events => {
                         let mut seats = seats.expect("the inbox is open");
                         while read < self.events && !seats.is_empty() {
-                            let captured = [Some("demo"), Some("veh-000007")];
+                            let vehicle = vehicles[read as usize % VEHICLES].as_str();
+                            let captured = [Some("demo"), Some(vehicle)];
                             let message = Message {
-                                topic: "v1/demo/veh-000007/telemetry",
+                                topic: "v1/demo/veh-700000/telemetry",
                                 captured: &captured,
                                 content_type: None,
                                 binary: false,
@@ -226,7 +250,7 @@ impl Worker for Echo {
 }
 
 /// An output that keeps nothing.
-struct Null(Confirms);
+struct Null(Way);
 
 impl OutputPlan for Null {
     fn durable(&self) -> bool {
@@ -234,7 +258,7 @@ impl OutputPlan for Null {
     }
 
     fn open(&self, _: Setup) -> Result<Box<dyn Output>, OpenError> {
-        if self.0 == Confirms::AtOnce {
+        if self.0 != Way::ConfirmedLater {
             return Ok(Box::new(Null(self.0)));
         }
         let window = Arc::new(Window::default());

@@ -12,11 +12,16 @@ use testkit::patience::{RETRY, within};
 
 /// An engine with the functions of `registry` and the file `yaml`, once its sources are connected.
 pub(crate) async fn start(registry: &Registry, yaml: &str, state: &Path) -> Engine {
+    start_as("one", registry, yaml, state).await
+}
+
+/// The same, as one of several instances.
+pub(crate) async fn start_as(instance: &str, registry: &Registry, yaml: &str, state: &Path) -> Engine {
     let mut files = Files::default();
     files.add("inside.yaml", yaml);
     let loaded = load_files(files, "inside", registry, &Environment::default());
     let host = Host {
-        instance: "one".into(),
+        instance: instance.into(),
         state: state.to_owned(),
         clock: Arc::new(SystemClock),
         turns: 2,

@@ -11,6 +11,8 @@ mod ending;
 mod growing;
 // Members that come and go.
 mod share;
+// Order by key, across them.
+mod order;
 // Offsets that are not there, where a group begins, and what waits.
 mod offsets;
 // Messages that cannot be events, and engines that are full.

@@ -69,7 +69,7 @@ fn yaml(brokers: &str, from: &str, to: &str, mode: &str, group: &str) -> String 
         "sources: {{ in: {{ kafka: {{ brokers: ['{brokers}'], topics: [{from}], group: {group} }}, seats: {SEATS} }} }}\n\
          functions: {{ map: {{ native: map, workers: {{ min: 1, max: 1 }} }} }}\n\
          outputs: {{ out: {{ kafka: {{ brokers: ['{brokers}'], topic: {to}, mode: {mode}, key: '{{kafkakey}}' }} }} }}\n\
-         triggers: {{ t: {{ source: in, rules: {{ r: {{ function: map, output: out }} }} }} }}\n"
+         triggers: {{ t: {{ source: in, rules: {{ r: {{ function: map, output: out, order: none }} }} }} }}\n"
     )
 }
 

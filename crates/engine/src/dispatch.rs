@@ -12,9 +12,11 @@
 mod books;
 mod called_off;
 mod delivery;
+mod lanes;
 mod line;
 mod pace;
 mod publish;
+mod rate;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use tokio::sync::mpsc;
 pub use books::{Books, DropReason, Reading};
 pub use line::{Line, Options};
 pub use pace::Pace;
+pub use rate::{LEAST as BURST_LEAST, Rate};
 
 use crate::delivery::{Recall, Receipt};
 use crate::event::{Event, Text};

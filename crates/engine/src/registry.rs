@@ -84,6 +84,8 @@ pub struct SourceFacts {
     pub redelivers: bool,
     /// Whether its events can carry a key to be ordered by.
     pub keyed: bool,
+    /// Whether what it delivers again comes in its old order, and before anything newer.
+    pub in_order: bool,
     /// Attribute names that its captures add to every event.
     pub captures: Vec<Text>,
     /// Sentences on the broker's limits that a user should know, lower case, without a full stop.

@@ -34,7 +34,14 @@ impl SourceKind for Drip {
 
 impl SourcePlan for Drip {
     fn facts(&self) -> SourceFacts {
-        SourceFacts { ack: AckPoint::Processed, redelivers: false, keyed: false, captures: vec![], limits: vec![] }
+        SourceFacts {
+            ack: AckPoint::Processed,
+            redelivers: false,
+            keyed: false,
+            in_order: false,
+            captures: vec![],
+            limits: vec![],
+        }
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -74,14 +74,28 @@ pub(super) struct RuleEntry {
     pub(super) output: Many<Spanned<String>>,
     /// Which of the trigger's events the rule takes; all by default.
     pub(super) when: Option<Spanned<WhenEntry>>,
-    /// In which order deliveries run; `none` is all that there is for now.
+    /// In which order deliveries run; `key` by default, where a source can yield keys.
     pub(super) order: Option<Spanned<OrderEntry>>,
+    /// How many deliveries are called or published at once; as many as there are by default.
+    pub(super) max_in_flight: Option<Spanned<u32>>,
+    /// How often a delivery is called or published; as often as it can be by default.
+    pub(super) rate_limit: Option<Spanned<RateEntry>>,
     /// How long one call may take, instead of what the function says.
     pub(super) timeout: Option<Spanned<Period>>,
     /// What happens after a failure.
     pub(super) retry: Option<Spanned<RetryEntry>>,
     /// What the file insists on: a chain that cannot give it is refused.
     pub(super) require: Option<Spanned<RequireEntry>>,
+}
+
+/// How often something happens.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RateEntry {
+    /// How many in a second, on average.
+    pub(super) per_second: Spanned<f64>,
+    /// How many at once after a rest; 20 ms of the rate by default, and at least 1.
+    pub(super) burst: Option<Spanned<u32>>,
 }
 
 /// In which order deliveries run.

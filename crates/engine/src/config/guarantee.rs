@@ -62,6 +62,8 @@ pub enum Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Order {
+    /// Those of one key one after the other, and those without a key in parallel.
+    Key,
     /// In parallel, in no order.
     None,
 }
@@ -70,9 +72,11 @@ pub enum Order {
 /// as `sync` says; the slices hold the rule's own.
 #[must_use]
 pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output], sync: Sync) -> Guarantee {
-    let sources: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, sync)).collect();
-    let delivery = weakest(&sources);
-    Guarantee { rule: id.to_owned(), delivery, order: Order::None, sources }
+    let chains: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, sync)).collect();
+    let delivery = weakest(&chains);
+    let keyed = sources.iter().any(|source| source.plan.facts().keyed);
+    let order = if keyed { rule.order } else { Order::None };
+    Guarantee { rule: id.to_owned(), delivery, order, sources: chains }
 }
 
 /// Sources of which some lose and others repeat promise nothing together.
@@ -142,6 +146,9 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output], sync: Sync) -> Chain
     if let Some(policy) = source.spool.filter(|policy| policy.on_full == OnFull::Block) {
         let room = ByteSize(policy.max_bytes);
         limits.push(format!("a spool that holds {room} of events that are not settled holds the source back"));
+    }
+    if rule.order == Order::Key && facts.keyed && !facts.in_order && source.spool.is_none() {
+        limits.push("events of one key keep their order until the engine or its connection breaks: what comes again may come after newer ones".to_owned());
     }
     for output in outputs {
         limits.extend(output.plan.limits().into_iter().map(|limit| format!("output '{}': {limit}", output.name)));
@@ -220,6 +227,7 @@ impl fmt::Display for Delivery {
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Order::Key => "in order of each key",
             Order::None => "in no order",
         })
     }

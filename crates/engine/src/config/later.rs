@@ -19,7 +19,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
-    ("RuleEntry", "maxInFlight", "leave it out; 'seats' of the source bounds what is in flight"),
     ("RuleEntry", "parkMax", NO_STATE),
     ("RuleEntry", "pauseKey", NO_STATE),
     ("RetryEntry", "hold", "leave it out; a waiting delivery keeps its seat at the source"),

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::guarantee::Order;
+use crate::dispatch::Rate;
 use crate::event::Text;
 use crate::filter::Filter;
 use crate::pool::Limits;
@@ -92,6 +94,12 @@ pub struct Rule {
     pub function: Option<usize>,
     /// Places in [`Plan::outputs`]; every result goes to each.
     pub outputs: Vec<usize>,
+    /// In which order its deliveries run.
+    pub order: Order,
+    /// How many of them are called or published at once; those that wait for another attempt do not count.
+    pub max_in_flight: usize,
+    /// How often one is called or published.
+    pub rate: Option<Rate>,
     /// How long one call may take.
     pub timeout: Duration,
     /// When what failed is tried again.

@@ -1,12 +1,13 @@
 //! Triggers and rules: what refers to what, and what it adds up to.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::build::{Adapters, Called, Defaults, without};
 use super::decode::{Whole, decode_whole};
-use super::file::{DeliveryEntry, OrderEntry, RequireEntry, RuleEntry, TriggerEntry};
-use super::guarantee::{Delivery, Guarantee, guarantee};
+use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry};
+use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
 use super::plan::{Output, Rule, Source, Trigger};
 use super::prune::Used;
@@ -14,6 +15,7 @@ use super::section::name;
 use super::suggest::{instead, quoted};
 use super::when::WhenEntry;
 use super::{Check, Span, Spanned, setting};
+use crate::dispatch::{BURST_LEAST, Rate};
 use crate::event::Text;
 use crate::filter::Filter;
 use crate::store::Sync;
@@ -132,9 +134,7 @@ impl<'a> Rules<'a> {
         if let (Some(when), Some(filter)) = (&written.when, &filter) {
             never(when.span, trigger.filter.as_ref(), filter, check);
         }
-        if let Some(order) = written.order.as_ref().filter(|order| order.value != OrderEntry::None) {
-            ordered("order", order, check);
-        }
+        let order = written.order.as_ref().map(|order| self.ordered("order", order, trigger, check));
         let timeout = written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check));
         if let (Some(timeout), None) = (&written.timeout, &written.function) {
             let help = "leave it out, or name a 'function' that is called";
@@ -145,6 +145,9 @@ impl<'a> Rules<'a> {
             filter,
             function,
             outputs,
+            order: order.unwrap_or(Order::Key),
+            max_in_flight: written.max_in_flight.as_ref().map_or(usize::MAX, |most| at_least_one(most, check)),
+            rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
             retry: setting::retry(written.retry.as_ref(), self.defaults.retry.clone(), check),
         };
@@ -167,14 +170,16 @@ impl<'a> Rules<'a> {
         // An adapter that could not be made promises nothing that one could compare with.
         let whole =
             sources.len() == trigger.sources.len() && outputs.len() == rule.outputs.len() && !sources.is_empty();
-        if let Some(order) = require.and_then(|require| require.order.as_ref()).filter(|o| o.value != OrderEntry::None)
-        {
-            ordered("require: order", order, check);
-        }
+        let required = require.and_then(|require| require.order.as_ref());
+        let wanted = required.map(|order| self.ordered("require: order", order, trigger, check));
         if !whole {
             return;
         }
         let promised = guarantee(id, rule, &sources, &outputs, self.sync);
+        if let (Some(required), Some(Order::Key), Order::None) = (required, wanted, promised.order) {
+            let message = format!("rule {} does not keep the order of keys", quoted(id));
+            check.error(required.span, message, "write 'order: key', or leave 'require: order' out");
+        }
         if let Some(wanted) = require.and_then(|require| require.delivery.as_ref()) {
             insist(wanted, &promised, check);
         }
@@ -184,6 +189,25 @@ impl<'a> Rules<'a> {
     fn sources_of(&self, trigger: &Trigger) -> impl Iterator<Item = &'a Source> {
         let sources = self.sources;
         trigger.sources.clone().into_iter().filter_map(move |at| sources.built.get(at)?.as_ref())
+    }
+
+    /// The order that somebody wrote, which every source has to be able to give.
+    fn ordered(&self, key: &str, order: &Spanned<OrderEntry>, trigger: &Trigger, check: &mut Check) -> Order {
+        match order.value {
+            OrderEntry::Key => {
+                if let Some(source) = self.sources_of(trigger).find(|source| !source.plan.facts().keyed) {
+                    let message = format!("'{key}: key', but events of source {} carry no key", quoted(&source.name));
+                    check.error(order.span, message, "leave it out, or write none");
+                }
+                Order::Key
+            }
+            OrderEntry::Partition => {
+                let message = format!("'{key}: partition' is not available yet");
+                check.error(order.span, message, "write key for events that carry one, or none");
+                Order::None
+            }
+            OrderEntry::None => Order::None,
+        }
     }
 
     /// The function's own timeout goes before the defaults, for it is nearer to what is called.
@@ -267,10 +291,29 @@ fn never(span: Span, trigger: Option<&Filter>, rule: &Filter, check: &mut Check)
     }
 }
 
-fn ordered(key: &str, order: &Spanned<OrderEntry>, check: &mut Check) {
-    let what = if order.value == OrderEntry::Key { "key" } else { "partition" };
-    let message = format!("'{key}: {what}' is not available yet");
-    check.error(order.span, message, "leave it out, or write none; deliveries run in parallel, in no order");
+fn at_least_one(most: &Spanned<u32>, check: &mut Check) -> usize {
+    if most.value == 0 {
+        check.error(most.span, "'maxInFlight: 0' lets nothing run", "write at least 1, or leave it out");
+    }
+    most.value as usize
+}
+
+fn rate(limit: &Spanned<RateEntry>, check: &mut Check) -> Option<Rate> {
+    let RateEntry { per_second, burst } = &limit.value;
+    let Some(rate) = Rate::per_second(per_second.value) else {
+        let message = format!("'perSecond: {}' is no rate", per_second.value);
+        check.error(per_second.span, message, "write how many in a second, such as 100 or 0.5");
+        return None;
+    };
+    let Some(burst) = burst else { return Some(rate) };
+    match NonZeroU32::new(burst.value).filter(|burst| *burst >= rate.burst) {
+        Some(burst) => Some(Rate { burst, ..rate }),
+        None => {
+            let message = format!("'burst: {}' is less than {} ms of the rate", burst.value, BURST_LEAST.as_millis());
+            check.error(burst.span, message, format!("write at least {}, or leave it out", rate.burst));
+            None
+        }
+    }
 }
 
 fn insist(wanted: &Spanned<DeliveryEntry>, promised: &Guarantee, check: &mut Check) {

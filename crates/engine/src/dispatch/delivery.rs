@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::lanes::Place;
 use super::publish::Confirmations;
 use super::{Arrival, Key};
 use crate::delivery::{Outcome, Recall, Receipt};
@@ -17,6 +18,10 @@ pub(super) struct Delivery {
     pub(super) attempts: u32,
     /// Whether its source wants it back.
     pub(super) recalled: bool,
+    /// Where it stands in line, if its key orders it.
+    pub(super) lane: Option<Place>,
+    /// Whether it is being called or published.
+    pub(super) active: bool,
     pub(super) stage: Stage,
 }
 
@@ -24,6 +29,11 @@ impl Delivery {
     /// Whether its function has to judge it.
     pub(super) fn is_called(&self) -> bool {
         matches!(self.stage, Stage::Call)
+    }
+
+    /// Whether nobody works on it: it waits for its turn, for room or for its next attempt.
+    pub(super) fn rests(&self) -> bool {
+        !self.active && !matches!(self.stage, Stage::Keep(_))
     }
 }
 
@@ -95,7 +105,8 @@ impl Table {
     pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
         self.serial += 1;
         let Arrival { event, receipt } = arrival;
-        let delivery = Delivery { event, receipt, attempts: 0, recalled: false, stage: Stage::Call };
+        let delivery =
+            Delivery { event, receipt, attempts: 0, recalled: false, lane: None, active: false, stage: Stage::Call };
         Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
     }
 
@@ -114,14 +125,18 @@ impl Table {
         meant.map(mark).collect()
     }
 
-    /// Ends the delivery; answers whether it was there.
-    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
-        let there = self.get(key).is_some();
-        if there {
+    /// Whether the delivery has not ended.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.slots.get(key.slot).is_some_and(|(serial, _)| *serial == key.serial)
+    }
+
+    /// Ends the delivery; answers where it stood in line and whether it was active, or nothing if it was not there.
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> Option<(Option<Place>, bool)> {
+        self.has(key).then(|| {
             let (_, delivery) = self.slots.remove(key.slot);
             delivery.receipt.settle(outcome);
-        }
-        there
+            (delivery.lane, delivery.active)
+        })
     }
 
     pub(super) fn len(&self) -> usize {

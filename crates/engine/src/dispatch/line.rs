@@ -3,7 +3,7 @@
 mod recall;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
 use super::delivery::{Pending, Stage, Table, Unconfirmed};
+use super::lanes::Lanes;
 use super::pace::Pace;
 use super::publish::{Confirmations, Confirmed, publish};
+use super::rate::{Limiter, Rate};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
 use crate::delivery::Outcome;
 use crate::event::{Event, Text};
@@ -34,6 +36,12 @@ pub struct Options {
     pub function: Option<(Text, Pool)>,
     /// Names and bindings of the rule's outputs; every result goes to each.
     pub outputs: Vec<(Text, Arc<dyn Output>)>,
+    /// Whether deliveries of one key run one after the other.
+    pub ordered: bool,
+    /// Deliveries that are called or published at once.
+    pub max_in_flight: usize,
+    /// How often one is called or published.
+    pub rate: Option<Rate>,
     /// When what failed is tried again.
     pub retry: Policy,
     /// How long one call may take.
@@ -50,6 +58,14 @@ pub struct Line {
     caller: Arc<Caller>,
     messages: mpsc::UnboundedReceiver<Message>,
     table: Table,
+    lanes: Lanes,
+    /// Deliveries that may begin once there is room, the next one first.
+    turns: VecDeque<Key>,
+    /// Deliveries that are called or published now.
+    active: usize,
+    limiter: Option<Limiter>,
+    /// Until when the rate lets nothing begin.
+    hushed: Option<Instant>,
     confirmations: Confirmations,
     /// Failed deliveries by the time of their next attempt.
     waiting: BinaryHeap<Reverse<(Instant, Key)>>,
@@ -71,12 +87,18 @@ impl Line {
     pub fn new(options: Options) -> (Feed, Reading, Line) {
         #[expect(clippy::disallowed_methods, reason = "the sources' seats bound it, and a hand-over must never wait")]
         let (sender, messages) = mpsc::unbounded_channel();
+        let limiter = options.rate.and_then(Limiter::new);
         let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
         let line = Line {
             options,
             caller: Arc::new(caller),
             messages,
             table: Table::default(),
+            lanes: Lanes::default(),
+            turns: VecDeque::new(),
+            active: 0,
+            limiter,
+            hushed: None,
             confirmations: Confirmations::default(),
             waiting: BinaryHeap::new(),
             jobs: Vec::new(),
@@ -95,7 +117,7 @@ impl Line {
         let mut messages = Vec::with_capacity(TURN);
         let mut confirmed = Vec::new();
         loop {
-            let due = self.waiting.peek().map(|Reverse((due, _))| *due);
+            let due = self.due();
             tokio::select! {
                 biased;
                 () = self.confirmations.next(&mut confirmed), if !self.confirmations.is_empty() => {}
@@ -126,6 +148,7 @@ impl Line {
                 }
             }
             self.wake_due();
+            self.take_turns();
             self.end_turn();
         }
     }
@@ -133,12 +156,71 @@ impl Line {
     fn arrived(&mut self, arrival: Arrival) {
         self.books.matched += 1;
         let key = self.table.insert(arrival);
-        self.attempt(key);
+        if !self.has_turn(key) {
+            return;
+        }
+        if self.turns.is_empty() && self.may_begin() {
+            self.attempt(key);
+        } else {
+            self.turns.push_back(key);
+        }
+    }
+
+    /// Whether one more may be called or published now; it is then counted against the rate.
+    fn may_begin(&mut self) -> bool {
+        if self.active >= self.options.max_in_flight {
+            return false;
+        }
+        self.hushed = self.limiter.as_ref().and_then(|limiter| limiter.begin().err());
+        self.hushed.is_none()
+    }
+
+    /// Whether a delivery that has arrived may begin; otherwise it stands behind others of its key.
+    fn has_turn(&mut self, key: Key) -> bool {
+        if !self.options.ordered {
+            return true;
+        }
+        let Some(delivery) = self.table.get(key) else { return false };
+        let Some(named) = delivery.event.key() else { return true };
+        let (place, first) = self.lanes.enter(&named, key);
+        delivery.lane = Some(place);
+        first
+    }
+
+    /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
+    fn take_turns(&mut self) {
+        while let Some(&key) = self.turns.front() {
+            // Some have gone meanwhile, and cost nothing.
+            if self.table.has(key) && !self.may_begin() {
+                return;
+            }
+            self.turns.pop_front();
+            self.attempt(key);
+        }
+    }
+
+    /// Nobody works on the delivery any more, and another one may begin.
+    fn rest(&mut self, key: Key) {
+        if let Some(delivery) = self.table.get(key) {
+            self.active -= usize::from(std::mem::take(&mut delivery.active));
+        }
+    }
+
+    /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
+    /// events that all end at once must not grow the stack.
+    fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
+        let Some((place, active)) = self.table.settle(key, outcome) else { return false };
+        self.active -= usize::from(active);
+        if let Some(place) = place {
+            self.turns.extend(self.lanes.leave(place, key, |follower| self.table.has(follower)));
+        }
+        true
     }
 
     /// Begins the next attempt of whatever the delivery owes.
     fn attempt(&mut self, key: Key) {
         let Some(delivery) = self.table.get(key) else { return };
+        self.active += usize::from(!std::mem::replace(&mut delivery.active, true));
         delivery.attempts += 1;
         let event = delivery.event.clone();
         match &mut delivery.stage {
@@ -169,7 +251,7 @@ impl Line {
             Ok(Verdict::Retry { after, error }) => self.failed(key, after, error),
             Ok(Verdict::Reject { reason }) => self.give_up(key, DropReason::Rejected, reason),
             Ok(Verdict::Drop) => {
-                if self.table.settle(key, Outcome::Ack) {
+                if self.settle(key, Outcome::Ack) {
                     self.books.dropped[DropReason::Function as usize] += 1;
                 }
             }
@@ -248,7 +330,7 @@ impl Line {
     }
 
     fn done(&mut self, key: Key) {
-        if self.table.settle(key, Outcome::Ack) {
+        if self.settle(key, Outcome::Ack) {
             self.books.done += 1;
         }
     }
@@ -263,6 +345,7 @@ impl Line {
             }
             Some(delay) => {
                 self.last_error = Some(error);
+                self.rest(key);
                 self.waiting.push(Reverse((Instant::now() + delay, key)));
             }
             None => self.give_up(key, DropReason::Exhausted, error),
@@ -281,6 +364,7 @@ impl Line {
             event: delivery.event.clone(),
         };
         delivery.stage = Stage::Keep(reason);
+        self.rest(key);
         self.last_error = Some(message);
         self.options.rejects.delivery(&rejected, Arc::clone(&self.caller), key);
     }
@@ -288,10 +372,17 @@ impl Line {
     fn kept(&mut self, key: Key) {
         let Some(delivery) = self.table.get(key) else { return };
         if let Stage::Keep(reason) = delivery.stage
-            && self.table.settle(key, Outcome::Ack)
+            && self.settle(key, Outcome::Ack)
         {
             self.books.dropped[reason as usize] += 1;
         }
+    }
+
+    /// When something is due that nobody wakes this task for.
+    fn due(&self) -> Option<Instant> {
+        let waiting = self.waiting.peek().map(|Reverse((due, _))| *due);
+        let hushed = self.hushed.filter(|_| !self.turns.is_empty());
+        [waiting, hushed].into_iter().flatten().min()
     }
 
     fn wake_due(&mut self) {
@@ -303,7 +394,7 @@ impl Line {
             && due <= now
         {
             self.waiting.pop();
-            self.attempt(key);
+            self.turns.push_back(key);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A line against fakes: what is repeated and what is not, when a receipt settles, and that the books always balance.
 
+mod lanes;
+mod limits;
 mod model;
 mod publishing;
 mod recall;
@@ -34,16 +36,26 @@ fn policy() -> Policy {
 }
 
 fn bench(function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
+    bench_with(|_| (), function, outputs)
+}
+
+/// A bench whose line is made of something else.
+fn bench_with(change: impl FnOnce(&mut Options), function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
     let bin = Bin::open();
-    let (feed, reading, line) = Line::new(Options {
+    let mut options = Options {
         rule: "t/r".into(),
         function: function.map(|pool| ("f".into(), pool)),
         outputs: outputs.into_iter().enumerate().map(|(at, output)| (format!("o{at}").into(), output)).collect(),
+        ordered: true,
+        max_in_flight: usize::MAX,
+        rate: None,
         retry: policy(),
         timeout: 2 * SECOND,
         rejects: bin.rejects.clone(),
         pace: Arc::default(),
-    });
+    };
+    change(&mut options);
+    let (feed, reading, line) = Line::new(options);
     tokio::spawn(line.run());
     Bench { desk: Desk::new(64), bin, feed, reading }
 }
@@ -220,9 +232,9 @@ async fn a_late_answer_does_not_end_the_next_owner_of_its_slot() {
     let mut arrivals = desk.arrivals([event("1"), event("2")]).await;
     let (second, first) = (arrivals.remove(1), arrivals.remove(0));
     let old = table.insert(first);
-    assert!(table.settle(old, Outcome::Ack));
+    assert!(table.settle(old, Outcome::Ack).is_some());
     let new = table.insert(second);
-    assert!(table.get(old).is_none() && !table.settle(old, Outcome::Ack));
+    assert!(table.get(old).is_none() && table.settle(old, Outcome::Ack).is_none());
     assert_eq!((table.len(), table.get(new).is_some()), (1, true));
 }
 

@@ -14,6 +14,7 @@ use super::runs::Runs;
 use super::send::SENDS_MAX;
 use super::spools;
 use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
@@ -234,6 +235,9 @@ fn start_lines(
                 rule: name.clone(),
                 function: rule.function.map(|place| pools[place].clone()),
                 outputs: rule.outputs.iter().map(binding).collect(),
+                ordered: rule.order == Order::Key,
+                max_in_flight: rule.max_in_flight,
+                rate: rule.rate,
                 retry: rule.retry.clone(),
                 timeout: rule.timeout,
                 rejects: rejects.clone(),

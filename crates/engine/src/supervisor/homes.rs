@@ -125,6 +125,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::guarantee::Order;
     use crate::config::plan::{Rule, Trigger};
     use crate::registry::{OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
     use crate::retry::Policy;
@@ -169,6 +170,9 @@ mod tests {
                 filter: None,
                 function: None,
                 outputs: outputs.to_vec(),
+                order: Order::Key,
+                max_in_flight: usize::MAX,
+                rate: None,
                 timeout: std::time::Duration::ZERO,
                 retry: Policy::default(),
             }],

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::AckPoint;
+use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::delivery::Outcome;
 use crate::event::Event;
@@ -51,7 +52,7 @@ struct SourceIs(Mutex<Option<Memory>>, Log);
 impl SourcePlan for SourceIs {
     fn facts(&self) -> SourceFacts {
         let ack = AckPoint::Processed;
-        SourceFacts { ack, redelivers: true, keyed: false, captures: Vec::new(), limits: Vec::new() }
+        SourceFacts { ack, redelivers: true, keyed: false, in_order: false, captures: Vec::new(), limits: Vec::new() }
     }
 
     fn open(&self, setup: Setup) -> Result<Box<dyn Source>, OpenError> {
@@ -186,6 +187,9 @@ impl Parts {
             filter: None,
             function: function.as_ref().map(|_| 0),
             outputs: (0..self.outputs.len()).collect(),
+            order: Order::Key,
+            max_in_flight: usize::MAX,
+            rate: None,
             timeout: 30 * SECOND,
             retry: Policy::default(),
         };

@@ -80,7 +80,14 @@ impl SourceKind for Queue {
         let redelivers = options.qos.is_some_and(|qos| qos.value == 1);
         let ack = common.ack.as_ref().map_or(AckPoint::Processed, |ack| ack.value);
         let limits = vec!["the queue forgets messages beyond its own limit".to_owned()];
-        Some(Box::new(Facts(SourceFacts { ack, redelivers, keyed: true, captures: Vec::new(), limits })))
+        Some(Box::new(Facts(SourceFacts {
+            ack,
+            redelivers,
+            keyed: true,
+            in_order: false,
+            captures: Vec::new(),
+            limits,
+        })))
     }
 }
 
@@ -100,7 +107,14 @@ impl SourceKind for Timer {
         let _ = options.every;
         let ack = AckPoint::Processed;
         let captures = Vec::<Text>::new();
-        Some(Box::new(Facts(SourceFacts { ack, redelivers: false, keyed: false, captures, limits: Vec::new() })))
+        Some(Box::new(Facts(SourceFacts {
+            ack,
+            redelivers: false,
+            keyed: false,
+            in_order: false,
+            captures,
+            limits: Vec::new(),
+        })))
     }
 }
 

@@ -41,6 +41,7 @@ impl SourcePlan for Plan {
             // Only what a record keeps comes again.
             redelivers: self.missed == Missed::Run && self.ack != AckPoint::Received,
             keyed: true,
+            in_order: true,
             captures: Vec::new(),
             limits,
         }

@@ -63,6 +63,7 @@ impl SourcePlan for Plan {
             redelivers: self.ack != AckPoint::Received,
             // A CloudEvent can always bring its own key.
             keyed: true,
+            in_order: false,
             captures: self.paths.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits,
         }

@@ -122,6 +122,7 @@ impl SourcePlan for Plan {
             ack: self.ack,
             redelivers: self.ack != AckPoint::Received,
             keyed: true,
+            in_order: true,
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }

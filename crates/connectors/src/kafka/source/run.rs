@@ -203,8 +203,8 @@ impl<'r> Run<'r> {
         let reports = self.member.context().reports();
         match cause {
             KafkaError::MessageConsumptionFatal(code) => {
-                let advice = "another member may have taken its place, and every engine needs an instance of its own; or \
-                              the brokers were away for longer than sessionTimeout, and it joins again";
+                let advice = "give every engine an instance of its own, if another member has taken its place; if the brokers \
+                              were away for longer than sessionTimeout, it joins again";
                 Err(SourceError::Restart(reports.sentence(&format!("the consumer ended: {code}; {advice}")), None))
             }
             other => {

@@ -86,6 +86,7 @@ impl SourcePlan for Plan {
             redelivers: self.quality == 1 && self.ack != AckPoint::Received && kept,
             // A CloudEvent can always bring its own key.
             keyed: true,
+            in_order: false,
             captures: self.topics.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }

@@ -58,6 +58,7 @@ impl SourcePlan for Plan {
             redelivers: matches!(self.reading, Reading::Stream(_)) && self.ack != AckPoint::Received,
             // A CloudEvent can always bring its own key.
             keyed: true,
+            in_order: false,
             captures: self.subjects.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }

@@ -1,6 +1,6 @@
 //! What a line's source wants back, because its broker would take it away soon.
 //!
-//! Decision: nothing is given back while somebody works on it. What waits for its next attempt goes at once, a job that has
+//! Decision: nothing is given back while somebody works on it. What waits for its next attempt or its turn goes at once, a job that has
 //! not begun is taken out of the pool's queue, and a call that runs is called off and goes when the pool has dropped it; it
 //! was an attempt, and when it was the last one the delivery is given up instead. Results that are on their way cannot be
 //! called back, so those deliveries end as they would have, except that a failure is not waited upon again.
@@ -35,10 +35,10 @@ impl Line {
         self.answered(unbegun);
     }
 
-    /// Of those that are meant, the ones that wait for their next attempt, and the ones that a pool has a job of.
+    /// Of those that are meant, the ones that nobody works on, and the ones that a pool has a job of.
     fn resting(&mut self, meant: &[Key]) -> (HashSet<Key>, Vec<Key>) {
-        let waiting: HashSet<Key> = self.waiting.iter().map(|Reverse((_, key))| *key).collect();
-        let (resting, others): (Vec<_>, Vec<_>) = meant.iter().partition(|key| waiting.contains(key));
+        let mut rests = |key: &Key| self.table.get(*key).is_some_and(|delivery| delivery.rests());
+        let (resting, others): (Vec<_>, Vec<_>) = meant.iter().partition(|key| rests(key));
         let called = others.into_iter().filter(|key| self.table.get(*key).is_some_and(|delivery| delivery.is_called()));
         (resting.into_iter().collect(), called.collect())
     }
@@ -51,7 +51,7 @@ impl Line {
 
     /// Leaves the delivery with its source.
     pub(super) fn give_back(&mut self, key: Key) {
-        if self.table.settle(key, Outcome::Retry { after: Duration::ZERO }) {
+        if self.settle(key, Outcome::Retry { after: Duration::ZERO }) {
             self.books.handed_back += 1;
         }
     }

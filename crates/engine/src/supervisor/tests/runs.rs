@@ -141,7 +141,7 @@ struct StubbornPlan;
 impl SourcePlan for StubbornPlan {
     fn facts(&self) -> SourceFacts {
         let ack = AckPoint::Processed;
-        SourceFacts { ack, redelivers: true, keyed: false, captures: Vec::new(), limits: Vec::new() }
+        SourceFacts { ack, redelivers: true, keyed: false, in_order: false, captures: Vec::new(), limits: Vec::new() }
     }
 
     fn open(&self, _setup: Setup) -> Result<Box<dyn Source>, OpenError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::config::AckPoint;
+use engine::config::guarantee::Order;
 use engine::config::plan::{self, Plan};
 use engine::delivery::{Inbox, Outcome};
 use engine::event::{Event, Text};
@@ -42,7 +43,14 @@ struct Once {
 
 impl SourcePlan for Once {
     fn facts(&self) -> SourceFacts {
-        SourceFacts { ack: AckPoint::Processed, redelivers: false, keyed: false, captures: vec![], limits: vec![] }
+        SourceFacts {
+            ack: AckPoint::Processed,
+            redelivers: false,
+            keyed: false,
+            in_order: false,
+            captures: vec![],
+            limits: vec![],
+        }
     }
 
     fn open(&self, _: Setup) -> Result<Box<dyn Source>, OpenError> {
@@ -103,6 +111,9 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         filter: None,
         function: Some(0),
         outputs: vec![0],
+        order: Order::None,
+        max_in_flight: usize::MAX,
+        rate: None,
         timeout: Duration::from_secs(30),
         retry: Policy { delay: Duration::from_millis(1), ..Policy::default() },
     };
