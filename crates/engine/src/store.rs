@@ -237,6 +237,23 @@ impl Store {
         Confirmations { name: Arc::clone(&self.shared().name), progress: self.shared().progress.subscribe() }
     }
 
+    /// Waits until the file can be read. After [`Error::Away`] it is being opened anew, or its last writes are done again;
+    /// nobody who must not wait needs to try. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Ended`]: never again.
+    pub async fn readable(&self) -> Result<(), Error> {
+        let mut progress = self.shared().progress.subscribe();
+        let settled = progress.wait_for(|progress| !progress.away || progress.ended.is_some()).await;
+        if settled.is_ok_and(|progress| progress.ended.is_none()) { Ok(()) } else { Err(self.ended()) }
+    }
+
+    /// Whether [`Store::readable`] would wait. Never waits itself.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.shared().progress.borrow().away
+    }
+
     /// Reads one record. Blocks for as long as the disk takes.
     ///
     /// # Errors
@@ -253,7 +270,7 @@ impl Store {
     }
 
     /// Shows records in the order of keys, from `from` on, up to and without `to`, as one moment has them. Blocks for as
-    /// long as the disk takes.
+    /// long as the disk takes, and not for a file that is being opened anew.
     ///
     /// # Errors
     /// [`Error::Damaged`] at the first record that is not what was written, [`Error::Unreadable`], or [`Error::Away`].

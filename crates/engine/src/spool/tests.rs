@@ -1,5 +1,7 @@
 //! The spool against a naive model, over crashes, small bounds and every policy.
 
+mod failing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,8 +27,22 @@ impl Clock for Hand {
 }
 
 fn store_on(platter: &Platter) -> Store {
+    store_with(platter, Settings::default())
+}
+
+fn store_with(platter: &Platter, settings: Settings) -> Store {
     let quota = Quota { on_full: Quotas::Block, ..Quota::default() };
-    platter.store(Schema::SPOOL, vec![Spec { name: NAME.into(), quota }], Settings::default()).unwrap()
+    platter.store(Schema::SPOOL, vec![Spec { name: NAME.into(), quota }], settings).unwrap()
+}
+
+/// Looks again and again: what is waited for happens on the store's own thread.
+async fn until(mut there: impl FnMut() -> bool) {
+    let waiting = async {
+        while !there() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to that");
 }
 
 fn open(store: &Store, policy: Policy, clock: &Hand) -> (Inlet, Outlet) {

@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::backends::FileBackend;
@@ -39,6 +39,10 @@ pub(super) struct Disk {
     database: RwLock<Option<Database>>,
     counts: Mutex<Vec<Counts>>,
     faults: Arc<Faults>,
+    /// Whether the last commit was none that survives when the file is opened anew.
+    volatile: AtomicBool,
+    /// Whether the file was opened anew and lacks what such commits did.
+    behind: AtomicBool,
 }
 
 /// A file of the operating system, created where it is missing.
@@ -75,6 +79,8 @@ impl Disk {
             database: RwLock::new(None),
             counts: Mutex::new(Vec::new()),
             faults: Arc::new(Faults { read, ..Faults::default() }),
+            volatile: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
         };
         disk.reopen()?;
         Ok(disk)
@@ -124,8 +130,11 @@ impl Disk {
 
     /// Does `work` on the open database; a panic inside it is damage.
     fn guarded<T>(&self, work: impl FnOnce(&Database) -> Result<T, Broken>) -> Result<T, Failure> {
-        let database = self.database.read();
-        let Some(database) = &*database else { return Err(Failure::Io("the file is not open".into())) };
+        // Opening verifies the whole file, and nobody waits for that here.
+        let database = self.database.try_read();
+        let Some(database) = database.as_ref().and_then(|database| database.as_ref()) else {
+            return Err(Failure::Io("the file is not open".into()));
+        };
         self.judged(|| work(database))
     }
 
@@ -183,12 +192,19 @@ impl Disk {
 
 impl Medium for Disk {
     fn commit(&self, group: &Group, durable: bool) -> Result<Vec<Change>, Failure> {
-        self.guarded(|database| self.write(database, group, durable))
+        let changes = self.guarded(|database| self.write(database, group, durable))?;
+        self.volatile.store(!durable, Ordering::Relaxed);
+        self.behind.store(false, Ordering::Release);
+        Ok(changes)
     }
 
     fn scan(&self, number: u16, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), Failure> {
         let Some(spec) = self.specs.get(usize::from(number)) else { return Ok(()) };
-        self.guarded(|database| {
+        let scanned = self.guarded(|database| {
+            // Asked while the file stays open: it falls behind by being opened anew, and no longer is before this shows it.
+            if self.behind.load(Ordering::Acquire) {
+                return Ok(false);
+            }
             let table = database.begin_read()?.open_table(Definition::new(&spec.name))?;
             let to = to.map_or(Bound::Unbounded, Bound::Excluded);
             for row in table.range::<&[u8]>((Bound::Included(from), to))? {
@@ -197,14 +213,18 @@ impl Medium for Disk {
                     break;
                 }
             }
-            Ok(())
-        })
+            Ok(true)
+        })?;
+        if scanned { Ok(()) } else { Err(Failure::Io("what was confirmed last is being written again".into())) }
     }
 
-    fn reopen(&self) -> Result<(), Failure> {
+    fn reopen(&self) -> Result<bool, Failure> {
         let mut database = self.database.write();
         // The file is locked by whoever has it open.
         drop(database.take());
+        if self.volatile.swap(false, Ordering::Relaxed) {
+            self.behind.store(true, Ordering::Relaxed);
+        }
         self.faults.full.store(false, Ordering::Relaxed);
         if self.faults.unsynced.load(Ordering::Relaxed) {
             return Err(Failure::Broken("the disk refused to keep what was written".into()));
@@ -212,7 +232,7 @@ impl Medium for Disk {
         let (opened, counts) = self.judged(|| self.begin())?;
         *self.counts.lock() = counts;
         *database = Some(opened);
-        Ok(())
+        Ok(!self.behind.load(Ordering::Relaxed))
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -84,17 +84,18 @@ pub(super) trait Medium: fmt::Debug + Send + Sync + 'static {
     fn commit(&self, group: &Group, durable: bool) -> Result<Vec<Change>, Failure>;
 
     /// Shows the records of table `number` from the key `from` on, up to and without `to`, in the order of keys, as one
-    /// moment has them.
+    /// moment has them. Does not wait for a file that is being opened.
     ///
     /// # Errors
     /// What was shown before is right.
     fn scan(&self, number: u16, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), Failure>;
 
-    /// Begins anew after a failure, from what is on the disk.
+    /// Begins anew after a failure, from what is on the disk. Answers whether that is all that was committed; if it is not,
+    /// nothing can be read before the next commit, which has to bring the rest.
     ///
     /// # Errors
     /// It can be tried again.
-    fn reopen(&self) -> Result<(), Failure>;
+    fn reopen(&self) -> Result<bool, Failure>;
 
     /// Lets go of what it keeps, for good.
     ///

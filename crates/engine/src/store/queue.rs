@@ -15,11 +15,13 @@ use super::quota::Gauge;
 use super::record;
 use super::{Settings, Ticket};
 
-/// Where the thread stands; it only moves on.
+/// Where the thread stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     /// The newest group that is confirmed; 0 for none.
     pub(super) confirmed: u64,
+    /// Whether the file cannot be read, or lacks something that was confirmed.
+    pub(super) away: bool,
     /// Set once nothing more will be confirmed, with the reason.
     pub(super) ended: Option<Arc<str>>,
 }

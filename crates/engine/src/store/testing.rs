@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use redb::StorageBackend;
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ pub(crate) struct Platter(Arc<State>);
 struct State {
     inner: Mutex<Inner>,
     lost: watch::Sender<bool>,
+    /// Told when whoever opens it may go on.
+    let_go: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,10 @@ struct Inner {
     refuse_syncs: bool,
     /// Bytes that fit.
     capacity: Option<u64>,
+    /// Whoever opens it waits.
+    held: bool,
+    /// Those who wait so.
+    waiting: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -49,12 +55,19 @@ enum Change {
 impl Platter {
     pub(crate) fn new(image: Vec<u8>) -> Platter {
         let inner = Inner { now: image.clone(), synced: image, powered: true, ..Inner::default() };
-        Platter(Arc::new(State { inner: Mutex::new(inner), lost: watch::Sender::new(false) }))
+        Platter(Arc::new(State { inner: Mutex::new(inner), lost: watch::Sender::new(false), let_go: Condvar::new() }))
     }
 
     pub(super) fn opener(&self) -> Opener {
         let platter = self.clone();
-        Box::new(move || Ok(Box::new(platter.clone())))
+        Box::new(move || {
+            let mut inner = platter.0.inner.lock();
+            inner.waiting += 1;
+            platter.0.let_go.wait_while(&mut inner, |inner| inner.held);
+            inner.waiting -= 1;
+            drop(inner);
+            Ok(Box::new(platter.clone()))
+        })
     }
 
     /// A store on it.
@@ -79,6 +92,21 @@ impl Platter {
 
     pub(crate) fn fits(&self, capacity: u64) {
         self.0.inner.lock().capacity = Some(capacity);
+    }
+
+    /// From now on whoever opens it waits until it is let go.
+    pub(crate) fn hold(&self) {
+        self.0.inner.lock().held = true;
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.0.inner.lock().held = false;
+        self.0.let_go.notify_all();
+    }
+
+    /// Whether somebody waits to open it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.0.inner.lock().waiting > 0
     }
 
     pub(crate) fn length(&self) -> u64 {

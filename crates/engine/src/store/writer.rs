@@ -78,6 +78,7 @@ impl Writer {
         if ended.is_none() && self.unsynced.is_some() {
             ended = self.shared.medium.commit(&Group::default(), true).err().map(|failure| failure.to_string());
         }
+        self.away(true);
         let closed = self.shared.medium.close().map_err(|failure| failure.to_string());
         match ended.or(closed.err()) {
             Some(why) => {
@@ -166,15 +167,17 @@ impl Writer {
             if let Failure::Broken(why) = failure {
                 return Err(why.to_string());
             }
-            let closing = self.failed(&failure, pause);
             failed = true;
-            if closing {
+            if self.failed(&failure, pause) {
                 return Err(failure.to_string());
             }
-            pause = (pause * 2).min(PAUSE_MAX);
+            // At once, so that what is safe can be read while writes wait.
             self.recover()?;
+            self.rest(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
         }
         if failed {
+            self.away(false);
             self.shared.counters.full.store(0, Ordering::Relaxed);
             self.shared.settings.link.connected();
             tracing::info!(file = %self.shared.name, "the state file is written to again");
@@ -220,18 +223,28 @@ impl Writer {
         self.shared.room.notify_waiters();
     }
 
-    /// Says that an attempt failed and waits; answers whether the store is to end instead.
+    /// Says that an attempt failed; answers whether the store is to end.
     fn failed(&self, failure: &Failure, pause: Duration) -> bool {
         let shared = &self.shared;
+        self.away(true);
         shared.counters.failures.fetch_add(1, Ordering::Relaxed);
         shared.counters.full.store(u64::from(matches!(failure, Failure::Full(_))), Ordering::Relaxed);
         shared.settings.link.disconnected(format!("cannot write to '{}': {failure}", shared.name));
         tracing::error!(file = %shared.name, ?pause, "writes wait and hold their messages: {failure}");
-        let mut queue = shared.queue.lock();
+        shared.queue.lock().closing
+    }
+
+    /// Leaves the disk alone, unless the store is being closed.
+    fn rest(&self, pause: Duration) {
+        let mut queue = self.shared.queue.lock();
         if !queue.closing {
-            shared.ready.wait_for(&mut queue, pause);
+            self.shared.ready.wait_for(&mut queue, pause);
         }
-        queue.closing
+    }
+
+    /// Says whether reading helps, for those who are not to wait for it.
+    fn away(&self, away: bool) {
+        self.shared.progress.send_if_modified(|progress| std::mem::replace(&mut progress.away, away) != away);
     }
 
     /// Opens the file afresh, and takes up again what only its memory had.
@@ -240,7 +253,7 @@ impl Writer {
             Err(Failure::Broken(why)) => return Err(why.to_string()),
             // The next attempt finds it closed and comes back here.
             Err(Failure::Full(_) | Failure::Io(_)) => return Ok(()),
-            Ok(()) => {}
+            Ok(whole) => self.away(!whole),
         }
         if !self.since.is_empty() {
             // In one piece and in their order: what was removed may have been written within the same interval.
