@@ -39,6 +39,7 @@ mod entry;
 mod feeder;
 mod inlet;
 mod outlet;
+mod page;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -132,14 +133,24 @@ pub struct Dropped {
     pub newest: u64,
     /// Those that were older than `maxAge`.
     pub expired: u64,
+    /// Those that are larger than `maxBytes`, and would not fit alone.
+    pub oversized: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.oldest + self.newest + self.expired + self.oversized
+    }
 }
 
 impl Books {
     /// Whether nothing is unaccounted for.
     #[must_use]
     pub fn balanced(&self) -> bool {
-        let dropped = self.dropped.oldest + self.dropped.newest + self.dropped.expired;
-        self.appended + self.recovered == self.settled + dropped + self.handed_back + self.in_flight + self.stored
+        let gone = self.settled + self.dropped.total() + self.handed_back;
+        self.appended + self.recovered == gone + self.in_flight + self.stored
     }
 }
 

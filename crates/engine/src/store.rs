@@ -61,6 +61,7 @@ pub use quota::{OnFull, Quota, Usage};
 pub use record::{Record, Stamp};
 pub use schema::Schema;
 
+use crate::event::Text;
 use crate::metric::Link;
 use crate::port::{Clock, SystemClock};
 use disk::Disk;
@@ -172,6 +173,13 @@ impl Store {
     #[must_use]
     pub fn table(&self, name: &str) -> Option<Table> {
         self.shared().table(self.shared().specs.iter().position(|spec| spec.name == name)?)
+    }
+
+    /// The name of a table, for people.
+    #[must_use]
+    pub fn name(&self, table: Table) -> Text {
+        let spec = self.shared().specs.get(usize::from(table.number));
+        spec.map(|spec| spec.name.clone()).unwrap_or_default()
     }
 
     /// Takes all writes out of `batch`, which stays as it was if this is dropped before it answers. Waits while too much
@@ -300,9 +308,7 @@ impl Store {
     /// The error for whoever finds that a record is not what it wrote.
     #[must_use]
     pub fn damaged(&self, table: Table, key: Vec<u8>) -> Error {
-        let spec = self.shared().specs.get(usize::from(table.number));
-        let table = spec.map(|spec| spec.name.clone()).unwrap_or_default();
-        Error::Damaged { name: Arc::clone(&self.shared().name), table, key }
+        Error::Damaged { name: Arc::clone(&self.shared().name), table: self.name(table), key }
     }
 
     /// The error for whoever finds that a table is not as it left it.

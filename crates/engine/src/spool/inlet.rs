@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::state::Admission;
+use super::state::{Admission, Pause};
 use super::{Append, Books, Entry, Shared, entry};
 use crate::event::Event;
 use crate::store::{Batch, Confirmations, Error};
@@ -12,7 +12,7 @@ use crate::store::{Batch, Confirmations, Error};
 /// The end that takes events in.
 #[derive(Debug)]
 pub struct Inlet {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     staged: Batch,
     commits: Commits,
 }
@@ -22,28 +22,40 @@ impl Inlet {
         Inlet { shared: Arc::clone(shared), staged: Batch::default(), commits: Commits::of(shared) }
     }
 
-    /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits. With
-    /// [`OnFull::DropOldest`](super::OnFull::DropOldest) it may read a page from the disk to learn what to drop.
+    /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits, and reads nothing from
+    /// the disk: where something has to go that lies there only, there is no room before [`Space::room`] has seen to it.
     pub fn append(&mut self, event: Event, origin: &str) -> Append {
         let now = self.shared.now();
+        let mut gone = Batch::default();
         let mut state = self.shared.state.lock();
         let sequence = state.next();
         self.staged.put(self.shared.table, &sequence.to_be_bytes(), now, |into| entry::write(&event, origin, into));
         let size = self.staged.last_bytes();
-        match state.admit(&self.shared, size, now) {
-            Admission::Yes => {
-                state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
-                Append::Accepted(sequence)
-            }
-            Admission::Never => {
-                self.staged.undo();
-                Append::Dropped
-            }
-            Admission::Later => {
-                self.staged.undo();
-                Append::Full(event)
-            }
+        let before = (state.alone(), state.books().dropped.oversized);
+        let mut admission = state.admit(size, now, self.shared.table, &mut gone);
+        if !gone.is_empty() && self.shared.store.free(&mut gone).is_err() {
+            // The store has ended, and nothing that is appended would be confirmed.
+            admission = Admission::Later;
         }
+        if admission == Admission::Yes {
+            state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
+            return Append::Accepted(sequence);
+        }
+        self.staged.undo();
+        let (spool, max_bytes) = (self.shared.store.name(self.shared.table), state.bytes().1);
+        if before.0.is_none() && state.alone().is_some() {
+            tracing::warn!(
+                %spool, size, max_bytes, id = %event.id(),
+                "an event larger than 'maxBytes' waits until nothing else is in the spool, and its source with it; make 'maxBytes' larger"
+            );
+        }
+        if before.1 == 0 && state.books().dropped.oversized > 0 {
+            tracing::warn!(
+                %spool, size, max_bytes, id = %event.id(),
+                "an event larger than 'maxBytes' is dropped, as each one will be and is counted; make 'maxBytes' larger"
+            );
+        }
+        if admission == Admission::Never { Append::Dropped } else { Append::Full(event) }
     }
 
     /// Sends what is staged on its way to the disk. Cancel safe: what was not sent stays staged.
@@ -162,27 +174,27 @@ impl Commits {
 pub struct Space(Arc<Shared>);
 
 impl Space {
-    /// Waits until there is room for what was refused last with [`Append::Full`], or until the oldest that waits has grown
-    /// too old and would make some. Cancel safe.
+    /// Waits until it is worth while to try again what was refused last with [`Append::Full`]: there is room, or something
+    /// can go for it, which may have to be read from the disk or to grow too old before. What may go has to be confirmed, of
+    /// which [`Commits`] tells. Cancel safe.
     pub async fn room(&self) {
         loop {
             let room = self.0.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
             // What made room between the refusal and now is seen here.
-            let expiry = {
-                let state = self.0.state.lock();
-                if state.roomy() {
-                    return;
-                }
-                state.expiry(self.0.now())
-            };
-            match expiry {
-                None => room.await,
-                Some(expiry) => tokio::select! {
+            let pause = self.0.state.lock().pause(self.0.now());
+            match pause {
+                None => return,
+                Some(Pause::Change(Some(expiry))) => tokio::select! {
                     () = room => {}
                     () = sleep(expiry) => return,
                 },
+                Some(Pause::Change(None)) => room.await,
+                Some(Pause::Page(span)) => {
+                    self.0.fetch(span);
+                    room.await;
+                }
             }
         }
     }

@@ -1,17 +1,10 @@
 //! The end of a spool that hands events out, and who reads its books meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::sleep;
-
-use super::state::{self, Drawn};
+use super::state::Drawn;
 use super::{Books, Entry, Shared};
 use crate::store::{Batch, Confirmations, Error, Stamp};
-
-/// How long a page that cannot be read for now is left alone.
-const AWAY: Duration = Duration::from_secs(1);
 
 /// Reads what a spool is about while its ends are in other hands.
 #[derive(Clone, Debug)]
@@ -28,6 +21,8 @@ pub struct Reading {
     pub max_bytes: u64,
     /// When the oldest event that is not settled was appended, as far as it is known without reading the disk.
     pub oldest: Option<Stamp>,
+    /// The size of an event that waits until nothing else is there, because it is larger than [`Reading::max_bytes`].
+    pub alone: Option<u64>,
 }
 
 impl Gauge {
@@ -36,7 +31,7 @@ impl Gauge {
     pub fn read(&self) -> Reading {
         let mut state = self.0.state.lock();
         let (bytes, max_bytes) = state.bytes();
-        Reading { books: state.books(), bytes, max_bytes, oldest: state.oldest() }
+        Reading { books: state.books(), bytes, max_bytes, oldest: state.oldest(), alone: state.alone() }
     }
 }
 
@@ -46,26 +41,16 @@ pub struct Outlet {
     pub(super) shared: Arc<Shared>,
     frees: Batch,
     confirmations: Confirmations,
-    /// A page that is being read; whoever stopped waiting for it comes back to it.
-    reading: Option<Page>,
-}
-
-/// A page on its way: from where, up to where, and who reads it.
-#[derive(Debug)]
-struct Page {
-    from: u64,
-    to: u64,
-    read: JoinHandle<Result<state::Page, Error>>,
 }
 
 impl Outlet {
     pub(super) fn of(shared: Arc<Shared>) -> Outlet {
         let confirmations = shared.store.confirmations();
-        Outlet { shared, frees: Batch::default(), confirmations, reading: None }
+        Outlet { shared, frees: Batch::default(), confirmations }
     }
 
     /// Waits for at least one event and appends at most `up_to`, the oldest first, to `into`. They are in flight until
-    /// they are settled or handed back. Cancel safe. Pages are read by tokio's blocking threads.
+    /// they are settled or handed back. Cancel safe.
     ///
     /// # Errors
     /// [`Error`]: something that should be there is damaged or missing, or the store has ended.
@@ -86,7 +71,13 @@ impl Outlet {
             }
             match drawn {
                 Drawn::Some => return Ok(()),
-                Drawn::Behind { from, to } => self.page(from, to).await?,
+                Drawn::Behind(span) => {
+                    if let Some(span) = span {
+                        shared.fetch(span);
+                    }
+                    ready.await;
+                }
+                Drawn::Broken(error) => return Err(error),
                 Drawn::Level(Some(ticket)) => tokio::select! {
                     reached = self.confirmations.reach(ticket) => reached?,
                     () = ready => {}
@@ -94,38 +85,6 @@ impl Outlet {
                 Drawn::Level(None) => ready.await,
             }
         }
-    }
-
-    /// Takes over the next page from the disk.
-    async fn page(&mut self, from: u64, to: u64) -> Result<(), Error> {
-        let shared = &self.shared;
-        let page = self.reading.get_or_insert_with(|| {
-            let shared = Arc::clone(shared);
-            let read = tokio::task::spawn_blocking(move || state::page(&shared.store, shared.table, from, to));
-            Page { from, to, read }
-        });
-        let (from, to) = (page.from, page.to);
-        let read = (&mut page.read).await;
-        self.reading = None;
-        match read.map_err(|panic| self.unreadable(&panic.to_string()))? {
-            Ok(page) => self.shared.state.lock().refill(from, to, page).map_err(|missing| self.missing(missing)),
-            Err(Error::Away { why, .. }) => {
-                tracing::warn!(%why, "a page of the spool cannot be read and is tried again");
-                sleep(AWAY).await;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn missing(&self, count: u64) -> Error {
-        self.unreadable(&format!(
-            "{count} events that it should hold are not there; 'tidemill state check' looks closer"
-        ))
-    }
-
-    fn unreadable(&self, why: &str) -> Error {
-        self.shared.store.unreadable(why)
     }
 
     /// These events have had their effect: they are removed, soon.

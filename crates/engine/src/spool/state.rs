@@ -3,19 +3,16 @@
 //! In the order of sequences: what is in flight, `near` (in memory), far (on the disk only, from `edge` on), `coming` (not
 //! confirmed, from `end` on), and what is not there yet (from `next` on).
 
+mod room;
+
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use super::entry::{self, Entry};
-use super::{Books, OnFull, Policy, Shared};
+use super::page::{Page, Span};
+use super::{Books, Entry, Policy};
 use crate::store::{Batch, Confirmations, Error, Stamp, Store, Table, Ticket};
-
-/// Events that are read from the disk at a time, and their bytes.
-const PAGE_ROWS: usize = 512;
-const PAGE_BYTES: usize = 1 << 20;
+pub(super) use room::{Admission, Pause};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -29,6 +26,8 @@ pub(super) struct State {
     edge: u64,
     /// Events from `edge` on, below `end`.
     far: u64,
+    /// Who brings them near.
+    ahead: Next,
     /// The first sequence that is not confirmed.
     end: u64,
     next: u64,
@@ -36,61 +35,45 @@ pub(super) struct State {
     taken: FxHashMap<u64, usize>,
     /// When what was taken was appended, in the order of taking; what has left `taken` leaves this when it is looked at.
     since: VecDeque<(u64, Stamp)>,
-    /// The size of what was refused last.
+    /// The size of what waits for room; 0 if nothing does.
     wanted: usize,
     /// Bytes of everything that is not settled.
     bytes: u64,
+    /// Of those, the bytes of what was taken: nobody may drop it.
+    held: u64,
     books: Books,
 }
 
-/// Whether an event may be appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    Yes,
-    Later,
-    Never,
+/// The next page that is on the disk only.
+#[derive(Debug)]
+enum Next {
+    Unread,
+    /// Somebody reads it; when he began, so many events were far.
+    Coming(u64),
+    /// It cannot be read.
+    Broken(Error),
 }
 
 /// What [`State::draw`] found.
 pub(super) enum Drawn {
     Some,
-    /// What comes next is on the disk only.
-    Behind {
-        from: u64,
-        to: u64,
-    },
+    /// What comes next is on the disk only; if nobody reads it yet, it is this.
+    Behind(Option<Span>),
+    /// What comes next cannot be read.
+    Broken(Error),
     /// Nothing waits; what is on its way is confirmed with this ticket.
     Level(Option<Ticket>),
 }
 
-/// One page of a spool, and whether it is the last.
-#[derive(Debug)]
-pub(super) struct Page {
-    rows: Vec<(Entry, usize)>,
-    last: bool,
-}
-
-/// Reads what lies on the disk from `from` on, below `to`.
-pub(super) fn page(store: &Store, table: Table, from: u64, to: u64) -> Result<Page, Error> {
-    let mut page = Page { rows: Vec::new(), last: true };
-    let (mut bytes, mut unreadable) = (0, None);
-    store.scan(table, &from.to_be_bytes(), Some(&to.to_be_bytes()), |key, record| {
-        if page.rows.len() == PAGE_ROWS || bytes >= PAGE_BYTES {
-            page.last = false;
-            return ControlFlow::Break(());
+/// Removes these from the disk, in runs.
+fn remove(table: Table, sequences: &[u64], gone: &mut Batch) {
+    for run in sequences.chunk_by(|one, next| one + 1 == *next) {
+        match run {
+            [one] => gone.delete(table, &one.to_be_bytes()),
+            [first, .., last] => gone.delete_range(table, &first.to_be_bytes(), &(last + 1).to_be_bytes()),
+            [] => {}
         }
-        let entry = key.try_into().ok().map(u64::from_be_bytes);
-        let entry = entry.and_then(|sequence| entry::read(sequence, record.stamp, record.value).ok());
-        let Some(entry) = entry else {
-            unreadable = Some(key.to_vec());
-            return ControlFlow::Break(());
-        };
-        let size = key.len() + record.size();
-        bytes += size;
-        page.rows.push((entry, size));
-        ControlFlow::Continue(())
-    })?;
-    unreadable.map_or(Ok(page), |key| Err(store.damaged(table, key)))
+    }
 }
 
 impl State {
@@ -109,12 +92,14 @@ impl State {
             near_bytes: 0,
             edge: if usage.rows == 0 { next } else { 0 },
             far: usage.rows,
+            ahead: Next::Unread,
             end: next,
             next,
             taken: FxHashMap::default(),
             since: VecDeque::new(),
             wanted: 0,
             bytes: usage.bytes,
+            held: 0,
             books: Books { recovered: usage.rows, ..Books::default() },
         })
     }
@@ -132,80 +117,6 @@ impl State {
     /// Bytes of what is not settled, and how many there may be.
     pub(super) fn bytes(&self) -> (u64, u64) {
         (self.bytes, self.policy.max_bytes)
-    }
-
-    /// Whether what was refused last would be taken now.
-    pub(super) fn roomy(&self) -> bool {
-        self.fits(self.wanted)
-    }
-
-    /// Whether an event of this size has room. What finds the spool empty fits however large it is, else it never would.
-    fn fits(&self, size: usize) -> bool {
-        self.bytes == 0 || self.bytes + size as u64 <= self.policy.max_bytes
-    }
-
-    /// How long it takes until the oldest that waits in memory is too old.
-    pub(super) fn expiry(&self, now: Stamp) -> Option<Duration> {
-        let age = self.policy.max_age?;
-        let (front, _) = self.near.front()?;
-        // A record keeps whole milliseconds, and the age has to be passed.
-        Some(Duration::from_millis(front.received.0.saturating_sub(now.before(age).0) + 1))
-    }
-
-    /// What happens to an event of this size.
-    pub(super) fn admit(&mut self, shared: &Shared, size: usize, now: Stamp) -> Admission {
-        if self.fits(size) {
-            return Admission::Yes;
-        }
-        let any = self.policy.on_full == OnFull::DropOldest;
-        let mut gone = Batch::default();
-        // What is too old goes before anything else is held up or dropped.
-        while !self.fits(size)
-            && (any || self.policy.max_age.is_some())
-            && self.reach(shared)
-            && (any || self.near.front().is_some_and(|(front, _)| self.aged(front, now)))
-        {
-            self.drop_front(shared.table, now, &mut gone);
-        }
-        // Where the store has ended, nothing that is appended would be confirmed.
-        let ended = !gone.is_empty() && shared.store.free(&mut gone).is_err();
-        if !ended && self.fits(size) {
-            return Admission::Yes;
-        }
-        if self.policy.on_full == OnFull::DropNewest {
-            self.books.appended += 1;
-            self.books.dropped.newest += 1;
-            return Admission::Never;
-        }
-        self.wanted = size;
-        Admission::Later
-    }
-
-    /// Whether something is near, after a look at the disk if need be.
-    fn reach(&mut self, shared: &Shared) -> bool {
-        if self.near.is_empty() && self.edge < self.end {
-            let (from, to) = (self.edge, self.end);
-            // What cannot be read cannot be dropped; whoever takes it next says so.
-            let Ok(page) = page(&shared.store, shared.table, from, to) else { return false };
-            if self.refill(from, to, page).is_err() {
-                return false;
-            }
-        }
-        !self.near.is_empty()
-    }
-
-    fn drop_front(&mut self, table: Table, now: Stamp, gone: &mut Batch) {
-        let Some((entry, size)) = self.near.pop_front() else { return };
-        self.near_bytes -= size;
-        self.bytes = self.bytes.saturating_sub(size as u64);
-        let expired = self.aged(&entry, now);
-        let reason = if expired { &mut self.books.dropped.expired } else { &mut self.books.dropped.oldest };
-        *reason += 1;
-        gone.delete(table, &entry.sequence.to_be_bytes());
-    }
-
-    fn aged(&self, entry: &Entry, now: Stamp) -> bool {
-        self.policy.max_age.is_some_and(|age| entry.received < now.before(age))
     }
 
     pub(super) fn append(&mut self, entry: Entry, size: usize) {
@@ -253,34 +164,53 @@ impl State {
         into: &mut Vec<Entry>,
         gone: &mut Batch,
     ) -> Drawn {
-        let before = into.len();
+        let (before, mut expired) = (into.len(), Vec::new());
         while into.len() - before < up_to.max(1) {
             let Some((front, _)) = self.near.front() else { break };
             if self.aged(front, now) {
-                self.drop_front(table, now, gone);
+                expired.extend(self.drop_front(now));
                 continue;
             }
             let Some((entry, size)) = self.near.pop_front() else { break };
             self.near_bytes -= size;
+            self.held += size as u64;
             self.taken.insert(entry.sequence, size);
             self.since.push_back((entry.sequence, entry.received));
             into.push(entry);
         }
+        remove(table, &expired, gone);
         if into.len() > before {
-            Drawn::Some
-        } else if self.edge < self.end {
-            Drawn::Behind { from: self.edge, to: self.end }
-        } else {
-            Drawn::Level(self.oldest_ticket())
+            return Drawn::Some;
+        }
+        match &self.ahead {
+            Next::Broken(error) => Drawn::Broken(error.clone()),
+            _ if self.edge < self.end => Drawn::Behind(self.ahead()),
+            _ => Drawn::Level(self.oldest_ticket()),
         }
     }
 
-    /// Takes over a page that was read from `from`, when nothing from there to `to` was near; an older one is forgotten.
-    /// Fails with the number of events that should have been there by now and were not.
-    pub(super) fn refill(&mut self, from: u64, to: u64, page: Page) -> Result<(), u64> {
-        if self.edge != from || !self.near.is_empty() {
-            return Ok(());
-        }
+    /// What is to be read next, if nobody does; whoever asks does from now on, and owes it to [`State::refill`].
+    fn ahead(&mut self) -> Option<Span> {
+        let to_do = self.near.is_empty() && self.edge < self.end && matches!(self.ahead, Next::Unread);
+        to_do.then(|| {
+            self.ahead = Next::Coming(self.far);
+            Span { from: self.edge, to: self.end }
+        })
+    }
+
+    /// Takes over what was read of this span. A page that lacks something which should be there is none.
+    pub(super) fn refill(&mut self, span: Span, read: Result<Page, Error>, store: &Store) {
+        let Next::Coming(far) = std::mem::replace(&mut self.ahead, Next::Unread) else { return };
+        let page = read.and_then(|page| match far.saturating_sub(page.rows.len() as u64) {
+            missing if page.last && missing > 0 => Err(store.unreadable(&format!(
+                "{missing} events that it should hold are not there; 'tidemill state check' looks closer"
+            ))),
+            _ => Ok(page),
+        });
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => return self.ahead = Next::Broken(error),
+        };
         for (entry, size) in page.rows {
             self.edge = entry.sequence + 1;
             self.far = self.far.saturating_sub(1);
@@ -288,12 +218,8 @@ impl State {
             self.near.push_back((entry, size));
         }
         if page.last {
-            self.edge = to;
-            if to == self.end && self.far > 0 {
-                return Err(self.far);
-            }
+            self.edge = span.to;
         }
-        Ok(())
     }
 
     pub(super) fn settle(&mut self, table: Table, sequences: &[u64], gone: &mut Batch) {
@@ -301,19 +227,14 @@ impl State {
         for sequence in sequences {
             if let Some(size) = self.taken.remove(sequence) {
                 self.bytes = self.bytes.saturating_sub(size as u64);
+                self.held = self.held.saturating_sub(size as u64);
                 self.books.settled += 1;
                 settled.push(*sequence);
             }
         }
         self.tidy();
         settled.sort_unstable();
-        for run in settled.chunk_by(|one, next| one + 1 == *next) {
-            match run {
-                [one] => gone.delete(table, &one.to_be_bytes()),
-                [first, .., last] => gone.delete_range(table, &first.to_be_bytes(), &(last + 1).to_be_bytes()),
-                [] => {}
-            }
-        }
+        remove(table, &settled, gone);
     }
 
     pub(super) fn hand_back(&mut self, sequences: &[u64]) {

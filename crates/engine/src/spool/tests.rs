@@ -1,6 +1,7 @@
 //! The spool against a naive model, over crashes, small bounds and every policy.
 
 mod failing;
+mod room;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,13 @@ fn store_on(platter: &Platter) -> Store {
 fn store_with(platter: &Platter, settings: Settings) -> Store {
     let quota = Quota { on_full: Quotas::Block, ..Quota::default() };
     platter.store(Schema::SPOOL, vec![Spec { name: NAME.into(), quota }], settings).unwrap()
+}
+
+/// The bytes of this event in a spool.
+fn size(number: u64) -> u64 {
+    let mut bytes = Vec::new();
+    entry::write(&event(number), "origin", &mut bytes);
+    8 + 12 + bytes.len() as u64
 }
 
 /// Looks again and again: what is waited for happens on the store's own thread.
@@ -125,11 +133,6 @@ async fn what_was_not_settled_comes_again_in_order() {
 
 #[tokio::test]
 async fn a_full_spool_does_as_it_was_told() {
-    let size = |number| {
-        let mut bytes = Vec::new();
-        entry::write(&event(number), "origin", &mut bytes);
-        8 + 12 + bytes.len() as u64
-    };
     let room: u64 = (0..3).map(size).sum();
     let policy = |on_full| Policy { max_bytes: room, on_full, ..Policy::default() };
 
@@ -160,8 +163,9 @@ async fn a_full_spool_does_as_it_was_told() {
     appended(&mut inlet, 0..3).await;
     assert_eq!(taken(&mut outlet, 1).await, [0]);
     // What is in flight stays; of the others, which lie on the disk only, the oldest goes.
-    let more = inlet.append(event(0), "origin");
-    assert_eq!(more, Append::Accepted(3));
+    assert_eq!(inlet.append(event(0), "origin"), Append::Full(event(0)), "it has to be read before it goes");
+    inlet.room().await;
+    assert_eq!(inlet.append(event(0), "origin"), Append::Accepted(3));
     inlet.flush().await.unwrap();
     let books = outlet.books();
     assert!(books.dropped.oldest >= 1 && books.balanced(), "{books:?}");
@@ -225,6 +229,15 @@ struct Model {
     dropped: u64,
 }
 
+/// Waits until everything is confirmed that was flushed; answers the next sequence.
+async fn all_confirmed(inlet: &mut Inlet) -> u64 {
+    let sent = inlet.shared.state.lock().next();
+    while inlet.confirmed_below() < sent {
+        inlet.confirmed().await.unwrap();
+    }
+    sent
+}
+
 /// One life: random steps, each followed by a look at the books; then the power goes or the store is closed.
 async fn life(dice: &mut fastrand::Rng, platter: &Platter, policy: Policy, model: &mut Model) {
     let store = store_on(platter);
@@ -238,7 +251,15 @@ async fn life(dice: &mut fastrand::Rng, platter: &Platter, policy: Policy, model
             0 | 1 => {
                 for _ in 0..dice.usize(1..30) {
                     let number = dice.u64(..1_000_000);
-                    if let Append::Accepted(sequence) = inlet.append(event(number), "origin") {
+                    let mut answer = inlet.append(event(number), "origin");
+                    while policy.on_full == OnFull::DropOldest && matches!(answer, Append::Full(_)) {
+                        // What is confirmed can go; a page of it may have to be read.
+                        inlet.flush().await.unwrap();
+                        model.confirmed = model.confirmed.max(all_confirmed(&mut inlet).await);
+                        inlet.room().await;
+                        answer = inlet.append(event(number), "origin");
+                    }
+                    if let Append::Accepted(sequence) = answer {
                         // One that was lost with the power before it was confirmed is free again.
                         let before = model.events.insert(sequence, number);
                         assert!(before.is_none() || sequence >= model.confirmed, "{sequence} was used twice");
@@ -247,11 +268,7 @@ async fn life(dice: &mut fastrand::Rng, platter: &Platter, policy: Policy, model
                 inlet.flush().await.unwrap();
             }
             2 if outlet.books().stored > 0 && dice.bool() => {
-                let sent = outlet.shared.state.lock().next();
-                while inlet.confirmed_below() < sent {
-                    inlet.confirmed().await.unwrap();
-                }
-                model.confirmed = model.confirmed.max(sent);
+                model.confirmed = model.confirmed.max(all_confirmed(&mut inlet).await);
             }
             2 | 3 if outlet.books().stored > 0 => {
                 outlet.next(dice.usize(1..40), &mut entries).await.unwrap();

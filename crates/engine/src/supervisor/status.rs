@@ -85,7 +85,7 @@ pub struct SpoolStatus {
     pub max_bytes: u64,
     /// How old the oldest event is that is not settled; nothing when there is none, or nobody knows without reading the disk.
     pub oldest_age_seconds: Option<f64>,
-    /// Why nothing more comes out of it.
+    /// Why nothing more comes out of it, or is taken in for now.
     pub last_error: Option<String>,
 }
 
@@ -288,13 +288,17 @@ impl super::RunningSource {
 
 impl spools::Running {
     fn status(&self, now: Stamp) -> SpoolStatus {
-        let Reading { books, bytes, max_bytes, oldest } = self.gauge.read();
-        let Dropped { oldest: older, newest, expired } = books.dropped;
+        let Reading { books, bytes, max_bytes, oldest, alone } = self.gauge.read();
+        let alone = alone.map(|size| {
+            format!("an event of {size} bytes is larger than 'maxBytes' and waits until nothing else is in the spool")
+        });
+        let Dropped { oldest: older, newest, expired, oversized } = books.dropped;
+        let dropped = [("oldest", older), ("newest", newest), ("expired", expired), ("oversized", oversized)];
         SpoolStatus {
             appended: books.appended,
             recovered: books.recovered,
             settled: books.settled,
-            dropped: BTreeMap::from([("oldest", older), ("newest", newest), ("expired", expired)]),
+            dropped: BTreeMap::from(dropped),
             handed_back: books.handed_back,
             in_flight: books.in_flight,
             stored: books.stored,
@@ -302,7 +306,7 @@ impl spools::Running {
             bytes,
             max_bytes,
             oldest_age_seconds: oldest.map(|oldest| now.0.saturating_sub(oldest.0) as f64 / 1000.0),
-            last_error: self.link.read().last_error,
+            last_error: self.link.read().last_error.or(alone),
         }
     }
 }

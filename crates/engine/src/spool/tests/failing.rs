@@ -1,4 +1,8 @@
-//! A spool on a file that cannot be written to, or be read for now: nothing of it is missed.
+//! A spool on a file that cannot be written to, or be read for now: nothing is missed, and nobody waits who need not.
+
+use std::thread;
+
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::store::Sync;
@@ -25,4 +29,41 @@ async fn what_an_interval_has_confirmed_is_neither_missed_nor_skipped_while_the_
     assert!(!drawing.is_finished(), "it waits for what is not there");
     platter.fits(u64::MAX);
     assert_eq!(drawing.await.unwrap(), (1..310).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_file_that_is_being_opened_anew() {
+    let platter = Platter::new(Vec::new());
+    let store = store_on(&platter);
+    let room = (0..5).map(size).sum();
+    let policy = Policy { max_bytes: room, memory: 1, on_full: OnFull::DropOldest, ..Policy::default() };
+    let (mut inlet, mut outlet) = open(&store, policy, &Hand::default());
+    appended(&mut inlet, 0..5).await;
+    assert_eq!(taken(&mut outlet, 1).await, [0], "what follows is on the disk only");
+    platter.hold();
+    platter.fits(0);
+    outlet.settle(&[0]).unwrap();
+    until(|| platter.is_waited_for()).await;
+
+    let (answer, answered) = oneshot::channel();
+    thread::spawn(move || {
+        while let Append::Accepted(_) = inlet.append(event(1), "origin") {}
+        let _ = answer.send(inlet);
+    });
+    let gauge = outlet.gauge();
+    let mut inlet = tokio::time::timeout(Duration::from_secs(60), answered).await.expect("it does not wait").unwrap();
+    assert!(gauge.read().books.balanced());
+    inlet.flush().await.unwrap();
+    // Both ends ask for the same page, and none of them holds anything meanwhile.
+    let drawing = tokio::spawn(async move {
+        let mut entries = Vec::new();
+        outlet.next(1, &mut entries).await.map(|()| entries[0].sequence)
+    });
+    let waiting = tokio::spawn(async move { inlet.room().await });
+    until(|| store.read().full).await;
+    assert!(gauge.read().books.balanced() && !drawing.is_finished() && !waiting.is_finished());
+    platter.fits(u64::MAX);
+    platter.let_go();
+    assert_eq!(drawing.await.unwrap().unwrap(), 1);
+    waiting.await.unwrap();
 }
