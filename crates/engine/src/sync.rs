@@ -6,7 +6,7 @@ pub(crate) use {
     parking_lot::{Mutex, MutexGuard},
     std::sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -17,7 +17,7 @@ pub(crate) use loom_types::*;
 mod loom_types {
     //! Loom's types behind the names and shapes that are used here.
 
-    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};
 
     /// `futures_util::task::AtomicWaker` in loom's world.

@@ -289,6 +289,7 @@ impl Settlements {
 
 impl Drop for Settlements {
     fn drop(&mut self) {
+        self.shared.table.abandon();
         {
             // Nobody can acknowledge any more what is still in flight: it stays with the broker.
             let mut page = self.shared.ledger.page();

@@ -38,6 +38,12 @@ impl Receipt {
         self.table.is_durable()
     }
 
+    /// Whether nobody hears how this settles: the run of its source has ended, and the message is counted as handed back.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.table.is_abandoned()
+    }
+
     /// Settles this fork. The greatest outcome of all forks becomes the message's.
     pub fn settle(mut self, outcome: Outcome) {
         self.open = false;

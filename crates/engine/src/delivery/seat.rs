@@ -4,7 +4,7 @@
 //! without a queue, an allocation or a lock; since the taker takes everything, there is no ABA problem.
 
 use super::outcome::Outcome;
-use crate::sync::{AtomicU32, AtomicU64, AtomicWaker, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicWaker, Ordering};
 
 /// The end of a stack of seats.
 const NONE: u32 = u32::MAX;
@@ -31,6 +31,8 @@ pub(super) struct Table {
     waiter: AtomicWaker,
     /// Whether every message in these seats is on the disk here until it is settled.
     durable: bool,
+    /// Whether nobody hears of settled seats any more.
+    abandoned: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Table {
             settled: AtomicU32::new(NONE),
             waiter: AtomicWaker::default(),
             durable,
+            abandoned: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +64,15 @@ impl Table {
 
     pub(super) fn is_durable(&self) -> bool {
         self.durable
+    }
+
+    /// The run is over, whatever is still in flight.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Occupies a free seat with one open fork.

@@ -4,7 +4,8 @@
 //! once their events are on the disk, and only then does the source acknowledge. Decision: **what finds no room keeps its
 //! seat**, in order, so that a full spool stops its source by the same back-pressure as everything else and there is no
 //! second queue that could grow. A store that has ended is the same: whatever is not confirmed keeps its seat until somebody
-//! hands it back.
+//! hands it back. What a run of its source has left there when it ended is with the source again, and is not kept beside
+//! what the next run brings.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ impl Desk {
     /// A route for one run of `source`; what is no event goes to `rejects`.
     #[must_use]
     pub fn landing(&self, source: Text, rejects: Rejects) -> Landing {
+        self.forget();
         Landing { desk: self.clone(), source, rejects, staged: Vec::new(), undecodable: Vec::new() }
     }
 
@@ -113,6 +115,7 @@ impl Desk {
 
     /// Waits until no receipt is left. Cancel safe.
     pub async fn is_empty(&self) {
+        self.forget();
         loop {
             let emptied = self.0.emptied.notified();
             tokio::pin!(emptied);
@@ -128,6 +131,7 @@ impl Desk {
     pub fn hand_back(&self) -> usize {
         let confirmed = self.0.papers.lock().inlet.confirmed_below();
         self.confirmed(confirmed);
+        self.forget();
         let mut papers = self.0.papers.lock();
         papers.closed = true;
         let count = papers.appended.len() + papers.refused.len();
@@ -139,9 +143,24 @@ impl Desk {
 
     /// Hands back what its source cannot hold any longer; what is confirmed meanwhile comes twice.
     fn recall(&self, recall: &Recall) {
+        self.keep(|receipt| !recall.covers(receipt));
+    }
+
+    /// Forgets what nobody waits for any more.
+    fn forget(&self) {
+        self.keep(|receipt| !receipt.is_abandoned());
+    }
+
+    fn keep(&self, wanted: impl Fn(&Receipt) -> bool) {
         let mut papers = self.0.papers.lock();
-        papers.appended.retain(|(_, receipt)| !recall.covers(receipt));
-        papers.refused.retain(|(_, receipt)| !recall.covers(receipt));
+        let before = papers.refused.len();
+        papers.appended.retain(|(_, receipt)| wanted(receipt));
+        papers.refused.retain(|(_, receipt)| wanted(receipt));
+        if papers.refused.len() < before {
+            // What stood behind it may have room where it had none.
+            papers.inlet.withdraw();
+            self.0.called.notify_one();
+        }
         if papers.is_empty() {
             self.0.emptied.notify_waiters();
         }

@@ -58,6 +58,11 @@ impl Inlet {
         if admission == Admission::Never { Append::Dropped } else { Append::Full(event) }
     }
 
+    /// What was refused last is not offered again.
+    pub fn withdraw(&mut self) {
+        self.shared.state.lock().withdraw();
+    }
+
     /// Sends what is staged on its way to the disk. Cancel safe: what was not sent stays staged.
     ///
     /// # Errors

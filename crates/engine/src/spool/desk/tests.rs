@@ -81,6 +81,21 @@ impl Mill {
         Feeding { stop, run }
     }
 
+    /// The run of the source ends.
+    fn end(&mut self) {
+        drop(self.intake.take());
+        let (_, nobody) = Inbox::new(0, Ledger::default(), Box::new(Hold(Arc::default()))).split();
+        drop(std::mem::replace(&mut self.settlements, nobody));
+    }
+
+    /// The run of the source ends, and another begins.
+    fn again(&mut self) {
+        self.end();
+        let landing = self.desk.landing("fleet".into(), self.bin.rejects.clone());
+        let (intake, settlements) = Inbox::new(8, self.ledger.clone(), Box::new(landing)).split();
+        (self.intake, self.settlements) = (Some(intake), settlements);
+    }
+
     /// Delivers these to the spool, as many at a time as there are seats.
     async fn send(&mut self, ids: std::ops::Range<usize>) {
         let mut ids = ids.peekable();
@@ -210,6 +225,55 @@ async fn what_a_source_cannot_hold_any_longer_is_handed_back_and_the_rest_keeps_
         done.extend(mill.settle(ACK));
     }
     assert_eq!(done, ["0", "1", "2", "3", "4", "5", "7"]);
+}
+
+#[tokio::test]
+async fn what_is_recalled_makes_way_for_what_stands_behind_it() {
+    let policy = Policy { max_bytes: 1_000, ..Policy::default() };
+    let mut mill = Mill::on(&Platter::new(Vec::new()), policy, &Hand::default());
+    let mut seats = mill.intake.as_mut().unwrap().reserve(3).await.unwrap();
+    seats.deliver(event("0")).unwrap();
+    let large = seats.deliver(event("large").with_data(vec![0; 2_000].into(), None)).unwrap();
+    seats.deliver(event("2")).unwrap();
+    drop(seats);
+    assert_eq!(mill.told(1).await, [ACK]);
+    assert!(mill.gauge.read().alone > Some(2_000));
+    mill.settlements.recall(&[large]);
+    let mut told = mill.told(2).await;
+    told.sort();
+    assert_eq!(told, [ACK, RETRY]);
+    assert_eq!((mill.gauge.read().alone, mill.gauge.read().books.stored), (None, 2));
+}
+
+#[tokio::test]
+async fn what_a_run_left_without_room_is_not_kept_beside_what_the_next_run_brings() {
+    let policy = Policy { max_bytes: 200, ..Policy::default() };
+    let mut mill = Mill::on(&Platter::new(Vec::new()), policy, &Hand::default());
+    mill.send(0..8).await;
+    let fitting = mill.told(1).await.len();
+    until(|| mill.gauge.read().books.stored == fitting as u64).await;
+    mill.again();
+    assert_eq!(mill.ledger.read().handed_back as usize, 8 - fitting, "they are with the source");
+    mill.send(8..16).await;
+    let _feeding = mill.feed(100);
+    let mut done = Vec::new();
+    while done.len() < fitting + 8 {
+        mill.given(1).await;
+        done.extend(mill.settle(ACK));
+    }
+    assert_eq!(done, [ids(0..fitting), ids(8..16)].concat());
+}
+
+#[tokio::test]
+async fn nobody_waits_for_room_for_what_an_ended_run_has_left() {
+    let policy = Policy { max_bytes: 200, ..Policy::default() };
+    let mut mill = Mill::on(&Platter::new(Vec::new()), policy, &Hand::default());
+    mill.send(0..8).await;
+    let fitting = mill.told(1).await.len();
+    until(|| mill.gauge.read().books.stored == fitting as u64).await;
+    mill.end();
+    tokio::time::timeout(std::time::Duration::from_secs(60), mill.desk.is_empty()).await.expect("nothing is left");
+    assert_eq!(mill.desk.hand_back(), 0, "it was counted as handed back when its run ended");
 }
 
 #[tokio::test]

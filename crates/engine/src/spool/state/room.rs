@@ -76,6 +76,11 @@ impl State {
         Some(self.wanted as u64).filter(|size| *size > self.policy.max_bytes)
     }
 
+    /// What was refused last waits no more.
+    pub(in super::super) fn withdraw(&mut self) {
+        self.wanted = 0;
+    }
+
     /// Whether what was refused last has to wait still, and for what.
     pub(in super::super) fn pause(&mut self, now: Stamp) -> Option<Pause> {
         match self.look(self.wanted, now) {

@@ -67,3 +67,15 @@ async fn nobody_waits_for_a_file_that_is_being_opened_anew() {
     assert_eq!(drawing.await.unwrap().unwrap(), 1);
     waiting.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_store_that_ends_is_no_end_of_waiting_for_what_lies_there_only() {
+    let store = store_on(&Platter::new(Vec::new()));
+    let (mut inlet, mut outlet) = open(&store, Policy { memory: 1, ..Policy::default() }, &Hand::default());
+    appended(&mut inlet, 0..5).await;
+    taken(&mut outlet, 1).await;
+    store.close().await.unwrap();
+    let mut entries = Vec::new();
+    let next = tokio::time::timeout(Duration::from_secs(60), outlet.next(1, &mut entries)).await;
+    assert!(matches!(next.expect("it is said"), Err(Error::Ended { .. })));
+}
