@@ -75,7 +75,7 @@ pub enum Sync {
     /// Before they are confirmed: a confirmed write survives a power failure.
     #[default]
     Always,
-    /// At this interval and at closing. Writes are confirmed at once; a crash, of this process too, takes back at most what
+    /// At this interval, before more than [`Settings::queue_bytes`] are not, and at closing. Writes are confirmed at once; a crash, of this process too, takes back at most what
     /// was confirmed within one interval, the newest first, and leaves no hole.
     Interval(Duration),
 }
@@ -378,18 +378,24 @@ impl Confirmations {
         self.progress.borrow().confirmed >= ticket.0
     }
 
+    /// Waits until nothing more will be confirmed. Cancel safe.
+    pub async fn ended(&mut self) -> Error {
+        let ended = self.progress.wait_for(|progress| progress.ended.is_some()).await;
+        let why = ended.ok().and_then(|progress| progress.ended.clone());
+        let why = why.unwrap_or_else(|| "its thread has ended".into());
+        Error::Ended { name: Arc::clone(&self.name), why }
+    }
+
     /// Waits until the writes of this ticket are confirmed. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Ended`] when they never will be.
     pub async fn reach(&mut self, ticket: Ticket) -> Result<(), Error> {
         let there = |progress: &Progress| progress.confirmed >= ticket.0 || progress.ended.is_some();
-        let answer = match self.progress.wait_for(there).await {
+        match self.progress.wait_for(there).await {
             Ok(progress) if progress.confirmed >= ticket.0 => return Ok(()),
-            Ok(progress) => progress.ended.clone(),
-            Err(_) => None,
-        };
-        let why = answer.unwrap_or_else(|| "its thread has ended".into());
-        Err(Error::Ended { name: Arc::clone(&self.name), why })
+            _ => {}
+        }
+        Err(self.ended().await)
     }
 }

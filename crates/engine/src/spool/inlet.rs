@@ -31,29 +31,26 @@ impl Inlet {
         let sequence = state.next();
         self.staged.put(self.shared.table, &sequence.to_be_bytes(), now, |into| entry::write(&event, origin, into));
         let size = self.staged.last_bytes();
-        let before = (state.alone(), state.books().dropped.oversized);
         let mut admission = state.admit(size, now, self.shared.table, &mut gone);
         if !gone.is_empty() && self.shared.store.free(&mut gone).is_err() {
             // The store has ended, and nothing that is appended would be confirmed.
-            admission = Admission::Later;
+            admission = Admission::Later { news: false };
         }
         if admission == Admission::Yes {
             state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
             return Append::Accepted(sequence);
         }
         self.staged.undo();
-        let (spool, max_bytes) = (self.shared.store.name(self.shared.table), state.bytes().1);
-        if before.0.is_none() && state.alone().is_some() {
-            tracing::warn!(
-                %spool, size, max_bytes, id = %event.id(),
-                "an event larger than 'maxBytes' waits until nothing else is in the spool, and its source with it; make 'maxBytes' larger"
-            );
-        }
-        if before.1 == 0 && state.books().dropped.oversized > 0 {
-            tracing::warn!(
-                %spool, size, max_bytes, id = %event.id(),
-                "an event larger than 'maxBytes' is dropped, as each one will be and is counted; make 'maxBytes' larger"
-            );
+        let too_large = match admission {
+            Admission::Later { news } => {
+                (news && state.alone().is_some()).then_some("waits until nothing else is there")
+            }
+            _ => state.is_first_oversized(size).then_some("is dropped, as each one will be"),
+        };
+        if let Some(fate) = too_large {
+            let (spool, max_bytes) = (self.shared.store.name(self.shared.table), state.bytes().1);
+            let id = event.id();
+            tracing::warn!(%spool, %id, size, max_bytes, "an event larger than 'maxBytes' {fate}; make 'maxBytes' larger");
         }
         if admission == Admission::Never { Append::Dropped } else { Append::Full(event) }
     }
@@ -147,7 +144,7 @@ impl Commits {
     }
 
     /// Waits until more of what was flushed is confirmed; answers the first sequence that is not. For ever, if nothing was
-    /// flushed. Cancel safe.
+    /// flushed and the store does not end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Ended`]: what is not confirmed by now never will be.
@@ -168,7 +165,10 @@ impl Commits {
             }
             match oldest {
                 Some(ticket) => self.confirmations.reach(ticket).await?,
-                None => ready.await,
+                None => tokio::select! {
+                    () = ready => {}
+                    ended = self.confirmations.ended() => return Err(ended),
+                },
             }
         }
     }

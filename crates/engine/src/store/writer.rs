@@ -153,7 +153,11 @@ impl Writer {
         self.group.trims = self.trims();
         let due = match self.shared.settings.sync {
             Sync::Always => true,
-            Sync::Interval(interval) => self.unsynced.is_some_and(|since| since.elapsed() >= interval),
+            Sync::Interval(interval) => {
+                // It is kept in memory until then, which has its bound whatever the interval.
+                let much = self.since.bytes() + self.group.puts.bytes() > self.shared.settings.queue_bytes;
+                much || self.unsynced.is_some_and(|since| since.elapsed() >= interval)
+            }
         };
         let nothing = self.group.puts.is_empty() && self.group.frees.is_empty() && self.group.trims.is_empty();
         if nothing && !(due && self.unsynced.is_some()) {

@@ -380,6 +380,19 @@ async fn a_store_that_ends_keeps_every_receipt_until_somebody_hands_back() {
 }
 
 #[tokio::test]
+async fn a_store_that_ends_while_nothing_is_on_its_way_is_said_to_have_ended() {
+    let mut mill =
+        Mill::on(&Platter::new(Vec::new()), Policy { max_bytes: 200, ..Policy::default() }, &Hand::default());
+    mill.send(0..8).await;
+    let fitting = mill.told(1).await.len();
+    assert_eq!(mill.ledger.read().in_flight as usize, 8 - fitting);
+    mill.store.close().await.unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), mill.clerk).await.expect("it is told");
+    assert!(matches!(ended.unwrap(), Err(Error::Ended { .. })));
+    assert_eq!(mill.desk.hand_back(), 8 - fitting);
+}
+
+#[tokio::test]
 async fn what_is_handed_back_stays_and_comes_again_after_a_start() {
     let platter = Platter::new(Vec::new());
     let mut mill = Mill::on(&platter, Policy::default(), &Hand::default());

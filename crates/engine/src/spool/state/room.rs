@@ -15,7 +15,10 @@ use crate::store::{Batch, Stamp, Table};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Admission {
     Yes,
-    Later,
+    /// Not now; whether that was said of nothing so far.
+    Later {
+        news: bool,
+    },
     Never,
 }
 
@@ -57,8 +60,9 @@ impl State {
                     continue;
                 }
                 Look::Far | Look::Full => {
+                    let news = self.wanted == 0;
                     self.wanted = size;
-                    break Admission::Later;
+                    break Admission::Later { news };
                 }
                 Look::Newest => &mut self.books.dropped.newest,
                 Look::Oversized => &mut self.books.dropped.oversized,
@@ -74,6 +78,11 @@ impl State {
     /// The size of what waits until nothing else is there, because it is larger than the spool may be.
     pub(in super::super) fn alone(&self) -> Option<u64> {
         Some(self.wanted as u64).filter(|size| *size > self.policy.max_bytes)
+    }
+
+    /// Whether an event of this size, which was not taken in, is the first of those that are dropped for being too large.
+    pub(in super::super) fn is_first_oversized(&self, size: usize) -> bool {
+        size as u64 > self.policy.max_bytes && self.books.dropped.oversized == 1
     }
 
     /// What was refused last waits no more.

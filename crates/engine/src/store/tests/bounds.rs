@@ -218,3 +218,22 @@ async fn what_an_interval_confirmed_survives_a_full_disk() {
     assert_eq!(numbers(&found, table).unwrap().len(), 20_000 - 1);
     assert_eq!(found.usage(table).rows, 20_000 - 1);
 }
+
+#[tokio::test]
+async fn what_an_interval_keeps_in_memory_is_bounded() {
+    let platter = Platter::new(Vec::new());
+    let settings =
+        Settings { sync: Sync::Interval(Duration::from_secs(60)), queue_bytes: 10_000, ..Settings::default() };
+    let store = on(&platter, vec![spec("rows", Quota::default())], settings).unwrap();
+    let table = store.table("rows").unwrap();
+    let mut batch = Batch::default();
+    for number in 0..100 {
+        put(&mut batch, table, number);
+        written(&store, &mut batch).await;
+    }
+    let found =
+        on(&Platter::new(platter.found(None)), vec![spec("rows", Quota::default())], Settings::default()).unwrap();
+    let safe = numbers(&found, found.table("rows").unwrap()).unwrap().len() as u64;
+    let kept: u64 = (safe..100).map(size).sum();
+    assert!(kept <= 10_000, "{kept} bytes are in memory only");
+}
