@@ -75,8 +75,9 @@ pub enum Sync {
     /// Before they are confirmed: a confirmed write survives a power failure.
     #[default]
     Always,
-    /// At this interval, before more than [`Settings::queue_bytes`] are not, and at closing. Writes are confirmed at once; a crash, of this process too, takes back at most what
-    /// was confirmed within one interval, the newest first, and leaves no hole.
+    /// At this interval, or once they are more than [`Settings::queue_bytes`], and at closing. Writes are confirmed at once; a
+    /// crash, of this process too, takes back at most what was confirmed within one interval, the newest first, and leaves no
+    /// hole.
     Interval(Duration),
 }
 
@@ -300,7 +301,12 @@ impl Store {
         let scanned = self.shared().medium.scan(table.number, from, to, &mut each);
         scanned.map_err(|failure| match failure {
             Failure::Broken(why) => self.unreadable(&why),
-            Failure::Full(why) | Failure::Io(why) => Error::Away { name: Arc::clone(&self.shared().name), why },
+            Failure::Full(why) | Failure::Io(why) => {
+                if !self.is_away() {
+                    self.shared().look();
+                }
+                Error::Away { name: Arc::clone(&self.shared().name), why }
+            }
         })?;
         damaged.map_or(Ok(()), |key| Err(self.damaged(table, key)))
     }

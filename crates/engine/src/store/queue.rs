@@ -85,6 +85,8 @@ pub(super) struct Queue {
     pub(super) group: u64,
     pub(super) thread: Thread,
     pub(super) closing: bool,
+    /// Whether somebody could not read the file.
+    pub(super) unreadable: bool,
 }
 
 /// Why a batch was not accepted. It is as it was.
@@ -163,6 +165,13 @@ impl Shared {
         queue.frees.append(batch);
         self.wake(&mut queue, false);
         Ok(Ticket(queue.group))
+    }
+
+    /// Has the file opened anew that somebody could not read: redb refuses everything after any error.
+    pub(super) fn look(&self) {
+        let mut queue = self.queue.lock();
+        queue.unreadable = true;
+        self.wake(&mut queue, true);
     }
 
     fn wake(&self, queue: &mut Queue, urgent: bool) {

@@ -40,6 +40,8 @@ struct Inner {
     refuse_syncs: bool,
     /// Bytes that fit.
     capacity: Option<u64>,
+    /// Reads that fail, from now on.
+    bad_reads: usize,
     /// Whoever opens it waits.
     held: bool,
     /// Those who wait so.
@@ -92,6 +94,11 @@ impl Platter {
 
     pub(crate) fn fits(&self, capacity: u64) {
         self.0.inner.lock().capacity = Some(capacity);
+    }
+
+    /// So many reads fail.
+    pub(crate) fn fail_reads(&self, count: usize) {
+        self.0.inner.lock().bad_reads = count;
     }
 
     /// From now on whoever opens it waits until it is let go.
@@ -178,6 +185,10 @@ impl StorageBackend for Platter {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.operate(|inner| {
+            if let Some(left) = inner.bad_reads.checked_sub(1) {
+                inner.bad_reads = left;
+                return Err(io::Error::other("input/output error"));
+            }
             let from = offset as usize;
             out.copy_from_slice(inner.now.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())

@@ -40,6 +40,8 @@ pub(super) struct Writer {
     ages_seen: Instant,
     /// What the group in hand was accepted for, by table.
     growth: Vec<u64>,
+    /// What failed for somebody else since.
+    unread: Option<Failure>,
 }
 
 impl Drop for Writer {
@@ -62,6 +64,7 @@ impl Writer {
             since: Batch::default(),
             ages_seen: Instant::now(),
             growth: Vec::new(),
+            unread: None,
         }
     }
 
@@ -104,7 +107,7 @@ impl Writer {
         let due = self.due();
         let mut queue = shared.queue.lock();
         let mut lazy = None;
-        while queue.puts.is_empty() && !queue.closing {
+        while queue.puts.is_empty() && !queue.closing && !queue.unreadable {
             let wait = if queue.frees.is_empty() {
                 queue.thread = Thread::Idle;
                 due
@@ -131,6 +134,7 @@ impl Writer {
         self.group.frees.append(&mut queue.frees);
         let number = queue.group;
         queue.group += 1;
+        self.unread = std::mem::take(&mut queue.unreadable).then(|| Failure::Io("a page could not be read".into()));
         drop(queue);
         self.growth = (0_u16..).zip(shared.specs.iter()).map(|(number, _)| self.group.puts.growth(number)).collect();
         shared.room.notify_waiters();
@@ -160,13 +164,17 @@ impl Writer {
             }
         };
         let nothing = self.group.puts.is_empty() && self.group.frees.is_empty() && self.group.trims.is_empty();
-        if nothing && !(due && self.unsynced.is_some()) {
+        if nothing && self.unread.is_none() && !(due && self.unsynced.is_some()) {
             self.confirm(number, 0);
             return Ok(());
         }
         let writes = (self.group.puts.len() + self.group.frees.len()) as u64;
         let mut pause = PAUSE;
-        let mut failed = false;
+        let mut failed = self.unread.is_some();
+        if let Some(failure) = self.unread.take() {
+            self.failed(&failure, Duration::ZERO);
+            self.recover()?;
+        }
         while let Err(failure) = self.attempt(due) {
             if let Failure::Broken(why) = failure {
                 return Err(why.to_string());
@@ -181,6 +189,8 @@ impl Writer {
             pause = (pause * 2).min(PAUSE_MAX);
         }
         if failed {
+            // Whoever could not read meanwhile can now.
+            self.shared.queue.lock().unreadable = false;
             self.away(false);
             self.shared.counters.full.store(0, Ordering::Relaxed);
             self.shared.settings.link.connected();

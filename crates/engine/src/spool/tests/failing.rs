@@ -79,3 +79,29 @@ async fn a_store_that_ends_is_no_end_of_waiting_for_what_lies_there_only() {
     let next = tokio::time::timeout(Duration::from_secs(60), outlet.next(1, &mut entries)).await;
     assert!(matches!(next.expect("it is said"), Err(Error::Ended { .. })));
 }
+
+#[tokio::test]
+async fn a_read_that_fails_ends_nothing_though_nobody_writes() {
+    const COUNT: u64 = 40;
+    let platter = Platter::new(Vec::new());
+    let store = store_on(&platter);
+    let (mut inlet, _) = open(&store, Policy { memory: 1, ..Policy::default() }, &Hand::default());
+    // More than is kept in memory of a file.
+    let large = event(0).with_data(Bytes::from(vec![7; 1 << 20]), None);
+    for number in 0..COUNT {
+        assert_eq!(inlet.append(large.clone(), "origin"), Append::Accepted(number));
+    }
+    inlet.flush().await.unwrap();
+    while inlet.confirmed().await.unwrap() < COUNT {}
+    store.close().await.unwrap();
+    let store = store_on(&platter);
+    let (_inlet, mut outlet) = open(&store, Policy::default(), &Hand::default());
+    platter.fail_reads(1);
+    let mut entries = Vec::new();
+    while entries.len() < COUNT as usize {
+        let next = outlet.next(COUNT as usize, &mut entries);
+        tokio::time::timeout(Duration::from_secs(60), next).await.expect("it is tried again").unwrap();
+    }
+    assert!(entries.iter().all(|entry| entry.event == large));
+    assert_eq!(store.read().failures, 1);
+}
