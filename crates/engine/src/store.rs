@@ -28,6 +28,7 @@
 
 mod apply;
 mod batch;
+mod broken;
 mod disk;
 mod error;
 mod medium;

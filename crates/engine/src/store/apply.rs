@@ -6,7 +6,7 @@ use std::ops::Bound;
 use redb::ReadableTable;
 
 use super::batch::{Act, Write};
-use super::disk::Broken;
+use super::broken::Broken;
 use super::medium::Counts;
 use super::record::HEADER;
 

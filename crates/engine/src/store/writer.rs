@@ -5,7 +5,8 @@
 //! is tried again until it succeeds or the store ends, so that a full disk is back-pressure that goes away by itself, and
 //! whoever waits has one number to compare and no error of its own to handle.
 
-use std::ops::ControlFlow;
+mod trims;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,10 +15,8 @@ use tokio::time::Instant;
 
 use super::Sync;
 use super::batch::Batch;
-use super::medium::{Failure, Group, Trim};
+use super::medium::{Failure, Group};
 use super::queue::{Shared, Thread};
-use super::quota::OnFull;
-use super::record::{self, Stamp};
 
 /// Why a store ended that was closed and lost nothing.
 pub(super) const CLOSED: &str = "it was closed";
@@ -277,39 +276,5 @@ impl Writer {
             self.group.puts = again;
         }
         Ok(())
-    }
-
-    /// What quotas ask for now.
-    fn trims(&mut self) -> Vec<Trim> {
-        let now = Stamp::from(self.shared.settings.clock.0.now());
-        let look = self.ages_seen.elapsed() >= AGES;
-        if look {
-            self.ages_seen = Instant::now();
-        }
-        let mut trims = Vec::new();
-        for (number, (spec, gauge)) in (0_u16..).zip(self.shared.specs.iter().zip(&self.shared.gauges)) {
-            let growth = self.group.puts.growth(number);
-            let max_bytes = spec.quota.max_bytes.filter(|_| spec.quota.on_full == OnFull::DropOldest);
-            let over = max_bytes.is_some_and(|max| gauge.read().bytes + growth > max);
-            let aged = spec.quota.max_age.filter(|_| look || growth > 0).map(|age| now.before(age));
-            let aged = aged.filter(|bound| growth > 0 || self.oldest(number).is_some_and(|oldest| oldest < *bound));
-            if over || aged.is_some() {
-                let older_than = aged.unwrap_or_default();
-                trims.push(Trim { table: number, max_bytes: max_bytes.unwrap_or(u64::MAX), older_than });
-            }
-        }
-        trims
-    }
-
-    fn oldest(&self, number: u16) -> Option<Stamp> {
-        let mut oldest = None;
-        let seed = self.shared.table(usize::from(number))?.seed;
-        let first = |key: &[u8], bytes: &[u8]| {
-            oldest = Some(record::read(seed, key, bytes).map_or(Stamp::default(), |record| record.stamp));
-            ControlFlow::Break(())
-        };
-        let mut first = first;
-        self.shared.medium.scan(number, &[], None, &mut first).ok()?;
-        oldest
     }
 }

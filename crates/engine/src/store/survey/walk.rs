@@ -7,7 +7,7 @@ use std::path::Path;
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, TableHandle};
 
-use super::super::disk::{Broken, said};
+use super::super::broken::{Broken, said};
 use super::super::record::{self, Stamp};
 use super::super::schema::{self, Definition, OWN};
 use super::overlay::Overlay;
