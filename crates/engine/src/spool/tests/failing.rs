@@ -105,3 +105,76 @@ async fn a_read_that_fails_ends_nothing_though_nobody_writes() {
     assert!(entries.iter().all(|entry| entry.event == large));
     assert_eq!(store.read().failures, 1);
 }
+
+/// Everything comes once and in order, whenever the disk is full and whatever of it lies there only. Answers how many writes
+/// failed.
+async fn outlasts(seed: u64) -> u64 {
+    const COUNT: u64 = 600;
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let platter = Platter::new(Vec::new());
+    let sync = if dice.bool() { Sync::Always } else { Sync::Interval(Duration::from_millis(dice.u64(1..60))) };
+    let store = store_with(&platter, Settings { sync, queue_bytes: dice.usize(5_000..200_000), ..Settings::default() });
+    let policy = Policy { max_bytes: dice.u64(5_000..200_000), memory: dice.usize(1..5_000), ..Policy::default() };
+    let (mut inlet, mut outlet) = open(&store, policy, &Hand::default());
+    let mut own = dice.fork();
+    let feeding = tokio::spawn(async move {
+        for number in 0..COUNT {
+            while let Append::Full(_) = inlet.append(event(number), "origin") {
+                inlet.flush().await.unwrap();
+                inlet.room().await;
+            }
+            if own.u8(..20) == 0 {
+                inlet.flush().await.unwrap();
+            }
+        }
+        inlet.flush().await.unwrap();
+        inlet
+    });
+    let mut own = dice.fork();
+    let drawing = tokio::spawn(async move {
+        let (mut drawn, mut open) = (Vec::new(), Vec::new());
+        while drawn.len() < COUNT as usize {
+            // So that much waits now and then.
+            tokio::time::sleep(Duration::from_millis(own.u64(..10))).await;
+            let mut some = Vec::new();
+            outlet.next(own.usize(1..30), &mut some).await.unwrap();
+            assert!(some.iter().all(|entry| entry.event == event(entry.sequence)));
+            drawn.extend(some.iter().map(|entry| entry.sequence));
+            open.extend(some.iter().map(|entry| entry.sequence));
+            own.shuffle(&mut open);
+            outlet.settle(&open.split_off(own.usize(..open.len()).min(5))).unwrap();
+        }
+        outlet.settle(&open).unwrap();
+        (drawn, outlet)
+    });
+    while !drawing.is_finished() {
+        platter.fits(dice.u64(..platter.length()));
+        tokio::time::sleep(Duration::from_millis(dice.u64(..200))).await;
+        platter.fits(u64::MAX);
+        // The store may not look again for a while.
+        until(|| !store.read().full || drawing.is_finished()).await;
+        tokio::time::sleep(Duration::from_millis(dice.u64(..20))).await;
+    }
+    platter.fits(u64::MAX);
+    let (drawn, outlet) = drawing.await.unwrap();
+    assert_eq!(drawn, (0..COUNT).collect::<Vec<_>>());
+    let expected = Books { appended: COUNT, settled: COUNT, ..Books::default() };
+    assert_eq!(outlet.books(), expected);
+    drop((feeding.await.unwrap(), outlet));
+    store.close().await.unwrap();
+    let failures = store.read().failures;
+    let store = store_on(&Platter::new(platter.found(None)));
+    assert_eq!(store.usage(store.table(NAME).unwrap()).rows, 0, "what was settled is gone");
+    failures
+}
+
+#[tokio::test]
+async fn whenever_the_disk_is_full_everything_comes_once_and_in_order() {
+    let (base, mut failures) = (fastrand::u64(..1 << 32), 0);
+    for seed in base..base + 8 {
+        eprintln!("seed {seed}");
+        failures +=
+            tokio::time::timeout(Duration::from_secs(120), outlasts(seed)).await.expect("it does not stand still");
+    }
+    assert!(failures > 0, "the disk was never full");
+}
