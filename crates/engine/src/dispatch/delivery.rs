@@ -55,8 +55,9 @@ pub(super) struct Pending {
     pub(super) awaited: usize,
     /// Results whose outputs refused them for now.
     pub(super) failed: Vec<Unconfirmed>,
-    /// The output and the error that decide; one that is final outranks one that may pass.
-    pub(super) error: Option<(usize, PublishError)>,
+    /// The output and the error that decide; one that is final outranks one that may pass. Boxed, because every delivery has
+    /// the room for it and few have the error.
+    pub(super) error: Option<Box<(usize, PublishError)>>,
 }
 
 impl Pending {
@@ -74,13 +75,13 @@ impl Pending {
     /// Takes what an output said of one result.
     pub(super) fn note(&mut self, result: Unconfirmed, outcome: Result<(), PublishError>) {
         let Err(error) = outcome else { return };
-        let decides = match (&self.error, &error) {
+        let decides = match (self.error.as_deref(), &error) {
             (None, _) => true,
             (Some((_, PublishError::Retry { .. })), PublishError::Reject { .. }) => true,
             (Some(_), _) => false,
         };
         if decides {
-            self.error = Some((result.output, error));
+            self.error = Some(Box::new((result.output, error)));
         }
         self.failed.push(result);
     }

@@ -171,7 +171,8 @@ impl Line {
         if self.active >= self.options.max_in_flight {
             return false;
         }
-        self.hushed = self.limiter.as_ref().and_then(|limiter| limiter.begin().err());
+        let Some(limiter) = &self.limiter else { return true };
+        self.hushed = limiter.begin().err();
         self.hushed.is_none()
     }
 
@@ -316,7 +317,7 @@ impl Line {
         if pending.awaited > 0 {
             return;
         }
-        match pending.error.take() {
+        match pending.error.take().map(|error| *error) {
             None => self.done(key),
             Some((output, error)) => {
                 let name = self.options.outputs.get(output).map_or("", |(name, _)| name.as_str());
