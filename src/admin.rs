@@ -10,6 +10,9 @@
 //! | `GET /readyz` | yes | yes | 200 when every source is connected, else 503 and the names of those that are not |
 //! | `GET /metrics` | yes | yes | Prometheus' text format; `?engine=0` leaves the engine's own families out |
 //! | `GET /v1/status` | yes | no | [`engine::supervisor::Status`] as JSON |
+//! | `GET /v1/dead-letters` | yes | no | a page of [`engine::dead_letter`]s, or with `group` their counts |
+//! | `GET /v1/dead-letters/{id}` | yes | no | one of them |
+//! | `POST /v1/dead-letters/purge` | yes | no | when those that are meant are removed; how many |
 //! | `POST /v1/sources/{name}/events` | yes | no | when every delivery of the CloudEvent in JSON that was sent has ended |
 //! | `POST /v1/sources/{name}/fire` | yes | no | when the source has made one more event; its id |
 //! | `POST /v1/sources/{name}/leave` | yes | no | when the source's session at its broker is ended |
@@ -19,6 +22,7 @@
 
 mod address;
 pub mod client;
+mod dead_letters;
 mod guard;
 mod listener;
 mod patience;

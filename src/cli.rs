@@ -5,6 +5,7 @@
 
 mod check;
 mod console;
+mod dlq;
 mod fire;
 mod leave;
 mod log;
@@ -59,6 +60,7 @@ enum Command {
     Pause(pause::Pause),
     Resume(pause::Resume),
     State(state::Arguments),
+    Dlq(dlq::Arguments),
 }
 
 /// How a command ended.
@@ -164,6 +166,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Pause(arguments) => arguments.run(),
         Command::Resume(arguments) => arguments.run(),
         Command::State(arguments) => state::state(&arguments),
+        Command::Dlq(arguments) => dlq::dlq(&arguments),
     }
 }
 

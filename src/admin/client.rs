@@ -48,6 +48,20 @@ pub struct Request<'a> {
 /// # Errors
 /// [`Error`]; a refusal carries the API's sentence.
 pub fn ask(address: &Address, token: Option<&Token>, request: Request<'_>, patience: Duration) -> Result<Value, Error> {
+    let body = fetch(address, token, request, patience)?;
+    serde_json::from_slice(&body).map_err(|_| Error::Foreign(address.clone()))
+}
+
+/// [`ask`] for the answer as it was written, for whoever must not rewrite what is in it.
+///
+/// # Errors
+/// As [`ask`].
+pub fn fetch(
+    address: &Address,
+    token: Option<&Token>,
+    request: Request<'_>,
+    patience: Duration,
+) -> Result<Vec<u8>, Error> {
     let unreachable = |cause| Error::Unreachable(address.clone(), cause);
     let silent = |cause| Error::Silent(address.clone(), cause);
     let (mut stream, host): (Box<dyn Stream>, String) = match address {
@@ -70,23 +84,26 @@ pub fn ask(address: &Address, token: Option<&Token>, request: Request<'_>, patie
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(silent)?;
     let (status, body) = parse(&answer).ok_or_else(|| Error::Foreign(address.clone()))?;
-    match (status, body.get("error").and_then(Value::as_str)) {
-        (200..=299, _) => Ok(body),
-        (_, Some(sentence)) => Err(Error::Refused(sentence.to_owned())),
-        (_, None) => Err(Error::Foreign(address.clone())),
+    if (200..=299).contains(&status) {
+        return Ok(body.to_owned());
     }
+    let refusal: Option<Value> = serde_json::from_slice(body).ok();
+    Err(match refusal.as_ref().and_then(|body| body.get("error")?.as_str()) {
+        Some(sentence) => Error::Refused(sentence.to_owned()),
+        None => Error::Foreign(address.clone()),
+    })
 }
 
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// Status code and JSON body of an HTTP/1 answer.
-fn parse(answer: &[u8]) -> Option<(u16, Value)> {
+/// Status code and body of an HTTP/1 answer.
+fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let (head, body) = (answer.get(..end)?, answer.get(end + 4..)?);
     let line = std::str::from_utf8(head).ok()?.lines().next()?;
     let status = line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_slice(body).ok()?))
+    Some((status, body))
 }
 
 /// A name as one segment of a path.
@@ -109,8 +126,8 @@ mod tests {
     #[test]
     fn answers_are_read_and_anything_else_is_not() {
         let answer = b"HTTP/1.0 404 Not Found\r\ncontent-type: application/json\r\n\r\n{\"error\":\"gone\"}";
-        assert_eq!(parse(answer), Some((404, serde_json::json!({ "error": "gone" }))));
-        for foreign in [&b""[..], b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 abc\r\n\r\n{}"] {
+        assert_eq!(parse(answer), Some((404, &b"{\"error\":\"gone\"}"[..])));
+        for foreign in [&b""[..], b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n{}"] {
             assert_eq!(parse(foreign), None);
         }
     }

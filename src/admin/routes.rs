@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::Guard;
+use super::{Guard, dead_letters};
 
 /// The largest event that can be sent by hand, in bytes; it comes over the network to one that waits.
 const BODY_MAX: usize = 64 << 20;
@@ -26,11 +26,15 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
-    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/sources/{name}/events, \
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/dead-letters, \
+                 GET /v1/dead-letters/{id}, POST /v1/dead-letters/purge, POST /v1/sources/{name}/events, \
                  POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
                  POST /v1/sources/{name}/resume";
     let control = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/purge", post(dead_letters::purge))
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/sources/{name}/events", post(send))
         .route("/v1/sources/{name}/fire", post(fire))
         .route("/v1/sources/{name}/leave", post(leave))
@@ -80,7 +84,8 @@ async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) 
     response
 }
 
-fn refused(status: StatusCode, sentence: &str) -> Response {
+/// A refusal in one sentence.
+pub(super) fn refused(status: StatusCode, sentence: &str) -> Response {
     (status, Json(json!({ "error": sentence }))).into_response()
 }
 

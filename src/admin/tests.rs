@@ -1,6 +1,7 @@
 //! The API on real sockets, for a running engine.
 
 mod drip;
+mod letters;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

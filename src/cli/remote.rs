@@ -20,10 +20,24 @@ pub(super) struct Remote {
     admin_token_file: Option<PathBuf>,
 }
 
+#[cfg(test)]
+impl Default for Remote {
+    /// Where an engine listens unless it is told otherwise.
+    fn default() -> Remote {
+        Remote { admin: admin::DEFAULT, admin_token_file: None }
+    }
+}
+
 impl Remote {
     /// Sends one request without a body and reads the JSON in its answer.
     pub(super) fn ask(&self, method: &str, path: &str, patience: Duration) -> Result<Value, Failure> {
         self.tell(Request { method, path, body: b"" }, patience)
+    }
+
+    /// Sends one request and answers what came back, as it was written.
+    pub(super) fn fetch(&self, request: Request<'_>, patience: Duration) -> Result<Vec<u8>, Failure> {
+        let token = token(self.admin_token_file.as_deref())?;
+        client::fetch(&self.admin, token.as_ref(), request, patience).map_err(Failure::failed)
     }
 
     /// Sends one request and reads the JSON in its answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::remote::Remote;
-use super::table::Table;
+use super::table::{Table, plain};
 use super::{Exit, Failure, data};
 
 /// Show what the running engine does: sources, triggers, rules, pools and outputs
@@ -81,6 +81,7 @@ const LAYOUTS: [Layout; 7] = [
         &[
             ("MATCHED", "matched"),
             ("DONE", "done"),
+            ("DEAD LETTERS", "deadLetters"),
             ("DROPPED", "dropped"),
             ("HANDED BACK", "handedBack"),
             ("IN FLIGHT", "inFlight"),
@@ -97,8 +98,8 @@ fn tables(status: &Value) -> String {
     let uptime = status.get("uptimeSeconds").and_then(Value::as_f64).unwrap_or_default();
     let draining = if status.get("draining").and_then(Value::as_bool) == Some(true) { ", draining" } else { "" };
     let mut parts = vec![format!("{}, instance {}, up {uptime:.0} s{draining}", word("name"), word("instance"))];
-    if let Some(error) = status.get("rejectsError").and_then(Value::as_str) {
-        parts.push(format!("rejects cannot be written: {}", cell(&error.into())));
+    if let Some(sentence) = status.get("deadLetters").and_then(dead_letters) {
+        parts.push(sentence);
     }
     for (title, key, columns) in LAYOUTS {
         let Some(rows) = status.get(key).and_then(Value::as_object).filter(|rows| !rows.is_empty()) else { continue };
@@ -112,12 +113,30 @@ fn tables(status: &Value) -> String {
     parts.join("\n\n")
 }
 
+/// What there is to say of what was given up, if there is anything.
+fn dead_letters(letters: &Value) -> Option<String> {
+    let number = |key: &str| letters.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let dropped = letters.pointer("/dropped/quota").and_then(Value::as_u64).unwrap_or_default();
+    if number("stored") + dropped == 0 {
+        return None;
+    }
+    let mut sentence =
+        format!("{} dead letters, {} bytes; 'tidemill dlq list' shows them", number("stored"), number("bytes"));
+    if dropped > 0 {
+        sentence += &format!("; {dropped} more were dropped for their quota's sake");
+    }
+    if letters.get("full") == Some(&Value::Bool(true)) {
+        sentence += "; no more are wanted, so rules that add some begin nothing new: 'tidemill dlq purge' makes room";
+    }
+    Some(sentence)
+}
+
 /// A value in a cell: numbers by name are summed up in words, and nothing in it moves the terminal's cursor.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(false) => String::new(),
         Value::Bool(true) => "yes".to_owned(),
-        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::String(text) => plain(text),
         Value::Object(counts) => {
             let named = counts.iter().filter(|(_, count)| count.as_u64() != Some(0));
             let words: Vec<String> = named.map(|(name, count)| format!("{count} {name}")).collect();
@@ -150,10 +169,12 @@ mod tests {
     #[test]
     fn figures_stand_in_columns_and_nothing_moves_the_cursor() {
         let status = json!({
-            "name": "fleet", "instance": "edge-1", "draining": true, "uptimeSeconds": 12.3, "rejectsError": null,
+            "name": "fleet", "instance": "edge-1", "draining": true, "uptimeSeconds": 12.3,
+            "deadLetters": { "stored": 3, "bytes": 999, "maxBytes": 900, "full": true, "dropped": { "quota": 2 }, "purged": 0 },
             "sources": { "a": { "connection": "connected", "paused": true, "received": 12345, "settled": 12300, "rejected": 5,
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
-            "rules": { "t/r": { "matched": 7, "done": 4, "dropped": { "exhausted": 2, "rejected": 0, "unhandled": 1 },
+            "rules": { "t/r": { "matched": 7, "done": 4, "deadLetters": { "exhausted": 2, "rejected": 0 },
+                "dropped": { "function": 1 },
                 "handedBack": 0, "inFlight": 0, "filtered": 3, "lastError": null } },
             "triggers": {}, "pools": {}, "outputs": {},
         });
@@ -162,11 +183,14 @@ mod tests {
             "\
 fleet, instance edge-1, up 12 s, draining
 
+3 dead letters, 999 bytes; 'tidemill dlq list' shows them; 2 more were dropped for their quota's sake; no more are wanted, so \
+rules that add some begin nothing new: 'tidemill dlq purge' makes room
+
 SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
 a       connected  yes        12345    12300         5            0         40  refused  [2J
 
-RULE  MATCHED  DONE  DROPPED                   HANDED BACK  IN FLIGHT  FILTERED  LAST ERROR
-t/r         7     4  2 exhausted, 1 unhandled            0          0         3"
+RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  IN FLIGHT  FILTERED  LAST ERROR
+t/r         7     4  2 exhausted   1 function            0          0         3"
         );
     }
 }

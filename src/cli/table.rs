@@ -1,5 +1,10 @@
 //! A table for a terminal: columns as wide as they need to be, numbers to the right.
 
+/// A text of which nothing moves the terminal's cursor.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Headings and rows.
 #[derive(Debug)]
 pub(super) struct Table {

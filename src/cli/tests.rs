@@ -42,6 +42,9 @@ fn data_can_be_had_as_json() {
         "send a --type t --json",
         "run a.yaml --log-format json",
         "state check a --json",
+        "dlq list --json",
+        "dlq show 01m7zsytm000 --json",
+        "dlq purge --all --json",
     ] {
         parse(&format!("tidemill {line}")).unwrap();
     }
@@ -63,6 +66,11 @@ fn what_cannot_be_meant_is_told_what_to_write() {
         ("send fleet --type t --to a", "--config"),
         ("send fleet --type t --config a.yaml --admin 127.0.0.1:1", "cannot be used with"),
         ("resume", "SOURCE"),
+        ("dlq", "Usage"),
+        ("dlq list --since yesterday", "2026-11-21T06:58:00Z"),
+        ("dlq list --group colour", "reason"),
+        ("dlq list --limit 0", "limit"),
+        ("dlq show", "ID"),
         ("rum a.yaml", "run"),
         ("", "Usage"),
     ] {

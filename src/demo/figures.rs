@@ -153,7 +153,7 @@ impl Reading {
             fleet,
             received: sources().map(|source| source.received).sum(),
             done: rules().map(|rule| rule.done).sum(),
-            given_up: rules().flat_map(|rule| rule.dropped.values()).sum::<u64>()
+            given_up: rules().map(|rule| rule.dead_lettered + rule.dropped.values().sum::<u64>()).sum::<u64>()
                 + sources().map(|source| source.rejected).sum::<u64>(),
             in_flight: (at_sources + in_spools).max(rules().map(|rule| rule.in_flight).sum()),
             workers: pools().map(|pool| pool.workers).sum(),

@@ -86,6 +86,7 @@ struct RuleBooks {
     looped: u64,
     done: u64,
     dead_lettered: u64,
+    dead_letters: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
     handed_back: u64,
     parked: u64,
@@ -103,8 +104,20 @@ impl From<&RuleStatus> for RuleBooks {
     fn from(status: &RuleStatus) -> RuleBooks {
         let RuleStatus { matched, recovered, replayed, looped, done, .. } = *status;
         let RuleStatus { dead_lettered, handed_back, parked, in_flight, .. } = *status;
-        let dropped = status.dropped.clone();
-        RuleBooks { matched, recovered, replayed, looped, done, dead_lettered, dropped, handed_back, parked, in_flight }
+        let RuleStatus { dead_letters, dropped, .. } = status.clone();
+        RuleBooks {
+            matched,
+            recovered,
+            replayed,
+            looped,
+            done,
+            dead_lettered,
+            dead_letters,
+            dropped,
+            handed_back,
+            parked,
+            in_flight,
+        }
     }
 }
 
@@ -127,8 +140,8 @@ impl RuleBooks {
         came == self.done + self.dead_lettered + dropped + self.handed_back + self.parked + self.in_flight
     }
 
-    fn dropped(&self, reason: &str) -> u64 {
-        self.dropped.get(reason).copied().unwrap_or_default()
+    fn died(&self, reason: &str) -> u64 {
+        self.dead_letters.get(reason).copied().unwrap_or_default()
     }
 }
 
@@ -139,7 +152,10 @@ impl Report {
         let sources: BTreeMap<_, _> =
             status.sources.iter().map(|(name, status)| (name.clone(), status.into())).collect();
         let rules: BTreeMap<_, _> = status.rules.iter().map(|(name, status)| (name.clone(), status.into())).collect();
-        let handled: u64 = rules.values().map(|rule: &RuleBooks| rule.done + rule.dropped.values().sum::<u64>()).sum();
+        let handled: u64 = rules
+            .values()
+            .map(|rule: &RuleBooks| rule.done + rule.dead_lettered + rule.dropped.values().sum::<u64>())
+            .sum();
         let mut report = Report {
             cycle: options.cycle.to_string(),
             vehicles: options.vehicles,
@@ -182,13 +198,13 @@ impl Report {
         number(self.lost, "true samples were lost: the metrics do not show them");
         number(self.sent.ledger.messages - self.sent.confirmed, "messages were never confirmed by the broker");
         let of_rules = |count: fn(&RuleBooks) -> u64| self.rules.values().map(count).sum::<u64>();
-        number(of_rules(|rule| rule.dropped("exhausted")), "deliveries were given up after their last attempt");
+        number(of_rules(|rule| rule.died("exhausted")), "deliveries were given up after their last attempt");
         number(of_rules(|rule| rule.handed_back), "deliveries were handed back to the broker unfinished");
         number(of_rules(|rule| rule.in_flight), "deliveries were still in flight when the engine had ended");
         let in_spools = self.spools.values().map(|spool| spool.stored + spool.in_flight + spool.handed_back).sum();
         number(in_spools, "events were still in the spool when the engine had ended");
         let undecoded: u64 = self.sources.values().map(|source| source.rejected).sum();
-        let rejected = of_rules(|rule| rule.dropped("rejected")) + undecoded;
+        let rejected = of_rules(|rule| rule.died("rejected")) + undecoded;
         let unnoticed = self.sent.ledger.malformed.saturating_sub(rejected);
         number(unnoticed, "malformed payloads were sent but not rejected");
         for (name, _) in self.sources.iter().filter(|(_, books)| !books.balance()) {
@@ -211,7 +227,7 @@ impl Report {
     /// The report for people.
     pub(super) fn text(&self) -> String {
         let sent = &self.sent.ledger;
-        let rejected: u64 = self.rules.values().map(|rule| rule.dropped("rejected")).sum();
+        let rejected: u64 = self.rules.values().map(|rule| rule.died("rejected")).sum();
         let received: u64 = self.sources.values().map(|source| source.received).sum();
         let done: u64 = self.rules.values().map(|rule| rule.done).sum();
         format!(

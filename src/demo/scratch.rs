@@ -62,7 +62,7 @@ mod tests {
     fn it_is_empty_private_and_goes_with_everything_in_it() {
         let parent = tempfile::tempdir().unwrap();
         let scratch = Scratch::create_in(parent.path().to_owned()).unwrap();
-        std::fs::write(scratch.path().join("rejects.jsonl"), "x").unwrap();
+        std::fs::write(scratch.path().join("deliveries"), "x").unwrap();
         assert_ne!(Scratch::create_in(parent.path().to_owned()).unwrap().path(), scratch.path());
         drop(scratch);
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);

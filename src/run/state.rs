@@ -43,6 +43,8 @@ pub enum Error {
         path: PathBuf,
         /// Instance id and process id of the other engine, as far as known.
         holder: String,
+        /// The instance id alone.
+        instance: Option<Text>,
     },
     /// The kept instance id is not one.
     #[error(
@@ -83,7 +85,8 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::Held { path: path.to_owned(), holder: holder(&mut lock) });
+                let (holder, instance) = holder(&mut lock);
+                return Err(Error::Held { path: path.to_owned(), holder, instance });
             }
             Err(TryLockError::Error(cause)) => return Err(refused("lock", &lock_path)(cause)),
         }
@@ -108,12 +111,12 @@ impl Folder {
     }
 }
 
-fn holder(lock: &mut File) -> String {
+fn holder(lock: &mut File) -> (String, Option<Text>) {
     let mut text = String::new();
     let read = lock.take(4096).read_to_string(&mut text);
     match read.ok().and_then(|_| serde_json::from_str(&text).ok()) {
-        Some(Holder { instance, pid }) => format!("instance '{instance}', process {pid}"),
-        None => "another process".to_owned(),
+        Some(Holder { instance, pid }) => (format!("instance '{instance}', process {pid}"), Some(instance)),
+        None => ("another process".to_owned(), None),
     }
 }
 

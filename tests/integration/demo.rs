@@ -73,7 +73,7 @@ fn a_cycle_gives_its_published_totals_whatever_went_wrong_on_the_way() {
         let (malformed, duplicates) = (number(&harsh, "/sent/malformed"), number(&harsh, "/sent/duplicates"));
         assert!(malformed > 0 && duplicates > 0);
         assert!(number(&harsh, "/samples/duplicate") >= duplicates);
-        let rejected = number(&harsh, "/rules/telemetry~1metrics/dropped/rejected");
+        let rejected = number(&harsh, "/rules/telemetry~1metrics/deadLetters/rejected");
         assert!(rejected + number(&harsh, "/sources/fleet/rejected") >= malformed, "{harsh}");
         assert!(number(&harsh, "/sources/fleet/received") >= number(&harsh, "/sent/confirmed"));
     }

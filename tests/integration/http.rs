@@ -13,7 +13,7 @@ use testkit::http::{self, Response};
 use testkit::port;
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, events, file_has, ids};
+use crate::outcome::{PROGRAM, dead_letters, events, file_has, ids};
 
 /// An engine that writes what is posted to `address` to a file, and answers once it is there; `options` are lines under
 /// `http:` besides `listen`.

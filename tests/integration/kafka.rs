@@ -27,7 +27,9 @@ use testkit::kcat::Kcat;
 use testkit::patience::{RETRY, within};
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{FILE, PROGRAM, assert_balanced, error, events, file_has, files_have, ids, repeated};
+use crate::outcome::{
+    FILE, PROGRAM, assert_balanced, dead_letters, error, events, file_has, files_have, ids, repeated,
+};
 
 /// Where the source stands in the status.
 const SOURCE: &str = "/sources/orders";

@@ -67,5 +67,8 @@ mod cron;
 // A function that blocks its threads for ever, and the connections beside it.
 mod blocked;
 
+// What is given up: kept before it is acknowledged, whoever is killed, and found again with `tidemill dlq`.
+mod dead_letters;
+
 // Sources that acknowledge from the spool: nothing is lost, whoever is stuck, full or killed.
 mod spool;

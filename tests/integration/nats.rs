@@ -21,7 +21,7 @@ use testkit::nats::{Config, Nats, Peer};
 use testkit::patience::{RETRY, until, within};
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, assert_balanced, error, events, file_has, idle, ids};
+use crate::outcome::{PROGRAM, assert_balanced, dead_letters, error, events, file_has, idle, ids};
 
 /// Where the source stands in the status.
 const SOURCE: &str = "/sources/fleet";

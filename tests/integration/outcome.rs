@@ -60,6 +60,19 @@ pub(crate) fn repeated(ids: &HashMap<String, usize>) -> usize {
     ids.values().map(|count| count - 1).sum()
 }
 
+/// What the running engine has given up, the oldest first: a JSON object on each line.
+pub(crate) async fn dead_letters(engine: &Tidemill) -> String {
+    let (mut lines, mut path) = (String::new(), "/v1/dead-letters".to_owned());
+    loop {
+        let page = engine.get(&path).await.json();
+        for letter in page["deadLetters"].as_array().expect("a page of dead letters") {
+            lines += &format!("{letter}\n");
+        }
+        let Some(next) = page["next"].as_str() else { return lines };
+        path = format!("/v1/dead-letters?after={next}");
+    }
+}
+
 /// Waits until the last error of the source or output at `path`, such as `/sources/fleet`, holds `part`.
 pub(crate) async fn error(engine: &Tidemill, path: &str, part: &str) -> String {
     let last = |status: &Value| {

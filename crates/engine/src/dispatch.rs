@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! router --Arrival--> Line --Job--> pool --Finished--> Line --publish--> outputs --confirm--> Line --settle--> receipt
-//!                        ^------ due again (retry) -----'                                       '--spent--> rejects
+//!                        ^------ due again (retry) -----'                                       '--spent--> dead letters
 //! ```
 
 mod books;
@@ -86,7 +86,8 @@ enum Message {
     Arrived(Vec<Arrival>),
     Recalled(Recall),
     Finished(Vec<Finished>),
-    Kept(Vec<Key>),
+    /// These deliveries are dead letters now; whether there are more of them than there may be.
+    Kept(Vec<Key>, bool),
     WhenEmpty(tokio::sync::oneshot::Sender<()>),
     HandBack(tokio::sync::oneshot::Sender<usize>),
 }
@@ -163,9 +164,9 @@ impl Caller {
         drop(self.answers.send(Message::Finished(batch)));
     }
 
-    /// Says that these deliveries' last records are durable.
-    pub(crate) fn kept(&self, batch: Vec<Key>) {
-        drop(self.answers.send(Message::Kept(batch)));
+    /// Says that these deliveries are dead letters now, and whether there are more of those than there may be.
+    pub(crate) fn kept(&self, batch: Vec<Key>, full: bool) {
+        drop(self.answers.send(Message::Kept(batch, full)));
     }
 }
 

@@ -1,5 +1,5 @@
 //! Fakes at the ports, for the tests of what stands between them: closures as functions and outputs, a desk that hands out
-//! receipts, a source in memory, and rejects in a temporary folder.
+//! receipts, a source in memory, and dead letters on a disk in memory.
 
 mod source;
 
@@ -12,19 +12,19 @@ use tokio::task::JoinHandle;
 
 pub(crate) use source::{Memory, Message, Pipe};
 
+use crate::dead_letter::{Archive, Postbox, Selection};
 use crate::delivery::{
     Inbox, Intake, Ledger, Outcome, Recall, Recaller, Receipt, Route, Seat, Settlements, Undecodable,
 };
 use crate::dispatch::Arrival;
 use crate::event::{Event, Text};
 use crate::invoke::Turns;
-use crate::journal::{Journal, Policy, Sync};
-use crate::metric::Link;
 use crate::pool::{Limits, Options, Pool};
 use crate::port::{
     BoxFuture, Call, Clock, Confirm, Function, Offer, Output, PublishError, StartError, Verdict, Verdicts, Worker,
 };
-use crate::reject::Rejects;
+use crate::store::testing::Platter;
+use crate::store::{ClockHandle, Quota, Schema, Settings};
 
 /// An event with this id and nothing else of interest.
 pub(crate) fn event(id: &str) -> Event {
@@ -57,7 +57,7 @@ pub(crate) struct Calls<F>(pub(crate) F);
 
 impl<F> Function for Calls<F>
 where
-    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Clone + Send + std::marker::Sync + 'static,
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Clone + Send + Sync + 'static,
 {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn Worker>, StartError>> {
         let worker: Box<dyn Worker> = Box::new(self.clone());
@@ -67,7 +67,7 @@ where
 
 impl<F> Worker for Calls<F>
 where
-    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + std::marker::Sync,
+    F: Fn(Event, Call) -> BoxFuture<'static, Verdicts> + Send + Sync,
 {
     fn call<'a>(&'a self, events: &'a [Event], call: &'a Call) -> BoxFuture<'a, Verdicts> {
         (self.0)(events[0].clone(), call.clone())
@@ -75,9 +75,7 @@ where
 }
 
 /// A function that answers at once.
-pub(crate) fn judge(
-    answer: impl Fn(&Event, &Call) -> Verdicts + Clone + Send + std::marker::Sync + 'static,
-) -> Arc<dyn Function> {
+pub(crate) fn judge(answer: impl Fn(&Event, &Call) -> Verdicts + Clone + Send + Sync + 'static) -> Arc<dyn Function> {
     Arc::new(Calls(move |event: Event, call| -> BoxFuture<'static, Verdicts> {
         let answer = answer.clone();
         Box::pin(async move { answer(&event, &call) })
@@ -89,7 +87,7 @@ pub(crate) struct Starts<F>(pub(crate) F);
 
 impl<F> Function for Starts<F>
 where
-    F: Fn() -> BoxFuture<'static, Result<Box<dyn Worker>, StartError>> + Send + std::marker::Sync,
+    F: Fn() -> BoxFuture<'static, Result<Box<dyn Worker>, StartError>> + Send + Sync,
 {
     fn start(&self) -> BoxFuture<'_, Result<Box<dyn Worker>, StartError>> {
         (self.0)()
@@ -131,7 +129,7 @@ impl Seen {
     }
 }
 
-impl<F: Fn(&Event) -> Say + Send + std::marker::Sync> Output for Recorder<F> {
+impl<F: Fn(&Event) -> Say + Send + Sync> Output for Recorder<F> {
     fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
         self.seen.lock().push(event.id().clone());
         match (self.answer)(event) {
@@ -154,7 +152,7 @@ pub(crate) enum Say {
 }
 
 /// An output and what it saw.
-pub(crate) fn recorder(answer: impl Fn(&Event) -> Say + Send + std::marker::Sync + 'static) -> (Arc<dyn Output>, Seen) {
+pub(crate) fn recorder(answer: impl Fn(&Event) -> Say + Send + Sync + 'static) -> (Arc<dyn Output>, Seen) {
     let seen = Seen::default();
     (Arc::new(Recorder { seen: Arc::clone(&seen.0), answer }), seen)
 }
@@ -168,26 +166,38 @@ impl Clock for Wall {
     }
 }
 
-/// Rejects in a temporary folder.
+/// Dead letters on a disk in memory.
 pub(crate) struct Bin {
-    folder: tempfile::TempDir,
-    pub(crate) rejects: Rejects,
+    pub(crate) archive: Archive,
+    pub(crate) postbox: Postbox,
     pub(crate) task: JoinHandle<()>,
+    pub(crate) platter: Platter,
 }
 
 impl Bin {
     pub(crate) fn open() -> Bin {
-        let folder = tempfile::tempdir().unwrap();
-        let policy = Policy { sync: Sync::Never, ..Policy::default() };
-        let journal = Journal::open(&folder.path().join("rejects.jsonl"), policy, Link::default()).unwrap();
-        let (rejects, task) = Rejects::start(journal, Arc::new(Wall), Link::default());
-        Bin { folder, rejects, task }
+        Bin::with(Quota::default())
     }
 
-    /// What is in the file now.
+    pub(crate) fn with(quota: Quota) -> Bin {
+        let platter = Platter::new(Vec::new());
+        let clock = ClockHandle(Arc::new(Wall));
+        let settings = Settings { clock: clock.clone(), ..Settings::default() };
+        let store = platter.store(Schema::DELIVERIES, vec![Archive::spec(quota)], settings).unwrap();
+        let archive = Archive::of(&store, quota).unwrap();
+        let (postbox, task) = Postbox::start(archive.clone(), clock);
+        Bin { archive, postbox, task, platter }
+    }
+
+    /// What is kept now.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("rejects.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let page = self.archive.page(&Selection::default(), None, usize::MAX).unwrap();
+        let json = |(id, letter): (_, crate::dead_letter::Letter)| {
+            let mut text = Vec::new();
+            letter.write_json(id, &mut text);
+            serde_json::from_slice(&text).unwrap()
+        };
+        page.letters.into_iter().map(json).collect()
     }
 }
 

@@ -47,6 +47,20 @@ pub enum Failure {
     Silent,
 }
 
+impl Failure {
+    /// Its name in dead letters.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Failure::Timeout => "timeout",
+            Failure::Panicked(_) => "panicked",
+            Failure::CalledOff => "calledOff",
+            Failure::NotBegun => "notBegun",
+            Failure::Lost => "lost",
+            Failure::Silent => "silent",
+        }
+    }
+}
+
 /// A call on its way.
 pub(crate) struct Invocation<'a, 't> {
     worker: &'a dyn Worker,

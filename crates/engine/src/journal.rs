@@ -16,12 +16,12 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let folder = tempfile::tempdir().expect("a folder");
-//! let path = folder.path().join("rejects.jsonl");
+//! let path = folder.path().join("events.jsonl");
 //! let journal = Journal::open(&path, Policy::default(), Link::default()).expect("opened");
-//! journal.append(br#"{"reason":"no JSON"}"#).await.expect("on disk");
-//! journal.append_all([&b"{\"a\":1}"[..], b"{\"a\":2}"]).then(|result| assert!(result.is_ok()));
+//! journal.append(b"{\"a\":1}").await.expect("on disk");
+//! journal.append(b"{\"a\":2}").then(|result| assert!(result.is_ok()));
 //! journal.close().await.expect("closed");
-//! assert_eq!(std::fs::read_to_string(&path).expect("readable").lines().count(), 3);
+//! assert_eq!(std::fs::read_to_string(&path).expect("readable").lines().count(), 2);
 //! # });
 //! ```
 
@@ -146,21 +146,10 @@ impl Journal {
         Ok(Journal { lines, counters })
     }
 
-    /// A journal that writes to `sink`, for tests of whoever appends.
-    #[cfg(test)]
-    pub(crate) fn on(sink: Box<dyn Sink>) -> Journal {
-        Journal { lines: Lines::start("fake".into(), WAITING_MAX, sink).unwrap(), counters: Arc::default() }
-    }
-
     /// Appends one JSON text, without a line break at its end. Never waits. Line breaks inside, which JSON allows only
     /// between its tokens, become spaces. The line is written even if the answer is dropped.
     pub fn append(&self, line: &[u8]) -> Commit {
         self.lines.append(line)
-    }
-
-    /// Appends several JSON texts as one: they are confirmed, or fail, together.
-    pub fn append_all<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Commit {
-        self.lines.append_all(lines)
     }
 
     /// Writes what waits, forces it to the disk unless the policy is [`Sync::Never`], closes the file and ends the

@@ -4,6 +4,7 @@
 //! composition root. Start reading at [`port`] (what an adapter implements), then [`delivery`] (who owes what to whom).
 
 pub mod config;
+pub mod dead_letter;
 pub mod delivery;
 pub mod dispatch;
 pub mod event;
@@ -17,7 +18,6 @@ pub mod metric;
 pub mod pool;
 pub mod port;
 pub mod registry;
-pub mod reject;
 pub mod retry;
 pub mod router;
 pub mod spool;

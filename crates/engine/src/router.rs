@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::dead_letter::Postbox;
 use crate::delivery::{Outcome, Recall, Recaller, Receipt, Route, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
 use crate::filter::{Filter, View};
-use crate::reject::Rejects;
 use index::{Index, Place};
 
 /// One trigger as the router sees it.
@@ -67,7 +67,7 @@ pub struct Router {
     /// Rules that match the present event, kept for its allocation.
     matching: Vec<Place>,
     undecodable: Vec<(Undecodable, Receipt)>,
-    rejects: Rejects,
+    postbox: Postbox,
     /// Receipts of events that no rule wants, settled with the batch so that the books are written first.
     unmatched: Vec<Receipt>,
 }
@@ -94,9 +94,9 @@ struct Batch {
 }
 
 impl Router {
-    /// A router over the triggers that `source` feeds; what cannot be decoded goes to `rejects`.
+    /// A router over the triggers that `source` feeds; what cannot be decoded goes to `postbox`.
     #[must_use]
-    pub fn new(source: Text, triggers: Vec<Trigger>, rejects: Rejects) -> Router {
+    pub fn new(source: Text, triggers: Vec<Trigger>, postbox: Postbox) -> Router {
         let index = Index::new(&triggers);
         let triggers = triggers.into_iter().map(Staged::from).collect();
         Router {
@@ -105,7 +105,7 @@ impl Router {
             index,
             matching: Vec::new(),
             undecodable: Vec::new(),
-            rejects,
+            postbox,
             unmatched: Vec::new(),
         }
     }
@@ -163,7 +163,7 @@ impl Route for Router {
             trigger.flush();
         }
         for (message, receipt) in self.undecodable.drain(..) {
-            self.rejects.undecodable(&self.source, &message, receipt);
+            self.postbox.undecodable(&self.source, message, receipt);
         }
         for receipt in self.unmatched.drain(..) {
             receipt.settle(Outcome::Ack);

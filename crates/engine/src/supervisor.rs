@@ -1,14 +1,16 @@
 //! The running engine: put together from a plan, watched, and ended in order.
 //!
-//! Start order: state, rejects, outputs, pools, lines, spools, sources; whoever hands on is started after whoever takes. End
+//! Start order: state, outputs, pools, lines, spools, sources; whoever hands on is started after whoever takes. End
 //! order is the reverse and keeps the promises: sources stop reading, then spools, what is in flight finishes and is
 //! acknowledged, and only what the grace time does not suffice for is handed back, or stays in its spool.
 
 mod build;
 mod end;
 mod exposition;
+mod files;
 mod fire;
 mod homes;
+mod letters;
 mod pause;
 mod runs;
 mod send;
@@ -26,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::dead_letter::{Archive, Unsettled};
 use crate::delivery::{Ledger, Route};
 use crate::dispatch::{self, Feed};
 use crate::event::Text;
@@ -33,7 +36,6 @@ use crate::metric::{Link, Page};
 use crate::pool::Pool;
 use crate::port::{Bell, Clock, Output};
 use crate::registry::OpenError;
-use crate::reject::Unsettled;
 use crate::router::Tally;
 
 pub use end::{Drained, LeaveError};
@@ -41,7 +43,9 @@ pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
 pub use send::SendError;
-pub use status::{OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus};
+pub use status::{
+    DeadLetterStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus,
+};
 
 /// What the engine is given besides its plan.
 #[derive(Clone)]
@@ -74,7 +78,11 @@ pub struct Engine {
     rules: Vec<RunningRule>,
     pools: Vec<(Text, Pool)>,
     outputs: Vec<RunningOutput>,
-    rejects: Link,
+    /// The file of the deliveries.
+    deliveries: files::File,
+    letters: Archive,
+    /// Dead letters that somebody has removed since the start.
+    purged: std::sync::atomic::AtomicU64,
     /// Places for events that are sent by hand.
     sends: Arc<Semaphore>,
     page: Page,
@@ -96,7 +104,7 @@ impl Drop for Engine {
 struct Tasks {
     lines: JoinSet<()>,
     pools: JoinSet<()>,
-    rejects: Option<(JoinHandle<()>, Unsettled)>,
+    letters: Option<(JoinHandle<()>, Unsettled)>,
 }
 
 /// Makes the router of one run of a source.

@@ -1,6 +1,7 @@
 //! Judgements over runs in which exactly one thing went wrong.
 
 use engine::metric::Connection;
+use engine::supervisor::DeadLetterStatus;
 
 use super::super::simulator::{Ledger, Profile};
 use super::*;
@@ -29,8 +30,9 @@ fn rule(matched: u64, done: u64, rejected: u64) -> RuleStatus {
         replayed: 0,
         looped: 0,
         done,
-        dead_lettered: 0,
-        dropped: BTreeMap::from([("rejected", rejected), ("exhausted", 0), ("function", 0)]),
+        dead_lettered: rejected,
+        dead_letters: BTreeMap::from([("rejected", rejected), ("exhausted", 0)]),
+        dropped: BTreeMap::from([("function", 0)]),
         handed_back: 0,
         parked: 0,
         in_flight: 0,
@@ -69,8 +71,7 @@ fn remains() -> Remains {
             spools: BTreeMap::new(),
             stores: BTreeMap::new(),
             outputs: BTreeMap::new(),
-            rejects_error: None,
-            rejects_removed: 0,
+            dead_letters: DeadLetterStatus { stored: 5, ..DeadLetterStatus::default() },
         },
         peak_workers: 3,
         started_workers: 4,
@@ -86,6 +87,12 @@ fn verdict(wrong: impl FnOnce(&mut Remains)) -> Option<String> {
 
 fn the_rule(remains: &mut Remains) -> &mut RuleStatus {
     remains.status.rules.get_mut("telemetry/metrics").unwrap()
+}
+
+fn died(remains: &mut Remains, reason: &'static str, count: u64) {
+    let rule = the_rule(remains);
+    rule.dead_letters.insert(reason, count);
+    rule.dead_lettered = rule.dead_letters.values().sum();
 }
 
 fn the_source(remains: &mut Remains) -> &mut SourceStatus {
@@ -112,7 +119,7 @@ fn a_good_run_has_no_problems_and_its_figures() {
         ("/sent/resent", 0.into()),
         ("/sources/fleet/received", 112.into()),
         ("/sources/fleet/handedBack", 0.into()),
-        ("/rules/telemetry~1metrics/dropped/rejected", 5.into()),
+        ("/rules/telemetry~1metrics/deadLetters/rejected", 5.into()),
         ("/samples/late", 6.into()),
         ("/problems", serde_json::json!([])),
     ] {
@@ -140,12 +147,12 @@ fn whatever_is_missing_is_named() {
     assert_eq!(unconfirmed.as_deref(), Some("1 messages were never confirmed by the broker"));
     let unnoticed = verdict(|run| {
         the_rule(run).done += 1;
-        the_rule(run).dropped.insert("rejected", 4);
+        died(run, "rejected", 4);
     });
     assert_eq!(unnoticed.as_deref(), Some("1 malformed payloads were sent but not rejected"));
     let exhausted = verdict(|run| {
         the_rule(run).done -= 3;
-        the_rule(run).dropped.insert("exhausted", 3);
+        died(run, "exhausted", 3);
     });
     assert_eq!(exhausted.as_deref(), Some("3 deliveries were given up after their last attempt"));
     let back = verdict(|run| {
@@ -164,13 +171,13 @@ fn what_comes_again_is_no_problem() {
         *run.fleet.samples.get_mut("duplicate").unwrap() += 2;
         (the_source(run).received, the_source(run).settled) = (115, 115);
         (the_rule(run).matched, the_rule(run).done) = (115, 109);
-        the_rule(run).dropped.insert("rejected", 6);
+        died(run, "rejected", 6);
     });
     assert_eq!(again, None);
     let undecoded = verdict(|run| {
         (the_source(run).settled, the_source(run).rejected) = (107, 5);
         the_rule(run).matched = 107;
-        the_rule(run).dropped.clear();
+        died(run, "rejected", 0);
     });
     assert_eq!(undecoded, None);
 }

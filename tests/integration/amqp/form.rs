@@ -55,8 +55,7 @@ async fn what_pika_publishes_arrives_and_garbage_is_kept_aside() {
 
     assert_eq!((&of("bytes")["tenant"], &of("named")["type"]), (&"//4=".into(), &"telemetry".into()));
 
-    let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
-    let rejects = std::fs::read_to_string(rejects).expect("readable");
+    let rejects = dead_letters(&engine).await;
     assert_eq!(rejects.lines().count(), 7);
     for reason in [
         "event.id",

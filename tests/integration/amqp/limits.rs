@@ -5,16 +5,18 @@ use testkit::rabbitmq::{Config, RabbitMq, properties, shared};
 
 use super::*;
 
-/// What `rejects.jsonl` holds.
-fn rejects(engine: &Tidemill) -> String {
-    engine.find("rejects.jsonl").map(|path| std::fs::read_to_string(path).expect("readable")).unwrap_or_default()
+/// Why events were given up.
+async fn messages(engine: &Tidemill) -> String {
+    let letters = dead_letters(engine).await;
+    let letters = letters.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    letters.map(|letter| format!("{}\n", letter["message"])).collect()
 }
 
 /// Waits until so many deliveries have ended; answers how many are done and how many were rejected.
 async fn all_ended(engine: &Tidemill, count: u64) -> (u64, u64) {
     let read = |status: &Value| {
         let rule = &status["rules"]["telemetry/keep"];
-        (rule["done"].as_u64().unwrap_or(0), rule["dropped"]["rejected"].as_u64().unwrap_or(0))
+        (rule["done"].as_u64().unwrap_or(0), rule["deadLetters"]["rejected"].as_u64().unwrap_or(0))
     };
     let status = engine.status_where("every delivery's end", |status| read(status).0 + read(status).1 == count).await;
     assert_balanced(&status);
@@ -47,7 +49,7 @@ async fn what_just_fits_arrives_and_what_does_not_is_rejected_before_it_is_sent(
     peer.send_all("", &queue, keys.chain(headers)).await;
     let (done, rejected) = all_ended(&engine, 68).await;
     assert!(done > 2 && rejected > 2, "{done} done, {rejected} rejected");
-    let rejects = rejects(&engine);
+    let rejects = messages(&engine).await;
     assert_eq!(rejects.matches("bytes, and AMQP carries 255; shorten what routingKey is made of").count(), 2);
     assert_eq!(rejects.matches("do not fit into one frame of 131072 bytes").count() as u64, rejected - 2);
     let status = engine.status().await;
@@ -76,7 +78,7 @@ async fn a_message_that_the_broker_finds_too_large_is_rejected_and_its_neighbour
         peer.send_with("", "in", properties, &vec![0xff; size]).await;
     }
     assert_eq!(all_ended(&engine, 20).await, (17, 3));
-    let rejects = rejects(&engine);
+    let rejects = messages(&engine).await;
     assert_eq!(rejects.matches("lower maxMessageSize, or raise max_message_size there").count(), 3, "{rejects}");
     // What the broker had taken and not confirmed when it closed the channel may be there twice.
     assert!(peer.count("out").await.0 >= 17);

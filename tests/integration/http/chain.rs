@@ -112,7 +112,7 @@ triggers:
     // Without a certificate of its own it is not let in, and says so until the rule gives up.
     assert_eq!(post(first, "stranger", "{}").await.unwrap().status, 202);
     let status = near.status().await;
-    assert_eq!(status["rules"]["hooks/forward"]["dropped"]["exhausted"], 1);
+    assert_eq!(status["rules"]["hooks/forward"]["deadLetters"]["exhausted"], 1);
     assert!(status["outputs"]["next"]["lastError"].as_str().unwrap().contains("no answer from https://localhost:"));
     assert_eq!(near.terminate().await.code(), Some(0));
 

@@ -123,7 +123,7 @@ async fn what_is_no_event_is_answered_and_kept_and_nothing_stalls() {
     assert_eq!(asks(&[token, ("content-type", "text/plain")], "a plain body").await, 202);
     let status = engine.status().await;
     assert_eq!((&status["sources"]["hook"]["rejected"], &status["sources"]["hook"]["settled"]), (&3.into(), &1.into()));
-    let rejects = std::fs::read_to_string(engine.find("rejects.jsonl").unwrap()).unwrap();
+    let rejects = dead_letters(&engine).await;
     assert_eq!(rejects.lines().count(), 3);
     let kept = events(&engine);
     assert_eq!((kept.len(), &kept[0]["type"]), (1, &"org.tidemill.http.request".into()));

@@ -31,8 +31,7 @@ async fn what_cannot_be_an_event_is_kept_and_stalls_nothing() {
     let status = engine.status_where("every reject", |status| status["sources"]["orders"]["rejected"] == 7).await;
     assert_balanced(&status);
     engine.status_where("no lag", |status| status["sources"]["orders"]["lag"] == 0).await;
-    let rejects = engine.find("rejects.jsonl").expect("rejects are kept");
-    let rejects = std::fs::read_to_string(rejects).expect("rejects can be read");
+    let rejects = dead_letters(&engine).await;
     for part in [
         "attribute 'id' is missing",
         "not a CloudEvent in JSON",

@@ -145,7 +145,7 @@ async fn what_this_client_may_not_publish_fails_with_the_brokers_reason() {
     let said = error(&engine, OUTPUT, "refused 'out/veh-2'").await;
     assert!(said.contains("not authorized; grant this client") && said.contains("0x87"), "{said}");
     assert_balanced(&idle(&engine).await);
-    let rejects = std::fs::read_to_string(engine.find("rejects.jsonl").expect("kept")).expect("readable");
+    let rejects = dead_letters(&engine).await;
     assert!(rejects.contains("veh-2") && !rejects.contains("\"veh-1\""), "{rejects}");
     assert!(engine.terminate().await.success());
 }

@@ -24,8 +24,7 @@ async fn what_cannot_be_an_event_is_kept_aside_and_the_rest_goes_on() {
         let status =
             engine.status_where("three rejected messages", |status| status["sources"]["fleet"]["rejected"] == 3).await;
         assert_balanced(&status);
-        let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
-        let rejects = std::fs::read_to_string(rejects).expect("readable");
+        let rejects = dead_letters(&engine).await;
         assert_eq!(rejects.lines().count(), 3);
         assert!(rejects.contains("maxPacketSize") && rejects.contains("event.id"), "{version}");
         assert!(engine.terminate().await.success());

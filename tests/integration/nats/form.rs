@@ -32,8 +32,7 @@ async fn what_cannot_be_an_event_is_kept_aside_and_the_rest_goes_on() {
     assert_balanced(&status);
     assert_eq!(status["sources"]["fleet"]["connects"], 1, "no message costs a connection");
     all_acknowledged(&mut peer).await;
-    let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
-    let rejects = std::fs::read_to_string(rejects).expect("readable");
+    let rejects = dead_letters(&engine).await;
     for part in ["NATS/1.0", "has no colon", "two different content types", "ce-id", "'id' is missing", "sequence"] {
         assert!(rejects.contains(part), "{part}: {rejects}");
     }

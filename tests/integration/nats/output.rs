@@ -95,8 +95,7 @@ async fn what_is_too_large_or_has_no_subject_is_refused_in_words_and_the_rest_go
     peer.store(subject, event("good", "x").as_bytes(), b"fine").await;
     all_acknowledged(&mut peer).await;
     assert_eq!(stored(&mut listener, "OUT").await, 1);
-    let rejects = engine.find("rejects.jsonl").expect("the rejects are kept");
-    let rejects = std::fs::read_to_string(rejects).expect("readable");
+    let rejects = dead_letters(&engine).await;
     for part in ["more than max_payload", "holds white space: 'out.a b'", "no attribute 'place'"] {
         assert!(rejects.contains(part), "{part}: {}", rejects.chars().rev().take(2000).collect::<String>());
     }

@@ -15,7 +15,7 @@
 //! | 503 | the source is paused, the engine is ending, or it handed the events back; with `Retry-After` | yes |
 //!
 //! A request that is no event is answered 400 and not 422, because that is what senders which follow Knative's contract
-//! give up on; its raw body is in `rejects.jsonl` by then.
+//! give up on; its raw body is a dead letter by then.
 
 use std::time::Duration;
 

@@ -78,7 +78,7 @@ pub(super) fn plan(
     }
     let mut rules = Rules::new(&sources, &functions, &outputs, defaults);
     rules.torn = sections.torn;
-    rules.sync = kept.state.sync;
+    rules.state = kept.state.clone();
     let triggers = rules.read(&sections.triggers, check);
     let (guarantees, used) = rules.end();
     if check.failed() {

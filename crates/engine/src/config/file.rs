@@ -189,6 +189,30 @@ pub(super) enum FsyncEntry {
 pub(super) struct QuotasEntry {
     /// How much waits in the spool of each source that has one.
     pub(super) spool: Option<Spanned<SpoolEntry>>,
+    /// How much is kept of what was given up.
+    pub(super) dead_letters: Option<Spanned<DeadLettersEntry>>,
+}
+
+/// How much is kept of what was given up.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DeadLettersEntry {
+    /// Bytes of dead letters; 1GiB by default.
+    pub(super) max_bytes: Option<Spanned<ByteSize>>,
+    /// Dead letters that are older are removed and counted; none by default.
+    pub(super) max_age: Option<Spanned<Period>>,
+    /// What happens when there are more; `block` by default.
+    pub(super) on_full: Option<Spanned<FullOfLettersEntry>>,
+}
+
+/// What happens when there are more dead letters than there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum FullOfLettersEntry {
+    /// Whoever adds some begins nothing new until there is room.
+    Block,
+    /// The oldest are removed, and are counted.
+    DropOldest,
 }
 
 /// How much waits in a spool.

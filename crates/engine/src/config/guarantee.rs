@@ -7,10 +7,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::plan::{Output, Rule, Source};
+use super::plan::{Output, Rule, Source, State};
 use super::{AckPoint, ByteSize, Period};
 use crate::spool::{OnFull, Policy};
-use crate::store::Sync;
+use crate::store::{self, Quota, Sync};
 
 /// What one rule promises.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,11 +68,11 @@ pub enum Order {
     None,
 }
 
-/// What `rule`, known as `id`, promises for events of `sources` that go to `outputs`, with a state that is forced to the disk
-/// as `sync` says; the slices hold the rule's own.
+/// What `rule`, known as `id`, promises for events of `sources` that go to `outputs`, with this state; the
+/// slices hold the rule's own.
 #[must_use]
-pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output], sync: Sync) -> Guarantee {
-    let chains: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, sync)).collect();
+pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output], state: &State) -> Guarantee {
+    let chains: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, state)).collect();
     let delivery = weakest(&chains);
     let keyed = sources.iter().any(|source| source.plan.facts().keyed);
     let order = if keyed { rule.order } else { Order::None };
@@ -86,7 +86,8 @@ fn weakest(chains: &[Chain]) -> Delivery {
     if same || least == Delivery::AtLeastOnceFromSpool { least } else { Delivery::BestEffort }
 }
 
-fn chain(rule: &Rule, source: &Source, outputs: &[&Output], sync: Sync) -> Chain {
+fn chain(rule: &Rule, source: &Source, outputs: &[&Output], state: &State) -> Chain {
+    let sync = state.sync;
     let mut facts = source.plan.facts();
     let mut lost = Vec::new();
     let waits = facts.ack != AckPoint::Received;
@@ -112,7 +113,7 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output], sync: Sync) -> Chain
         lost.push(format!("what output '{}' holds in memory when the engine crashes or restarts", output.name));
     }
     let attempts = rule.retry.max_attempts;
-    let kept = "the event itself goes to rejects.jsonl in the state folder, 4 files of 64 MiB";
+    let kept = kept(state.dead_letters);
     lost.push(match attempts {
         1 => format!("the effect of an event whose only attempt fails or is rejected; {kept}"),
         _ => format!("the effect of an event that fails {attempts} times or is rejected; {kept}"),
@@ -154,6 +155,21 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output], sync: Sync) -> Chain
         limits.extend(output.plan.limits().into_iter().map(|limit| format!("output '{}': {limit}", output.name)));
     }
     Chain { source: source.name.to_string(), delivery, acknowledged, lost, repeated, limits }
+}
+
+/// What becomes of an event that is given up.
+fn kept(quota: Quota) -> String {
+    let mut kept = "the event itself is kept as a dead letter".to_owned();
+    if let Some(age) = quota.max_age {
+        kept += &format!(" for {}", Period(age));
+    }
+    if let Some(room) = quota.max_bytes.map(ByteSize) {
+        kept += &match quota.on_full {
+            store::OnFull::Block => format!(", and {room} of them hold the rule back"),
+            store::OnFull::DropOldest => format!(", and the oldest go when there are more than {room}"),
+        };
+    }
+    kept
 }
 
 /// What a spool takes and does not give.

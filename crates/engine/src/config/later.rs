@@ -5,7 +5,9 @@
 
 use super::suggest::quoted;
 
-const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spent ones go to rejects.jsonl";
+const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spent ones become dead letters";
+
+const KEPT: &str = "leave it out; what is spent or rejected is kept in the state folder, and 'tidemill dlq' shows it";
 
 /// Struct, key, and what to write instead.
 const LATER: &[(&str, &str, &str)] = &[
@@ -14,7 +16,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "deadLetter", "leave it out; events that match no rule are counted as unmatched"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
-    ("RuleEntry", "deadLetter", "leave it out; what is spent or rejected goes to rejects.jsonl in the state folder"),
+    ("RuleEntry", "deadLetter", KEPT),
     ("RuleEntry", "maxAge", "leave it out; 'retry' bounds how long a delivery is tried"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
@@ -22,22 +24,13 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "parkMax", NO_STATE),
     ("RuleEntry", "pauseKey", NO_STATE),
     ("RetryEntry", "hold", "leave it out; a waiting delivery keeps its seat at the source"),
-    (
-        "DefaultsEntry",
-        "deadLetter",
-        "leave it out; what is spent or rejected goes to rejects.jsonl in the state folder",
-    ),
+    ("DefaultsEntry", "deadLetter", KEPT),
     (
         "StateEntry",
         "onCorrupt",
         "leave it out; a damaged file stops the start, and 'tidemill state salvage' copies what can be read",
     ),
     ("QuotasEntry", "parked", NO_STATE),
-    (
-        "QuotasEntry",
-        "deadLetters",
-        "leave it out; what is spent or rejected goes to rejects.jsonl, in 4 files of 64 MiB",
-    ),
     ("QuotasEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("WhenEntry", "cel", "use exact, prefix, suffix, all, any or not on the event's attributes"),
     ("WhenEntry", "cesql", "use exact, prefix, suffix, all, any or not on the event's attributes"),

@@ -13,7 +13,7 @@ use crate::pool::Limits;
 use crate::registry::{FunctionPlan, OutputPlan, SourcePlan};
 use crate::retry::Policy;
 use crate::spool;
-use crate::store::Sync;
+use crate::store::{OnFull, Quota, Sync};
 
 /// Everything that one engine runs.
 pub struct Plan {
@@ -32,12 +32,22 @@ pub struct Plan {
 }
 
 /// What must survive a restart, and where.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// The folder as written; `None` leaves it to the host.
     pub dir: Option<PathBuf>,
     /// When it is forced to the disk.
     pub sync: Sync,
+    /// How much is kept of what was given up.
+    pub dead_letters: Quota,
+}
+
+impl Default for State {
+    /// Everything is forced to the disk before anybody counts on it; 1 GiB of dead letters, and then what adds some waits.
+    fn default() -> State {
+        let dead_letters = Quota { max_bytes: Some(1 << 30), max_age: None, on_full: OnFull::Block };
+        State { dir: None, sync: Sync::Always, dead_letters }
+    }
 }
 
 /// One source.

@@ -9,7 +9,7 @@ use super::decode::{Whole, decode_whole};
 use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry};
 use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
-use super::plan::{Output, Rule, Source, Trigger};
+use super::plan::{Output, Rule, Source, State, Trigger};
 use super::prune::Used;
 use super::section::name;
 use super::suggest::{instead, quoted};
@@ -18,7 +18,6 @@ use super::{Check, Span, Spanned, setting};
 use crate::dispatch::{BURST_LEAST, Rate};
 use crate::event::Text;
 use crate::filter::Filter;
-use crate::store::Sync;
 
 /// Reads triggers against the adapters that the files define.
 pub(super) struct Rules<'a> {
@@ -30,8 +29,8 @@ pub(super) struct Rules<'a> {
     guarantees: Vec<Guarantee>,
     /// Whether names may be missing, so that an unknown one says nothing.
     pub(super) torn: bool,
-    /// When what is kept is forced to the disk.
-    pub(super) sync: Sync,
+    /// What is kept, and how.
+    pub(super) state: State,
 }
 
 const SOURCES: usize = 0;
@@ -46,7 +45,16 @@ impl<'a> Rules<'a> {
         defaults: Defaults,
     ) -> Rules<'a> {
         let used = [sources.names.len(), functions.names.len(), outputs.names.len()].map(|count| vec![false; count]);
-        Rules { sources, functions, outputs, defaults, used, guarantees: Vec::new(), torn: false, sync: Sync::Always }
+        Rules {
+            sources,
+            functions,
+            outputs,
+            defaults,
+            used,
+            guarantees: Vec::new(),
+            torn: false,
+            state: State::default(),
+        }
     }
 
     /// Every trigger that makes sense; what does not is noted.
@@ -175,7 +183,7 @@ impl<'a> Rules<'a> {
         if !whole {
             return;
         }
-        let promised = guarantee(id, rule, &sources, &outputs, self.sync);
+        let promised = guarantee(id, rule, &sources, &outputs, &self.state);
         if let (Some(required), Some(Order::Key), Order::None) = (required, wanted, promised.order) {
             let message = format!("rule {} does not keep the order of keys", quoted(id));
             check.error(required.span, message, "write 'order: key', or leave 'require: order' out");

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::decode::decode;
-use super::file::{FsyncEntry, OnFullEntry, SpoolEntry, StateEntry};
+use super::file::{DeadLettersEntry, FsyncEntry, FullOfLettersEntry, OnFullEntry, SpoolEntry, StateEntry};
 use super::node::Entry;
 use super::plan::State;
 use super::suggest::quoted;
 use super::{Check, Period, Spanned};
 use crate::spool::{OnFull, Policy};
-use crate::store::Sync;
+use crate::store::{self, Quota, Sync};
 
 /// How often `fsync: interval` forces what is written to the disk.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub(super) fn kept(entry: Option<&Entry>, check: &mut Check) -> Kept {
     let mut kept = Kept::default();
     let Some(entry) = entry else { return kept };
     if entry.value.text() == Some("none") {
-        let help = "write 'state: { dir: ... }'; what is spent or rejected needs a folder so that nothing vanishes";
+        let help = "write 'state: { dir: ... }'; what is given up needs a folder so that nothing vanishes";
         check.error(entry.value.span, "'state: none' is not available yet", help);
         kept.none = true;
         return kept;
@@ -50,6 +50,7 @@ pub(super) fn kept(entry: Option<&Entry>, check: &mut Check) -> Kept {
     kept.state.dir = written.dir.as_ref().map(|folder| PathBuf::from(&folder.value));
     kept.state.sync = sync(written.fsync, written.interval.as_ref(), check);
     kept.spool = spool(written.quotas.spool.as_ref(), Policy::default(), check);
+    kept.state.dead_letters = dead_letters(written.quotas.dead_letters.as_ref(), kept.state.dead_letters, check);
     kept
 }
 
@@ -72,6 +73,35 @@ fn sync(fsync: FsyncEntry, interval: Option<&Spanned<Period>>, check: &mut Check
     }
 }
 
+fn max_age(age: &Spanned<Period>, check: &mut Check) -> Duration {
+    if age.0.is_zero() || age.0 > AGE_MAX {
+        check.error(age.span, "'maxAge' is zero or longer than a year", "write a time such as 30s, 6h or 7d");
+    }
+    age.0.clamp(Duration::from_millis(1), AGE_MAX)
+}
+
+/// What is written of dead letters, on top of what holds otherwise.
+fn dead_letters(written: Option<&Spanned<DeadLettersEntry>>, base: Quota, check: &mut Check) -> Quota {
+    let Some(written) = written else { return base };
+    let mut quota = base;
+    if let Some(bytes) = &written.max_bytes {
+        if bytes.0 < BYTES_MIN {
+            check.error(bytes.span, "this is room for hardly a dead letter", "write at least 64KiB");
+        }
+        quota.max_bytes = Some(bytes.0.max(BYTES_MIN));
+    }
+    if let Some(age) = &written.max_age {
+        quota.max_age = Some(max_age(age, check));
+    }
+    if let Some(on_full) = &written.on_full {
+        quota.on_full = match on_full.value {
+            FullOfLettersEntry::Block => store::OnFull::Block,
+            FullOfLettersEntry::DropOldest => store::OnFull::DropOldest,
+        };
+    }
+    quota
+}
+
 /// What is written of a spool, on top of what holds otherwise.
 pub(super) fn spool(written: Option<&Spanned<SpoolEntry>>, base: Policy, check: &mut Check) -> Policy {
     let Some(written) = written else { return base };
@@ -83,10 +113,7 @@ pub(super) fn spool(written: Option<&Spanned<SpoolEntry>>, base: Policy, check: 
         policy.max_bytes = bytes.0.max(BYTES_MIN);
     }
     if let Some(age) = &written.max_age {
-        if age.0.is_zero() || age.0 > AGE_MAX {
-            check.error(age.span, "'maxAge' is zero or longer than a year", "write a time such as 30s, 6h or 7d");
-        }
-        policy.max_age = Some(age.0.clamp(Duration::from_millis(1), AGE_MAX));
+        policy.max_age = Some(max_age(age, check));
     }
     if let Some(on_full) = &written.on_full {
         policy.on_full = match on_full.value {

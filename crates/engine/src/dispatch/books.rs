@@ -8,27 +8,21 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-/// Why a delivery was given up; each is counted by itself.
+/// Why a delivery was dropped and kept nowhere; each is counted by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
-    /// Every attempt failed; kept in the rejects.
-    Exhausted,
-    /// The function or an output refused it for good; kept in the rejects.
-    Rejected,
     /// The function did not want it.
     Function,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 3] = [DropReason::Exhausted, DropReason::Rejected, DropReason::Function];
+    pub const ALL: [DropReason; 1] = [DropReason::Function];
 
     /// Its name in figures.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            DropReason::Exhausted => "exhausted",
-            DropReason::Rejected => "rejected",
             DropReason::Function => "function",
         }
     }
@@ -41,8 +35,11 @@ pub struct Books {
     pub matched: u64,
     /// Ended well.
     pub done: u64,
-    /// Given up, by [`DropReason`] in the order of [`DropReason::ALL`].
-    pub dropped: [u64; 3],
+    /// Given up and kept, by [`Reason`](crate::dead_letter::Reason) in the order of
+    /// [`Reason::OF_RULES`](crate::dead_letter::Reason::OF_RULES).
+    pub dead_lettered: [u64; 2],
+    /// Given up and kept nowhere, by [`DropReason`] in the order of [`DropReason::ALL`].
+    pub dropped: [u64; 1],
     /// Left with the source: when the engine ended, or because the source wanted it back.
     pub handed_back: u64,
     /// In the line's table now.
@@ -52,10 +49,11 @@ pub struct Books {
 }
 
 impl Books {
-    /// Whether matched = done + dropped + handed back + in flight.
+    /// Whether matched = done + dead-lettered + dropped + handed back + in flight.
     #[must_use]
     pub fn balance(&self) -> bool {
-        self.matched == self.done + self.dropped.iter().sum::<u64>() + self.handed_back + self.in_flight
+        let given_up: u64 = self.dead_lettered.iter().chain(&self.dropped).sum();
+        self.matched == self.done + given_up + self.handed_back + self.in_flight
     }
 }
 

@@ -5,9 +5,11 @@ use slab::Slab;
 use super::lanes::Place;
 use super::publish::Confirmations;
 use super::{Arrival, Key};
+use crate::dead_letter::Reason;
 use crate::delivery::{Outcome, Recall, Receipt};
 use crate::event::Event;
 use crate::port::{Confirm, PublishError};
+use crate::store::Stamp;
 
 /// An event on its way through one rule: the unit that is retried and settled.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Delivery {
     receipt: Receipt,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
+    /// When one failed first.
+    pub(super) failed: Option<Stamp>,
     /// Whether its source wants it back.
     pub(super) recalled: bool,
     /// Where it stands in line, if its key orders it.
@@ -44,8 +48,8 @@ pub(super) enum Stage {
     Call,
     /// These results are not confirmed.
     Publish(Pending),
-    /// Given up; settled once the record is durable.
-    Keep(super::DropReason),
+    /// Given up; settled once it is a dead letter.
+    Keep(Reason),
 }
 
 /// What a publishing delivery waits for.
@@ -106,8 +110,16 @@ impl Table {
     pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
         self.serial += 1;
         let Arrival { event, receipt } = arrival;
-        let delivery =
-            Delivery { event, receipt, attempts: 0, recalled: false, lane: None, active: false, stage: Stage::Call };
+        let delivery = Delivery {
+            event,
+            receipt,
+            attempts: 0,
+            failed: None,
+            recalled: false,
+            lane: None,
+            active: false,
+            stage: Stage::Call,
+        };
         Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
     }
 

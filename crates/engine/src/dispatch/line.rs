@@ -17,12 +17,12 @@ use super::pace::Pace;
 use super::publish::{Confirmations, Confirmed, publish};
 use super::rate::{Limiter, Rate};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
+use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
 use crate::event::{Event, Text};
 use crate::invoke::Failure;
 use crate::pool::Pool;
 use crate::port::{Confirm, Output, PublishError, Verdict};
-use crate::reject::{Rejected, Rejects};
 use crate::retry::Policy;
 
 /// Messages that one turn takes at most; each is a batch already.
@@ -47,7 +47,7 @@ pub struct Options {
     /// How long one call may take.
     pub timeout: Duration,
     /// Where what is given up is kept.
-    pub rejects: Rejects,
+    pub postbox: Postbox,
     /// The pace of the thread that the line runs on.
     pub pace: Arc<Pace>,
 }
@@ -69,6 +69,10 @@ pub struct Line {
     confirmations: Confirmations,
     /// Failed deliveries by the time of their next attempt.
     waiting: BinaryHeap<Reverse<(Instant, Key)>>,
+    /// Deliveries that have not begun, since the rule has left more dead letters than there may be.
+    held: VecDeque<Key>,
+    /// Whether nothing new is begun.
+    is_held: bool,
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
@@ -101,6 +105,8 @@ impl Line {
             hushed: None,
             confirmations: Confirmations::default(),
             waiting: BinaryHeap::new(),
+            held: VecDeque::new(),
+            is_held: false,
             jobs: Vec::new(),
             books: Books::default(),
             paced: 0,
@@ -123,6 +129,7 @@ impl Line {
                 () = self.confirmations.next(&mut confirmed), if !self.confirmations.is_empty() => {}
                 _ = self.messages.recv_many(&mut messages, TURN) => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = self.options.postbox.room(), if self.is_held => self.begin_held(),
             }
             // A flood of confirmations must not keep the messages waiting.
             while messages.len() < TURN
@@ -138,7 +145,12 @@ impl Line {
                     Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
                     Message::Recalled(recall) => self.recall(&recall),
                     Message::Finished(batch) => self.answered(batch),
-                    Message::Kept(keys) => keys.into_iter().for_each(|key| self.kept(key)),
+                    Message::Kept(keys, full) => {
+                        keys.into_iter().for_each(|key| self.kept(key));
+                        if full {
+                            self.hold();
+                        }
+                    }
                     Message::WhenEmpty(answer) => self.curious.push(answer),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
@@ -159,7 +171,7 @@ impl Line {
         if !self.has_turn(key) {
             return;
         }
-        if self.turns.is_empty() && self.may_begin() {
+        if self.turns.is_empty() && !self.is_held && self.may_begin() {
             self.attempt(key);
         } else {
             self.turns.push_back(key);
@@ -191,8 +203,13 @@ impl Line {
     /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
     fn take_turns(&mut self) {
         while let Some(&key) = self.turns.front() {
+            let unbegun = self.table.get(key).map(|delivery| delivery.attempts == 0);
+            if self.is_held && unbegun == Some(true) {
+                self.held.extend(self.turns.pop_front());
+                continue;
+            }
             // Some have gone meanwhile, and cost nothing.
-            if self.table.has(key) && !self.may_begin() {
+            if unbegun.is_some() && !self.may_begin() {
                 return;
             }
             self.turns.pop_front();
@@ -216,6 +233,23 @@ impl Line {
             self.turns.extend(self.lanes.leave(place, key, |follower| self.table.has(follower)));
         }
         true
+    }
+
+    /// Begins nothing new for now.
+    fn hold(&mut self) {
+        self.is_held = true;
+        self.last_error = Some(
+            "nothing new is begun, because there are more dead letters than there may be; purge some, or raise \
+             'state.quotas.deadLetters.maxBytes'"
+                .to_owned(),
+        );
+    }
+
+    /// What was held back has its turn, before what came later, now that there is room for its dead letters.
+    fn begin_held(&mut self) {
+        self.is_held = false;
+        self.held.append(&mut self.turns);
+        std::mem::swap(&mut self.held, &mut self.turns);
     }
 
     /// Begins the next attempt of whatever the delivery owes.
@@ -249,15 +283,15 @@ impl Line {
         match verdict {
             Ok(Verdict::Done(results)) if results.is_empty() || self.options.outputs.is_empty() => self.done(key),
             Ok(Verdict::Done(results)) => self.publish_results(key, results),
-            Ok(Verdict::Retry { after, error }) => self.failed(key, after, error),
-            Ok(Verdict::Reject { reason }) => self.give_up(key, DropReason::Rejected, reason),
+            Ok(Verdict::Retry { after, error }) => self.failed(key, after, None, error),
+            Ok(Verdict::Reject { reason }) => self.give_up(key, Reason::Rejected, None, reason),
             Ok(Verdict::Drop) => {
                 if self.settle(key, Outcome::Ack) {
                     self.books.dropped[DropReason::Function as usize] += 1;
                 }
             }
             Err(Failure::NotBegun) => self.give_back(key),
-            Err(failure) => self.failed(key, None, self.describe(&failure)),
+            Err(failure) => self.failed(key, None, Some(failure.code()), self.describe(&failure)),
         }
     }
 
@@ -323,8 +357,8 @@ impl Line {
                 let name = self.options.outputs.get(output).map_or("", |(name, _)| name.as_str());
                 let sentence = format!("output '{name}': {error}");
                 match error {
-                    PublishError::Retry { after, .. } => self.failed(key, after, sentence),
-                    PublishError::Reject { .. } => self.give_up(key, DropReason::Rejected, sentence),
+                    PublishError::Retry { after, .. } => self.failed(key, after, None, sentence),
+                    PublishError::Reject { .. } => self.give_up(key, Reason::Rejected, None, sentence),
                 }
             }
         }
@@ -336,9 +370,10 @@ impl Line {
         }
     }
 
-    fn failed(&mut self, key: Key, wish: Option<Duration>, error: String) {
+    fn failed(&mut self, key: Key, wish: Option<Duration>, code: Option<&'static str>, error: String) {
         let Some(delivery) = self.table.get(key) else { return };
         self.books.failed_attempts += 1;
+        delivery.failed.get_or_insert_with(|| self.options.postbox.now());
         match self.options.retry.next(delivery.attempts, wish, self.random.f64()) {
             Some(_) if delivery.recalled => {
                 self.last_error = Some(error);
@@ -349,33 +384,36 @@ impl Line {
                 self.rest(key);
                 self.waiting.push(Reverse((Instant::now() + delay, key)));
             }
-            None => self.give_up(key, DropReason::Exhausted, error),
+            None => self.give_up(key, Reason::Exhausted, code, error),
         }
     }
 
-    /// Puts the delivery on record; it settles when the record is durable.
-    fn give_up(&mut self, key: Key, reason: DropReason, message: String) {
+    /// Makes the delivery a dead letter; it settles when that is durable.
+    fn give_up(&mut self, key: Key, reason: Reason, code: Option<&'static str>, message: String) {
         let Some(delivery) = self.table.get(key) else { return };
-        let rejected = Rejected {
+        let dying = Dying {
             reason,
             rule: self.options.rule.clone(),
             function: self.options.function.as_ref().map(|(name, _)| name.clone()),
             attempts: delivery.attempts,
+            code,
             message: message.clone(),
+            first: delivery.failed,
             event: delivery.event.clone(),
         };
         delivery.stage = Stage::Keep(reason);
         self.rest(key);
         self.last_error = Some(message);
-        self.options.rejects.delivery(&rejected, Arc::clone(&self.caller), key);
+        self.options.postbox.delivery(dying, Arc::clone(&self.caller), key);
     }
 
     fn kept(&mut self, key: Key) {
         let Some(delivery) = self.table.get(key) else { return };
         if let Stage::Keep(reason) = delivery.stage
             && self.settle(key, Outcome::Ack)
+            && let Some(count) = self.books.dead_lettered.get_mut(reason as usize)
         {
-            self.books.dropped[reason as usize] += 1;
+            *count += 1;
         }
     }
 

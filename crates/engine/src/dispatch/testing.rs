@@ -64,7 +64,7 @@ impl Client {
         ids.into_iter().map(|id| id.as_ref().to_owned()).map(job).collect()
     }
 
-    /// Whom records of given-up deliveries are confirmed to, and a delivery's key.
+    /// Whom dead letters are confirmed to, and a delivery's key.
     pub(crate) fn owner(&mut self) -> (Arc<Caller>, Key) {
         self.serial += 1;
         (Arc::clone(&self.caller), Key { slot: 0, serial: self.serial })
@@ -80,11 +80,16 @@ impl Client {
         }
     }
 
-    /// The next confirmed records, by number.
+    /// The next confirmed dead letters, by number.
     pub(crate) async fn kept(&mut self) -> Vec<u64> {
+        self.kept_and(false).await
+    }
+
+    /// The same, where it has to be said whether there are too many now.
+    pub(crate) async fn kept_and(&mut self, full: bool) -> Vec<u64> {
         match self.answers.recv().await {
-            Some(Message::Kept(keys)) => keys.into_iter().map(|key| key.serial).collect(),
-            other => panic!("{other:?} confirms no record"),
+            Some(Message::Kept(keys, said)) if said == full => keys.into_iter().map(|key| key.serial).collect(),
+            other => panic!("{other:?} does not confirm a dead letter that way"),
         }
     }
 

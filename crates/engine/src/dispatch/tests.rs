@@ -14,15 +14,17 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, advance};
 
 use super::*;
+use crate::dead_letter::{Reason, Selection};
 use crate::delivery::Outcome;
 use crate::fake::{Bin, Calls, Desk, Say, again, done, event, judge, one, options, recorder, running, settle_down};
 use crate::pool::Pool;
 use crate::port::{BoxFuture, Call, Function, Output, Verdicts};
 use crate::retry::{Backoff, Policy};
+use crate::store::Quota;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A line, its source's desk and its rejects.
+/// A line, its source's desk and its dead letters.
 struct Bench {
     desk: Desk,
     bin: Bin,
@@ -41,7 +43,16 @@ fn bench(function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
 
 /// A bench whose line is made of something else.
 fn bench_with(change: impl FnOnce(&mut Options), function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
-    let bin = Bin::open();
+    bench_in(Bin::open(), change, function, outputs)
+}
+
+/// A bench whose dead letters are there.
+fn bench_in(
+    bin: Bin,
+    change: impl FnOnce(&mut Options),
+    function: Option<Pool>,
+    outputs: Vec<Arc<dyn Output>>,
+) -> Bench {
     let mut options = Options {
         rule: "t/r".into(),
         function: function.map(|pool| ("f".into(), pool)),
@@ -51,7 +62,7 @@ fn bench_with(change: impl FnOnce(&mut Options), function: Option<Pool>, outputs
         rate: None,
         retry: policy(),
         timeout: 2 * SECOND,
-        rejects: bin.rejects.clone(),
+        postbox: bin.postbox.clone(),
         pace: Arc::default(),
     };
     change(&mut options);
@@ -121,9 +132,10 @@ async fn every_way_to_fail_is_an_attempt() {
     bench.send(&["1"]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
     settle_down().await;
-    assert_eq!(bench.books(), Books { matched: 1, dropped: [1, 0, 0], failed_attempts: 3, ..Books::default() });
+    assert_eq!(bench.books(), Books { matched: 1, dead_lettered: [1, 0], failed_attempts: 3, ..Books::default() });
     let records = bench.bin.records();
     assert_eq!((records.len(), &records[0]["reason"], &records[0]["attempts"]), (1, &"exhausted".into(), &3.into()));
+    assert_eq!((&records[0]["code"], &records[0]["redrives"]), (&"silent".into(), &0.into()));
     let message = "function 'f': the function answered without a verdict for this event";
     assert_eq!((&records[0]["message"], &records[0]["event"]["id"]), (&message.into(), &"1".into()));
 }
@@ -158,7 +170,7 @@ async fn a_rejected_delivery_is_on_record_before_its_receipt_settles() {
     assert_eq!((&records[0]["reason"], &records[0]["attempts"]), (&"rejected".into(), &1.into()));
     assert_eq!((&records[0]["rule"], &records[0]["function"]), (&"t/r".into(), &"f".into()));
     settle_down().await;
-    assert_eq!(bench.books(), Books { matched: 1, dropped: [0, 1, 0], ..Books::default() });
+    assert_eq!(bench.books(), Books { matched: 1, dead_lettered: [0, 1], ..Books::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,11 +188,42 @@ async fn without_its_record_a_delivery_stays_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rule_with_too_many_dead_letters_begins_nothing_new_until_there_is_room() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let function = judge(move |event, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        if event.id() == "bad" { one(Verdict::Reject { reason: "it is bad".to_owned() }) } else { done() }
+    });
+    let bin = Bin::with(Quota { max_bytes: Some(1), ..Quota::default() });
+    let mut other = bench(pool(judge(|_, _| done())), Vec::new());
+    let mut bench = bench_in(bin, |_| (), pool(function), Vec::new());
+    bench.send(&["bad"]).await;
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Ack], "dying waits for no quota");
+    bench.send(&["1", "2", "3"]).await;
+    other.send(&["1"]).await;
+    assert_eq!(other.desk.settled(1).await, [Outcome::Ack]);
+    settle_down().await;
+    assert_eq!((calls.load(Ordering::SeqCst), bench.books().in_flight), (1, 3));
+    assert!(bench.reading.last_error().unwrap().contains("deadLetters.maxBytes"));
+    // A source that wants one back has it at once.
+    let recall = bench.desk.recall([2]);
+    bench.feed.recall(recall);
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Retry { after: Duration::ZERO }]);
+    assert_eq!(bench.bin.archive.purge(&Selection::default()).await.unwrap(), 1);
+    assert_eq!(bench.desk.settled(2).await, [Outcome::Ack; 2]);
+    settle_down().await;
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+    let dead_lettered = [0, 1];
+    assert_eq!(bench.books(), Books { matched: 4, done: 2, dead_lettered, handed_back: 1, ..Books::default() });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delivery_that_nobody_wants_is_counted_and_not_kept() {
     let mut bench = bench(pool(judge(|_, _| one(Verdict::Drop))), Vec::new());
     bench.send(&["1"]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
-    assert_eq!(bench.books(), Books { matched: 1, dropped: [0, 0, 1], ..Books::default() });
+    assert_eq!(bench.books(), Books { matched: 1, dropped: [1], ..Books::default() });
     assert_eq!(bench.bin.records(), Vec::<serde_json::Value>::new());
 }
 

@@ -77,7 +77,7 @@ impl Lines {
         self.append_all([line])
     }
 
-    /// Appends several lines as one; see [`Journal::append_all`](super::Journal::append_all).
+    /// Appends several lines as one: they are confirmed, or fail, together.
     pub fn append_all<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Commit {
         let shared = &*self.0;
         let mut queue = shared.queue.lock();

@@ -144,7 +144,7 @@ async fn full_files_move_up_and_the_oldest_is_counted() {
     let journal = open(&path, policy);
     // Two lines of eight bytes fill a file exactly; seven lines in one batch need four files.
     let lines: Vec<_> = (1..=7).map(|n| format!("{{\"n\":{n}}}")).collect();
-    journal.append_all(lines.iter().map(String::as_bytes)).await.unwrap();
+    journal.lines.append_all(lines.iter().map(String::as_bytes)).await.unwrap();
     let names = |files: &[(String, Vec<String>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let files = contents(&path);
     assert_eq!(names(&files), ["log.jsonl", "log.jsonl.1", "log.jsonl.2"]);

@@ -22,7 +22,7 @@ struct Routed {
 
 fn routed(triggers: Vec<Trigger>) -> Routed {
     let (bin, ledger) = (Bin::open(), Ledger::default());
-    let router = Router::new("s".into(), triggers, bin.rejects.clone());
+    let router = Router::new("s".into(), triggers, bin.postbox.clone());
     let (intake, settlements) = Inbox::new(64, ledger.clone(), Box::new(router)).split();
     Routed { intake, settlements, ledger, bin }
 }
@@ -136,7 +136,7 @@ async fn a_batch_without_anything_does_nothing() {
     let mut routed = routed(vec![only]);
     drop(routed.intake.reserve(4).await.unwrap());
     assert!(taken[0].batches().is_empty() && routed.settled().is_empty());
-    let mut router = Router::new("s".into(), Vec::new(), routed.bin.rejects.clone());
+    let mut router = Router::new("s".into(), Vec::new(), routed.bin.postbox.clone());
     router.flush();
     assert_eq!(tally.read().offered, 0);
 }

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Append, Inlet, Space};
+use crate::dead_letter::Postbox;
 use crate::delivery::{Outcome, Recall, Recaller, Receipt, Route, Undecodable};
 use crate::event::{Event, Text};
-use crate::reject::Rejects;
 use crate::store::Error;
 
 /// The receipts of everything that is on its way into one spool, shared by every landing of its source.
@@ -63,11 +63,11 @@ impl Desk {
         Desk(Arc::new(Shared { papers: Mutex::new(papers), space, called, emptied }))
     }
 
-    /// A route for one run of `source`; what is no event goes to `rejects`.
+    /// A route for one run of `source`; what is no event goes to `postbox`.
     #[must_use]
-    pub fn landing(&self, source: Text, rejects: Rejects) -> Landing {
+    pub fn landing(&self, source: Text, postbox: Postbox) -> Landing {
         self.forget();
-        Landing { desk: self.clone(), source, rejects, staged: Vec::new(), undecodable: Vec::new() }
+        Landing { desk: self.clone(), source, postbox, staged: Vec::new(), undecodable: Vec::new() }
     }
 
     /// Settles what is confirmed, and makes up for what had to wait, until the store ends.
@@ -225,7 +225,7 @@ impl Papers {
 pub struct Landing {
     desk: Desk,
     source: Text,
-    rejects: Rejects,
+    postbox: Postbox,
     staged: Vec<(Event, Receipt)>,
     undecodable: Vec<(Undecodable, Receipt)>,
 }
@@ -244,7 +244,7 @@ impl Route for Landing {
             self.desk.take(&mut self.staged);
         }
         for (message, receipt) in self.undecodable.drain(..) {
-            self.rejects.undecodable(&self.source, &message, receipt);
+            self.postbox.undecodable(&self.source, message, receipt);
         }
     }
 

@@ -1,14 +1,16 @@
 //! Putting an engine together from its plan.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::end::{FLUSH, close};
+use super::files::File;
 use super::homes::Home;
 use super::runs::Runs;
 use super::send::SENDS_MAX;
@@ -16,18 +18,18 @@ use super::spools;
 use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
+use crate::dead_letter::{Archive, Postbox};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
 use crate::event::Text;
 use crate::filter::Filter;
 use crate::invoke::Turns;
-use crate::journal::{Journal, Policy};
 use crate::metric::{Link, Page};
 use crate::pool::{Options as PoolOptions, Pool};
 use crate::port::Output;
 use crate::registry::{OpenError, Setup};
-use crate::reject::Rejects;
 use crate::router::{Router, Tally, Trigger};
+use crate::store::ClockHandle;
 
 /// One trigger's parts, from which every source that feeds it makes its own router.
 #[derive(Clone)]
@@ -46,13 +48,13 @@ impl Engine {
     /// [`StartError`] when something on this machine is missing; nothing keeps running then.
     pub async fn start(plan: Plan, host: Host) -> Result<Engine, StartError> {
         let page = Page::default();
-        let rejects_link = Link::default();
         let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
         let (state, spools) = spools::open(&plan, &host).await?;
-        let (rejects, rejects_task) = match open_rejects(&host, &rejects_link, &homes[0]) {
+        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &host).await {
             Ok(opened) => opened,
-            Err(error) => return Err(abandoned(state, error).await),
+            Err(error) => return Err(abandoned([state.as_ref().map(|state| &state.file), None], error).await),
         };
+        let (postbox, letters_task) = open_postbox(&letters, &host, &homes[0]);
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
             instance: host.instance.clone(),
@@ -72,14 +74,14 @@ impl Engine {
             Ok(opened) => opened,
             Err(error) => {
                 // Nothing keeps running, nor holds a file that the next start needs.
-                drop(rejects);
+                drop(postbox);
                 close(&outputs, sleep(FLUSH)).await;
-                drop(rejects_task.await);
+                drop(letters_task.await);
                 drop(spools);
-                return Err(abandoned(state, error).await);
+                return Err(abandoned([state.as_ref().map(|state| &state.file), Some(&deliveries)], error).await);
             }
         };
-        let mut tasks = Tasks { rejects: Some((rejects_task, rejects.unsettled())), ..Tasks::default() };
+        let mut tasks = Tasks { letters: Some((letters_task, postbox.unsettled())), ..Tasks::default() };
 
         for (_, pool) in &pools {
             tasks.pools.spawn(pool.clone().run());
@@ -87,12 +89,12 @@ impl Engine {
         let (rules, wirings) = start_lines(
             &plan.triggers,
             &homes_of(&addresses.triggers),
-            Takers { pools: &pools, outputs: &outputs, rejects: &rejects },
+            Takers { pools: &pools, outputs: &outputs, postbox: &postbox },
             &mut tasks,
         );
         let triggers = plan.triggers.iter().zip(&wirings);
         let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
-        let (sources, spools) = start_sources(sources, spools, &wirings, &rejects);
+        let (sources, spools) = start_sources(sources, spools, &wirings, &postbox);
         Ok(Engine {
             name: plan.name,
             host,
@@ -104,7 +106,9 @@ impl Engine {
             rules,
             pools,
             outputs,
-            rejects: rejects_link,
+            deliveries,
+            letters,
+            purged: AtomicU64::new(0),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
             _homes: homes,
@@ -114,11 +118,11 @@ impl Engine {
     }
 }
 
-/// The error, once nothing holds the state file any more.
-async fn abandoned(state: Option<spools::State>, error: StartError) -> StartError {
-    if let Some(state) = state {
+/// The error, once nothing holds these state files any more.
+async fn abandoned(files: [Option<&File>; 2], error: StartError) -> StartError {
+    for file in files.into_iter().flatten() {
         // Nothing was written to it.
-        drop(state.close().await);
+        drop(file.close().await);
     }
     error
 }
@@ -135,12 +139,9 @@ fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartErr
     move |error| StartError { kind, name, error }
 }
 
-fn open_rejects(host: &Host, link: &Link, home: &Home) -> Result<(Rejects, tokio::task::JoinHandle<()>), StartError> {
-    let path = host.state.join("rejects.jsonl");
-    let journal = Journal::open(&path, Policy::default(), link.clone())
-        .map_err(failed("state", &Text::new_static("rejects.jsonl")))?;
+fn open_postbox(letters: &Archive, host: &Host, home: &Home) -> (Postbox, JoinHandle<()>) {
     let _there = home.handle.enter();
-    Ok(Rejects::start(journal, Arc::clone(&host.clock), link.clone()))
+    Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)))
 }
 
 fn open_outputs(
@@ -211,7 +212,7 @@ fn open_sources(
 struct Takers<'a> {
     pools: &'a [(Text, Pool)],
     outputs: &'a [RunningOutput],
-    rejects: &'a Rejects,
+    postbox: &'a Postbox,
 }
 
 fn start_lines(
@@ -220,7 +221,7 @@ fn start_lines(
     takers: Takers<'_>,
     tasks: &mut Tasks,
 ) -> (Vec<RunningRule>, Vec<Wiring>) {
-    let Takers { pools, outputs, rejects } = takers;
+    let Takers { pools, outputs, postbox } = takers;
     let mut running = Vec::new();
     let mut wirings = Vec::new();
     for (at, (trigger, home)) in triggers.iter().zip(homes).enumerate() {
@@ -240,7 +241,7 @@ fn start_lines(
                 rate: rule.rate,
                 retry: rule.retry.clone(),
                 timeout: rule.timeout,
-                rejects: rejects.clone(),
+                postbox: postbox.clone(),
                 pace: Arc::clone(&home.pace),
             });
             tasks.lines.spawn_on(line.run(), &home.handle);
@@ -257,12 +258,12 @@ fn start_sources(
     sources: Vec<OpenedSource>,
     spools: Vec<Option<spools::Opened>>,
     wirings: &[Wiring],
-    rejects: &Rejects,
+    postbox: &Postbox,
 ) -> (Vec<RunningSource>, Vec<spools::Running>) {
     let (mut started, mut spooled) = (Vec::new(), Vec::new());
     for ((at, opened), spool) in sources.into_iter().enumerate().zip(spools) {
         let wirings = wirings.iter().filter(|wiring| wiring.sources.contains(&at)).cloned().collect();
-        let (source, spool) = start_source(opened, wirings, spool, rejects);
+        let (source, spool) = start_source(opened, wirings, spool, postbox);
         started.push(source);
         spooled.extend(spool);
     }
@@ -273,25 +274,25 @@ fn start_source(
     opened: OpenedSource,
     wirings: Vec<Wiring>,
     spool: Option<spools::Opened>,
-    rejects: &Rejects,
+    postbox: &Postbox,
 ) -> (RunningSource, Option<spools::Running>) {
     let OpenedSource { name, seats, link, source, home } = opened;
     let (ledger, bell) = (Ledger::default(), source.bell());
     let router: Arc<RouteMaker> = Arc::new({
-        let (name, rejects) = (name.clone(), rejects.clone());
+        let (name, postbox) = (name.clone(), postbox.clone());
         move || {
             let trigger = |wiring: &Wiring| Trigger {
                 filter: wiring.filter.clone(),
                 rules: wiring.rules.clone(),
                 tally: Arc::clone(&wiring.tally),
             };
-            Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), rejects.clone()))
+            Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), postbox.clone()))
         }
     });
     let route: Arc<RouteMaker> = match spool.as_ref().and_then(|spool| spool.desk.clone()) {
         Some(desk) => {
-            let (name, rejects) = (name.clone(), rejects.clone());
-            Arc::new(move || Box::new(desk.landing(name.clone(), rejects.clone())))
+            let (name, postbox) = (name.clone(), postbox.clone());
+            Arc::new(move || Box::new(desk.landing(name.clone(), postbox.clone())))
         }
         None => Arc::clone(&router),
     };

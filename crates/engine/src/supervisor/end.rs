@@ -92,7 +92,7 @@ impl Engine {
             // What goes back to its source may be called elsewhere at once, so it is not begun here any more.
             self.pools.iter().for_each(|(_, pool)| pool.close());
             self.stop_spools();
-            handed_back += self.hand_back().await + self.abandon_rejects();
+            handed_back += self.hand_back().await + self.abandon_letters();
             handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
             warn!(
                 handed_back,
@@ -106,7 +106,7 @@ impl Engine {
         }
         let unended = running.iter().filter(|source| !source.run.ended_well()).count();
         handed_back += self.hand_back().await;
-        let unsaved = self.close_spools(Instant::now() + FLUSH).await;
+        let mut unsaved = self.close_spools(Instant::now() + FLUSH).await;
         // An event that somebody sent in the last moment.
         handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
         self.pools.iter().for_each(|(_, pool)| pool.close());
@@ -121,6 +121,8 @@ impl Engine {
         };
         let unclosed = close(&self.outputs, enough).await;
         handed_back += self.end_tasks(Instant::now() + FLUSH).await;
+        // Whoever writes to it has ended.
+        unsaved += usize::from(!self.deliveries.close_by(Instant::now() + FLUSH).await);
         Drained { handed_back, unended, unclosed, unsaved }
     }
 
@@ -180,7 +182,7 @@ impl Engine {
             }
         }
         match &self.state {
-            Some(state) => usize::from(!state.close_by(deadline).await),
+            Some(state) => usize::from(!state.file.close_by(deadline).await),
             None => 0,
         }
     }
@@ -201,9 +203,9 @@ impl Engine {
         handed_back
     }
 
-    /// Gives up on records that cannot be written, so that their messages go back to the sources.
-    fn abandon_rejects(&self) -> usize {
-        match &self.tasks.lock().rejects {
+    /// Gives up on letters that cannot be written, so that their messages go back to the sources.
+    fn abandon_letters(&self) -> usize {
+        match &self.tasks.lock().letters {
             Some((task, unsettled)) => {
                 task.abort();
                 unsettled.count()
@@ -223,16 +225,16 @@ impl Engine {
     async fn end_tasks(&self, deadline: Instant) -> usize {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.pools.abort_all();
-        // Lines have ended with their hand-over; with them the last handles to the rejects are gone.
+        // Lines have ended with their hand-over; with them the last handles to the postbox are gone.
         let lines = async { while tasks.lines.join_next().await.is_some() {} };
         drop(timeout_at(deadline, lines).await);
         tasks.lines.abort_all();
-        let Some((mut rejects, unsettled)) = tasks.rejects.take() else { return 0 };
-        if timeout_at(deadline, &mut rejects).await.is_ok() {
+        let Some((mut letters, unsettled)) = tasks.letters.take() else { return 0 };
+        if timeout_at(deadline, &mut letters).await.is_ok() {
             return 0;
         }
-        warn!("rejects could not be written in time; their messages are delivered again");
-        rejects.abort();
+        warn!("dead letters could not be written in time; their messages are delivered again");
+        letters.abort();
         unsettled.count()
     }
 }

@@ -1,6 +1,7 @@
 //! The engine's own metric families in Prometheus' text format. All of them begin with `tidemill_`, which no user metric
 //! may, so that the two can be told apart.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::status::Status;
@@ -35,15 +36,7 @@ pub(super) fn render(status: &Status) -> String {
     rules(&mut families, status);
     pools(&mut families, status);
     outputs(&mut families, status);
-    let help = "Whether rejects can be written; where they cannot, their messages wait.";
-    families.add(
-        "tidemill_rejects_writable",
-        "gauge",
-        help,
-        [(String::new(), f64::from(status.rejects_error.is_none()))],
-    );
-    let help = "Rejects that were removed because newer ones took their place.";
-    families.add("tidemill_rejects_removed_total", "counter", help, [(String::new(), status.rejects_removed as f64)]);
+    dead_letters(&mut families, status);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
     let uptime = [(String::new(), status.uptime_seconds)];
@@ -188,13 +181,19 @@ fn rules(families: &mut Families, status: &Status) {
         families.add(name, "counter", help, rows(value));
     }
     families.add("tidemill_rule_in_flight", "gauge", "Deliveries in flight.", rows(|rule| rule.in_flight));
-    let dropped = status.rules.iter().flat_map(|(name, rule)| {
-        let row = move |(reason, count): (&&str, &u64)| {
-            (format!("rule=\"{}\",reason=\"{reason}\"", escape(name)), *count as f64)
-        };
-        rule.dropped.iter().map(row)
-    });
-    families.add("tidemill_rule_dropped_total", "counter", "Deliveries given up, by reason.", dropped);
+    let by_reason = |counts: fn(&super::RuleStatus) -> &BTreeMap<&'static str, u64>| {
+        let rows = status.rules.iter().flat_map(move |(name, rule)| {
+            let row = move |(reason, count): (&&str, &u64)| {
+                (format!("rule=\"{}\",reason=\"{reason}\"", escape(name)), *count as f64)
+            };
+            counts(rule).iter().map(row)
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let help = "Deliveries given up and kept as dead letters, by reason.";
+    families.add("tidemill_rule_dead_lettered_total", "counter", help, by_reason(|rule| &rule.dead_letters));
+    let help = "Deliveries given up and kept nowhere, by reason.";
+    families.add("tidemill_rule_dropped_total", "counter", help, by_reason(|rule| &rule.dropped));
     let triggers = |value: fn(&super::TriggerStatus) -> u64| {
         let row = move |(name, trigger): (&crate::event::Text, &super::TriggerStatus)| {
             (format!("trigger=\"{}\"", escape(name)), value(trigger) as f64)
@@ -205,6 +204,22 @@ fn rules(families: &mut Families, status: &Status) {
     families.add("tidemill_trigger_offered_total", "counter", help, triggers(|trigger| trigger.offered));
     let help = "Events of the trigger that matched no rule.";
     families.add("tidemill_trigger_unmatched_total", "counter", help, triggers(|trigger| trigger.unmatched));
+}
+
+fn dead_letters(families: &mut Families, status: &Status) {
+    let letters = &status.dead_letters;
+    let bare = |value: f64| [(String::new(), value)];
+    families.add("tidemill_dead_letters_stored", "gauge", "Dead letters that are kept.", bare(letters.stored as f64));
+    families.add("tidemill_dead_letters_bytes", "gauge", "Bytes of dead letters.", bare(letters.bytes as f64));
+    let max = letters.max_bytes.map(|max| (String::new(), max as f64));
+    families.add("tidemill_dead_letters_max_bytes", "gauge", "Bytes of dead letters that there may be.", max);
+    let help = "Whether there are more dead letters than there may be, so that whoever adds some begins nothing new.";
+    families.add("tidemill_dead_letters_full", "gauge", help, bare(f64::from(letters.full)));
+    let dropped = letters.dropped.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count as f64));
+    let help = "Dead letters that were removed without anybody asking for it, by reason.";
+    families.add("tidemill_dead_letters_dropped_total", "counter", help, dropped);
+    let help = "Dead letters that somebody has removed.";
+    families.add("tidemill_dead_letters_purged_total", "counter", help, bare(letters.purged as f64));
 }
 
 fn pools(families: &mut Families, status: &Status) {

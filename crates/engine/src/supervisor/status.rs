@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
+use super::files::File;
 use super::{Engine, exposition, spools};
+use crate::dead_letter::Reason;
 use crate::dispatch::DropReason;
 use crate::event::Text;
 use crate::metric::{Connection, LinkReading};
@@ -43,10 +45,26 @@ pub struct Status {
     pub stores: BTreeMap<Text, StoreStatus>,
     /// By name.
     pub outputs: BTreeMap<Text, OutputStatus>,
-    /// Why rejects cannot be written now, while their messages wait.
-    pub rejects_error: Option<String>,
-    /// Lines of rejects that were removed because newer ones took their place.
-    pub rejects_removed: u64,
+    /// What was given up and is kept.
+    pub dead_letters: DeadLetterStatus,
+}
+
+/// The dead letters that are kept.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterStatus {
+    /// How many there are.
+    pub stored: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that there may be.
+    pub max_bytes: Option<u64>,
+    /// Whether there are more than there may be and none is dropped for it, so that whoever adds some begins nothing new.
+    pub full: bool,
+    /// Removed since the start, by reason: `quota`, because there were too many or they were too old.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Removed by somebody since the start.
+    pub purged: u64,
 }
 
 /// One source, in messages.
@@ -129,6 +147,8 @@ pub struct RuleStatus {
     pub looped: u64,
     pub done: u64,
     pub dead_lettered: u64,
+    /// The same by reason.
+    pub dead_letters: BTreeMap<&'static str, u64>,
     pub dropped: BTreeMap<&'static str, u64>,
     pub handed_back: u64,
     pub parked: u64,
@@ -162,7 +182,8 @@ impl Engine {
                 replayed: 0,
                 looped: 0,
                 done: books.done,
-                dead_lettered: 0,
+                dead_lettered: books.dead_lettered.iter().sum(),
+                dead_letters: Reason::OF_RULES.iter().map(|reason| reason.name()).zip(books.dead_lettered).collect(),
                 dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(books.dropped).collect(),
                 handed_back: books.handed_back,
                 parked: 0,
@@ -172,7 +193,6 @@ impl Engine {
                 last_error: rule.reading.last_error(),
             }
         };
-        let rejects = self.rejects.read();
         let now = Stamp::from(self.host.clock.now());
         let trigger =
             |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
@@ -186,11 +206,15 @@ impl Engine {
             rules: self.rules.iter().map(|running| (running.name.clone(), rule(running))).collect(),
             pools: self.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
             spools: self.spools.iter().map(|spool| (spool.name.clone(), spool.status(now))).collect(),
-            stores: self.state.iter().map(|state| (Text::new_static(spools::NAME), state.status())).collect(),
+            stores: self.stores().collect(),
             outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
-            rejects_error: rejects.last_error.filter(|_| rejects.connection == Connection::Disconnected),
-            rejects_removed: rejects.dropped.values().sum(),
+            dead_letters: self.dead_letter_status(),
         }
+    }
+
+    fn stores(&self) -> impl Iterator<Item = (Text, StoreStatus)> {
+        let spools = self.state.iter().map(|state| state.file.status(state.left.iter().cloned().collect()));
+        spools.chain([self.deliveries.status(BTreeMap::new())])
     }
 
     /// Whether every source is connected, nothing is wrong with the state and the engine is not ending.
@@ -210,11 +234,7 @@ impl Engine {
         let idle = |spool: &&spools::Running| spool.clerk.as_ref().is_some_and(AbortHandle::is_finished);
         let shut = self.spools.iter().filter(|_| !self.is_draining()).find(idle);
         let shut = shut.map(|spool| format!("nothing more is taken into the spool of source '{}'", spool.name));
-        let file = || {
-            let link = self.state.as_ref()?.link.read();
-            let error = link.last_error.filter(|_| link.connection != Connection::Connected);
-            error.or_else(|| (link.connection == Connection::Stopped).then(|| "the state file is closed".to_owned()))
-        };
+        let file = || self.state.iter().map(|state| &state.file).chain([&self.deliveries]).find_map(File::error);
         stuck.or_else(file).or(shut)
     }
 
@@ -244,8 +264,8 @@ impl Engine {
             for source in self.staying() {
                 source.link.connects().await;
             }
-            if let Some(state) = &self.state {
-                state.link.connects().await;
+            for file in self.state.iter().map(|state| &state.file).chain([&self.deliveries]) {
+                file.link.connects().await;
             }
             if self.state_error().is_some_and(|_| self.spools.iter().any(|spool| spool.run.has_ended())) {
                 // Only a restart helps a spool that cannot be read.
@@ -311,18 +331,20 @@ impl spools::Running {
     }
 }
 
-impl spools::State {
-    fn status(&self) -> StoreStatus {
+impl File {
+    fn status(&self, left: BTreeMap<Text, u64>) -> (Text, StoreStatus) {
         let (link, store) = (self.link.read(), self.store.read());
-        StoreStatus {
-            writable: link.connection == Connection::Connected,
+        let status = StoreStatus {
+            // Until something has failed: its thread may not have begun yet.
+            writable: matches!(link.connection, Connection::Connecting | Connection::Connected),
             full: store.full,
             transactions: store.groups,
             writes: store.writes,
             failures: store.failures,
             last_error: link.last_error,
-            left: self.left.iter().cloned().collect(),
-        }
+            left,
+        };
+        (Text::new_static(self.name), status)
     }
 }
 

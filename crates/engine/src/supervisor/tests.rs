@@ -16,6 +16,7 @@ use super::*;
 use crate::config::AckPoint;
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
+use crate::dead_letter::Selection;
 use crate::delivery::Outcome;
 use crate::event::Event;
 use crate::fake::{Calls, Memory, Message, Pipe, Wall, done, event, judge, settle_down, undecodable};
@@ -302,7 +303,7 @@ async fn a_failing_start_leaves_nothing_running() {
     assert_eq!(error.to_string(), "output 'o1': no such secret");
     assert_eq!(parts.log.all().last().unwrap(), "close o0");
 
-    // Nothing holds the rejects any more.
+    // Nothing holds the state files any more.
     parts.outputs.clear();
     let engine = parts.start().await.unwrap();
     assert!(matches!(parts.start().await, Err(StartError { kind: "state", .. })), "a second engine is refused");
@@ -330,12 +331,15 @@ async fn an_event_goes_all_the_way_and_is_counted_everywhere() {
     check(&status);
     let (source, rule) = (&status.sources["s0"], &status.rules["t/r"]);
     assert_eq!((source.received, source.settled, source.rejected, source.in_flight), (4, 3, 1, 0));
-    assert_eq!((rule.matched, rule.done, rule.dropped["rejected"], rule.filtered), (3, 2, 1, 0));
+    assert_eq!((rule.matched, rule.done, rule.dead_lettered, rule.filtered), (3, 2, 1, 0));
+    assert_eq!((rule.dead_letters["rejected"], rule.dropped["function"]), (1, 0));
     assert_eq!((status.triggers["t"].offered, status.triggers["t"].unmatched), (3, 0));
     assert_eq!(status.pools["f"].queued, 0);
     assert!(engine.ready());
-    let rejects = std::fs::read_to_string(parts.folder.path().join("rejects.jsonl")).unwrap();
-    assert_eq!(rejects.lines().count(), 2);
+    assert_eq!((status.dead_letters.stored, status.dead_letters.full), (2, false));
+    let page = engine.dead_letters().page(&Selection::default(), None, 10).unwrap();
+    let reasons: Vec<_> = page.letters.iter().map(|(_, letter)| letter.reason.name()).collect();
+    assert!(reasons.contains(&"rejected") && reasons.contains(&"undecodable"), "{reasons:?}");
     assert_eq!(engine.drain(SECOND).await, Drained::default());
     assert_eq!(parts.log.all()[3..], ["publish a!", "publish b!", "close o0"]);
     assert!(!engine.ready());

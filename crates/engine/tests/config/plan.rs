@@ -9,7 +9,7 @@ use engine::event::Event;
 use engine::pool::Limits;
 use engine::retry::{Backoff, Policy};
 use engine::spool::{self, OnFull};
-use engine::store::Sync;
+use engine::store::{self, Quota, Sync};
 
 use crate::kinds::registry;
 
@@ -29,6 +29,12 @@ fn everything_that_is_written_counts() {
     let trigger = &plan.triggers[0];
     assert_eq!(trigger.sources, [0, 1, 2]);
     assert_eq!(plan.state.sync, Sync::Interval(Duration::from_millis(500)));
+    let dead_letters = Quota {
+        max_bytes: Some(256 << 20),
+        max_age: Some(Duration::from_secs(30 * 86_400)),
+        on_full: store::OnFull::DropOldest,
+    };
+    assert_eq!(plan.state.dead_letters, dead_letters);
     let spools: Vec<_> = plan.sources.iter().map(|source| source.spool).collect();
     let own = spool::Policy {
         max_bytes: 64 << 20,

@@ -51,6 +51,7 @@ fn it_refuses_what_the_reader_refuses() {
         ("onFull: block", "onFull: wait"),
         ("quotas: { spool: { maxBytes: 2GiB", "quotas: { spool: { maxBytess: 2GiB"),
         ("quotas: { spool:", "quotas: { parked:"),
+        ("maxAge: 30d, onFull: dropOldest", "maxAge: 30d, onFull: dropNewest"),
     ] {
         let text = EVERYTHING.replacen(sound, broken, 1);
         assert_ne!(text, EVERYTHING, "{sound}");

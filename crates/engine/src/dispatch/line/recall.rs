@@ -24,6 +24,7 @@ impl Line {
             self.give_back(key);
         }
         self.waiting.retain(|Reverse((_, key))| !resting.contains(key));
+        self.held.retain(|key| !resting.contains(key));
         let Some((_, pool)) = self.options.function.as_ref().filter(|_| !called.is_empty()) else { return };
         let pool = pool.clone();
         // In the pool's queue, before that is searched.

@@ -69,14 +69,17 @@ fn model(script: &Script) -> Expected {
         expected.calls += 1;
         match step {
             Step::Done => return publish(script, expected),
-            Step::Reject => return dropped(expected, DropReason::Rejected),
-            Step::Drop => return dropped(expected, DropReason::Function),
+            Step::Reject => return kept(expected, Reason::Rejected),
+            Step::Drop => {
+                expected.books.dropped[DropReason::Function as usize] = 1;
+                return expected;
+            }
             Step::Retry | Step::Panic | Step::PanicLater | Step::Hang | Step::Silent => {
                 expected.books.failed_attempts += 1;
             }
         }
     }
-    dropped(expected, DropReason::Exhausted)
+    kept(expected, Reason::Exhausted)
 }
 
 fn publish(script: &Script, mut expected: Expected) -> Expected {
@@ -99,15 +102,15 @@ fn publish(script: &Script, mut expected: Expected) -> Expected {
                 expected.books.done = 1;
                 return expected;
             }
-            Reply::Never => return dropped(expected, DropReason::Rejected),
+            Reply::Never => return kept(expected, Reason::Rejected),
             _ => expected.books.failed_attempts += 1,
         }
     }
-    dropped(expected, DropReason::Exhausted)
+    kept(expected, Reason::Exhausted)
 }
 
-fn dropped(mut expected: Expected, reason: DropReason) -> Expected {
-    expected.books.dropped[reason as usize] = 1;
+fn kept(mut expected: Expected, reason: Reason) -> Expected {
+    expected.books.dead_lettered[reason as usize] = 1;
     expected
 }
 
@@ -221,10 +224,12 @@ async fn run(scripts: Vec<Script>, workers: usize) -> (Vec<Expected>, Books, Vec
 
 fn add(sum: Books, one: &Books) -> Books {
     let dropped = std::array::from_fn(|at| sum.dropped[at] + one.dropped[at]);
+    let dead_lettered = std::array::from_fn(|at| sum.dead_lettered[at] + one.dead_lettered[at]);
     Books {
         matched: sum.matched + one.matched,
         done: sum.done + one.done,
         dropped,
+        dead_lettered,
         failed_attempts: sum.failed_attempts + one.failed_attempts,
         ..sum
     }
@@ -239,7 +244,7 @@ proptest! {
         let (found, books, outcomes, records) = runtime.block_on(run(scripts, workers));
         prop_assert_eq!(books, expected.iter().fold(Books::default(), |sum, one| add(sum, &one.books)));
         prop_assert_eq!(outcomes, vec![Outcome::Ack; expected.len()]);
-        prop_assert_eq!(records as u64, books.dropped[0] + books.dropped[1], "what is spent or rejected is on record");
+        prop_assert_eq!(records as u64, books.dead_lettered.iter().sum::<u64>(), "what is spent or rejected is kept");
         for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
             prop_assert_eq!(found.calls, expected.calls, "delivery {}", number);
             prop_assert_eq!(&found.publishes, &expected.publishes, "delivery {}", number);

@@ -66,7 +66,7 @@ impl Mill {
             async move { desk.serve().await }
         });
         let ledger = Ledger::default();
-        let landing = desk.landing("fleet".into(), bin.rejects.clone());
+        let landing = desk.landing("fleet".into(), bin.postbox.clone());
         let (intake, settlements) = Inbox::new(8, ledger.clone(), Box::new(landing)).split();
         let (given, feeder) = (Arc::default(), Some(Feeder::new(outlet)));
         Mill { store, desk, gauge, clerk, intake: Some(intake), settlements, ledger, given, feeder, bin }
@@ -91,7 +91,7 @@ impl Mill {
     /// The run of the source ends, and another begins.
     fn again(&mut self) {
         self.end();
-        let landing = self.desk.landing("fleet".into(), self.bin.rejects.clone());
+        let landing = self.desk.landing("fleet".into(), self.bin.postbox.clone());
         let (intake, settlements) = Inbox::new(8, self.ledger.clone(), Box::new(landing)).split();
         (self.intake, self.settlements) = (Some(intake), settlements);
     }

@@ -42,7 +42,7 @@ async fn what_does_not_fit_is_handed_back_and_counted() {
     settle_down().await;
     let begun = Instant::now();
     assert_eq!(engine.drain(5 * SECOND).await, Drained { handed_back: 3, ..Drained::default() });
-    assert!(begun.elapsed() >= 5 * SECOND && begun.elapsed() <= 8 * SECOND, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= 5 * SECOND && begun.elapsed() <= 10 * SECOND, "{:?}", begun.elapsed());
     assert_eq!(pipe.told(), ["a", "b", "c"].map(|id| (id.to_owned(), RETRY)));
     assert_eq!(*pipe.ended.lock(), Some(Stop::Keep), "the source heard of it before it ended");
     let status = engine.status();
@@ -86,7 +86,7 @@ async fn what_was_sent_by_hand_has_the_grace_time_too() {
     assert_eq!(sent.await.unwrap(), Ok(()));
     assert_eq!(drained.await.unwrap(), Drained::default());
     check(&engine.status());
-    assert!(engine.sources.iter().all(|source| source.route.strong_count() == 0), "nothing holds the rejects any more");
+    assert!(engine.sources.iter().all(|source| source.route.strong_count() == 0), "nothing holds the postbox any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,9 +166,9 @@ async fn outputs_have_what_is_left_of_the_grace_time_to_close() {
         let engine = parts.start().await.unwrap();
         let begun = Instant::now();
         assert_eq!(engine.drain(grace * SECOND).await, Drained { unclosed, ..Drained::default() }, "{grace} s");
-        // The rejects' own thread may need a moment more, which a paused clock makes a long one.
+        // The thread of the dead letters may need a moment more, which a paused clock makes a long one.
         let whole = begun.elapsed();
-        assert!(whole >= least * SECOND && whole <= (least + 3) * SECOND, "{whole:?} with {grace} s of grace");
+        assert!(whole >= least * SECOND && whole <= (least + 5) * SECOND, "{whole:?} with {grace} s of grace");
     }
 }
 

@@ -84,7 +84,12 @@ async fn the_metrics_are_well_formed_whatever_things_are_called() {
     assert_eq!(samples[&format!("tidemill_source_received_total{source}")], 1.0);
     assert_eq!(samples[&format!("tidemill_source_settled_total{source}")], 1.0);
     assert_eq!(samples[r#"tidemill_rule_done_total{rule="t\\/r"}"#], 1.0);
-    assert_eq!(samples[r#"tidemill_rule_dropped_total{rule="t\\/r",reason="exhausted"}"#], 0.0);
+    assert_eq!(samples[r#"tidemill_rule_dead_lettered_total{rule="t\\/r",reason="exhausted"}"#], 0.0);
+    assert_eq!(samples[r#"tidemill_rule_dropped_total{rule="t\\/r",reason="function"}"#], 0.0);
+    assert_eq!(samples["tidemill_dead_letters_stored{}"], 0.0);
+    assert_eq!(samples["tidemill_dead_letters_max_bytes{}"], f64::from(1 << 30));
+    assert_eq!(samples[r#"tidemill_dead_letters_dropped_total{reason="quota"}"#], 0.0);
+    assert_eq!(samples[r#"tidemill_store_writable{store="deliveries"}"#], 1.0);
     assert_eq!(samples[r#"tidemill_trigger_unmatched_total{trigger="t\\"}"#], 0.0);
     assert_eq!(samples[r#"tidemill_pool_workers{function="f"}"#], 1.0);
     assert_eq!(samples["fleet_speed{}"], 7.0);
@@ -115,7 +120,9 @@ async fn the_status_has_the_documented_names() {
         &status["rules"]["t/r"],
         "matched recovered replayed looped done deadLettered dropped handedBack parked inFlight filtered",
     );
-    expect(&status["rules"]["t/r"]["dropped"], "exhausted rejected function");
+    expect(&status["rules"]["t/r"]["deadLetters"], "exhausted rejected");
+    expect(&status["rules"]["t/r"]["dropped"], "function");
+    expect(&status["deadLetters"], "stored bytes maxBytes full dropped purged");
     expect(&status["triggers"]["t"], "offered unmatched");
     expect(&status["pools"]["f"], "workers busy queued");
     expect(&status["outputs"]["o0"], "connection lastError");
@@ -190,7 +197,8 @@ async fn the_law_holds_in_every_answer_under_load() {
     assert_eq!((one.received, one.rejected, one.handed_back, one.in_flight), (2_040, 40, 0, 0));
     assert_eq!((two.received, two.rejected, two.in_flight), (2_000, 0, 0));
     assert_eq!((rule.matched, rule.in_flight, rule.handed_back), (EVENTS, 0, 0));
-    assert_eq!((rule.dropped["function"], rule.dropped["rejected"], rule.dropped["exhausted"]), (80, 80, 0));
+    assert_eq!((rule.dropped["function"], rule.dead_letters["rejected"], rule.dead_letters["exhausted"]), (80, 80, 0));
+    assert_eq!((status.dead_letters.stored, rule.dead_lettered), (120, 80));
     assert_eq!((rule.done, rule.failed_attempts), (EVENTS - 160, 160));
     // What its run did not live to hear was handed back; everything else was told exactly once.
     let told: usize = told.iter().map(|told| told.lock().len()).sum();

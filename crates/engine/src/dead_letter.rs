@@ -1,0 +1,276 @@
+//! What is given up, kept: the original, why it died, and where somebody finds it again.
+//!
+//! Decisions: **being a dead letter is what settles a delivery**, so that nothing is acknowledged that is neither done nor
+//! kept; **dying never waits for a quota**, only for the disk: a record that cannot be written keeps its delivery in flight,
+//! so that a full disk is back-pressure and never a loss. Where the quota is to block, a rule that has gone beyond it begins
+//! nothing new until there is room, the other rules go on, and a message that is no event keeps its seat. Letters are
+//! written in batches behind one task, and always forced to the disk; whoever waits for one is told in the order of writing.
+
+mod archive;
+mod id;
+mod letter;
+mod selection;
+mod shown;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::delivery::{Outcome, Receipt, Undecodable};
+use crate::dispatch::{Caller, Key};
+use crate::event::{Event, Text};
+use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
+
+pub use archive::{Archive, By, FILE, Group, Page};
+pub use id::{Id, NoId};
+pub use letter::{Content, Letter, Reason};
+pub use selection::{Selection, ago};
+
+/// Letters in one write at most.
+const BATCH: usize = 256;
+/// Bytes in one write, but for the last letter.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A delivery that its rule gives up.
+#[derive(Debug)]
+pub(crate) struct Dying {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// `trigger/rule`.
+    pub(crate) rule: Text,
+    /// The rule's function, if it has one.
+    pub(crate) function: Option<Text>,
+    /// Attempts of the stage that failed.
+    pub(crate) attempts: u32,
+    /// What kind of failure the last one was, where it has a name.
+    pub(crate) code: Option<&'static str>,
+    /// What the function or the output said last.
+    pub(crate) message: String,
+    /// When an attempt failed first; nothing for now.
+    pub(crate) first: Option<Stamp>,
+    /// The event.
+    pub(crate) event: Event,
+}
+
+/// Where one engine puts its dead letters.
+#[derive(Clone, Debug)]
+pub struct Postbox {
+    entries: mpsc::UnboundedSender<Entry>,
+    archive: Archive,
+    clock: ClockHandle,
+    unsettled: Unsettled,
+}
+
+/// How many messages that are no events wait for their letters.
+#[derive(Clone, Debug, Default)]
+pub struct Unsettled(Arc<AtomicUsize>);
+
+impl Unsettled {
+    /// The number now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One letter and who waits for it.
+#[derive(Debug)]
+struct Entry {
+    letter: Letter,
+    owed: Owed,
+}
+
+#[derive(Debug)]
+enum Owed {
+    Line(Arc<Caller>, Key),
+    Source(Receipt),
+}
+
+impl Postbox {
+    /// Starts the writing task on the current runtime. It ends, after its last letter, when every handle is dropped.
+    #[must_use]
+    pub fn start(archive: Archive, clock: ClockHandle) -> (Postbox, JoinHandle<()>) {
+        #[expect(clippy::disallowed_methods, reason = "each entry holds a seat, and seats are bounded")]
+        let (entries, receiver) = mpsc::unbounded_channel();
+        let unsettled = Unsettled::default();
+        let writer = Writer {
+            store: archive.store().clone(),
+            confirmations: archive.store().confirmations(),
+            archive: archive.clone(),
+            clock: clock.clone(),
+            newest: archive.newest(),
+            rows: Batch::default(),
+            held: VecDeque::new(),
+            unsettled: unsettled.clone(),
+        };
+        let task = tokio::spawn(writer.run(receiver));
+        (Postbox { entries, archive, clock, unsettled }, task)
+    }
+
+    /// Where to read how many messages wait for their letters. Keeping it does not keep the writing task alive.
+    #[must_use]
+    pub fn unsettled(&self) -> Unsettled {
+        self.unsettled.clone()
+    }
+
+    /// Wall time, for whoever notes when a delivery failed first.
+    pub(crate) fn now(&self) -> Stamp {
+        self.clock.0.now().into()
+    }
+
+    /// Waits until there is room for more. Cancel safe.
+    pub(crate) async fn room(&self) {
+        self.archive.room().await;
+    }
+
+    /// Keeps a delivery; its line is told once the letter is durable.
+    pub(crate) fn delivery(&self, dying: Dying, caller: Arc<Caller>, key: Key) {
+        let last = self.now();
+        let letter = Letter {
+            reason: dying.reason,
+            attempts: dying.attempts,
+            redrives: 0,
+            rule: Some(dying.rule),
+            function: dying.function,
+            source: None,
+            code: dying.code.map(Text::new_static),
+            message: letter::bounded(&dying.message),
+            first: dying.first.unwrap_or(last),
+            last,
+            position: None,
+            content: Content::Event(dying.event),
+        };
+        self.send(Entry { letter, owed: Owed::Line(caller, key) });
+    }
+
+    /// Keeps a message that is no event; its receipt settles as [`Outcome::Reject`] once the letter is durable.
+    pub(crate) fn undecodable(&self, source: &Text, message: Undecodable, receipt: Receipt) {
+        let now = self.now();
+        let letter = Letter {
+            reason: Reason::Undecodable,
+            attempts: 0,
+            redrives: 0,
+            rule: None,
+            function: None,
+            source: Some(source.clone()),
+            code: None,
+            message: letter::bounded(&message.reason),
+            first: now,
+            last: now,
+            position: None,
+            content: Content::Raw { raw: message.raw, facts: message.facts },
+        };
+        self.unsettled.0.fetch_add(1, Ordering::Relaxed);
+        self.send(Entry { letter, owed: Owed::Source(receipt) });
+    }
+
+    fn send(&self, entry: Entry) {
+        // The task ends after the last handle, or is aborted once the grace time is over. Then dropping the entry hands a
+        // message back; a delivery stays in its line's table until that is handed back, too.
+        drop(self.entries.send(entry));
+    }
+}
+
+/// The task that writes.
+struct Writer {
+    archive: Archive,
+    store: Store,
+    confirmations: Confirmations,
+    clock: ClockHandle,
+    /// The name that was given last.
+    newest: Option<Id>,
+    rows: Batch,
+    /// Messages that are no events, for which there is no room. Each holds its seat.
+    held: VecDeque<Entry>,
+    unsettled: Unsettled,
+}
+
+impl Writer {
+    async fn run(mut self, mut entries: mpsc::UnboundedReceiver<Entry>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.archive.room(), if !self.held.is_empty() => {
+                    let some = self.held.len().min(BATCH);
+                    batch.extend(self.held.drain(..some));
+                }
+                count = entries.recv_many(&mut batch, BATCH) => if count == 0 { return },
+            }
+            if self.archive.is_full() {
+                let (lines, sources) = batch.drain(..).partition(|entry| matches!(entry.owed, Owed::Line(..)));
+                batch = lines;
+                self.held.extend(sources);
+            }
+            if let Err(error) = self.write(&batch).await {
+                tracing::error!("dead letters are not kept any more and hold their messages: {error}");
+                // Whoever waits has nothing to settle with, and nothing is to be dropped that would be delivered again at once.
+                return std::future::pending().await;
+            }
+            self.settle(&mut batch);
+        }
+    }
+
+    async fn write(&mut self, batch: &[Entry]) -> Result<(), Error> {
+        let mut ticket = None;
+        for entry in batch {
+            let id = Id::next(self.newest, self.clock.0.now().into());
+            self.newest = Some(id);
+            let letter = &entry.letter;
+            self.rows.put(self.archive.table(), &id.key(), letter.last, |into| letter.pack(into));
+            if self.rows.bytes() >= BATCH_BYTES {
+                ticket = Some(send(&self.store, &mut self.rows).await?);
+            }
+        }
+        if !self.rows.is_empty() {
+            ticket = Some(send(&self.store, &mut self.rows).await?);
+        }
+        match ticket {
+            Some(ticket) => self.confirmations.reach(ticket).await,
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&self, batch: &mut Vec<Entry>) {
+        let full = self.archive.is_full();
+        let mut kept: Option<(Arc<Caller>, Vec<Key>)> = None;
+        for entry in batch.drain(..) {
+            match entry.owed {
+                Owed::Source(receipt) => {
+                    self.unsettled.0.fetch_sub(1, Ordering::Relaxed);
+                    receipt.settle(Outcome::Reject);
+                }
+                Owed::Line(caller, key) => match &mut kept {
+                    Some((same, keys)) if Arc::ptr_eq(same, &caller) => keys.push(key),
+                    _ => {
+                        if let Some((done, keys)) = kept.replace((caller, vec![key])) {
+                            done.kept(keys, full);
+                        }
+                    }
+                },
+            }
+        }
+        if let Some((caller, keys)) = kept {
+            caller.kept(keys, full);
+        }
+    }
+}
+
+/// Sends rows on their way to the disk, beyond every quota.
+async fn send(store: &Store, rows: &mut Batch) -> Result<Ticket, Error> {
+    loop {
+        // Listens before it looks.
+        let moved = store.moved();
+        if let Some(ticket) = store.try_write_beyond_quotas(rows)? {
+            return Ok(ticket);
+        }
+        moved.await;
+    }
+}

@@ -1,0 +1,258 @@
+//! `tidemill dlq`: what was given up, why, and away with it.
+//!
+//! Decision: **the folder's lock decides where it is looked up**. With `--state` the folder is opened if nobody runs on it,
+//! and whoever does is asked otherwise; so a script need not know whether the engine is up, and nobody reads a file that an
+//! engine writes to.
+
+mod export;
+mod place;
+mod shown;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::config::Period;
+use engine::dead_letter::{Selection, ago};
+use engine::port::{Clock, SystemClock};
+
+use super::remote::Remote;
+use super::{Exit, Failure, data, note};
+use place::Place;
+
+/// List, show, count, export and remove dead letters: what was given up, and why
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemill dlq list --since 2h
+  tidemill dlq list --group reason
+  tidemill dlq list --rule telemetry/battery --where type=org.example.alert --json
+  tidemill dlq show 01m7zsytm000
+  tidemill dlq export --state /var/lib/tidemill dead.jsonl
+  tidemill dlq purge --reason undecodable --until 2026-11-01T00:00:00Z --dry-run
+
+Without --state the running engine is asked. Exit codes: 0 well, 1 failed, 2 wrong usage.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List dead letters, the oldest first, or count them by what they have in common
+    List(List),
+    /// Show one dead letter with its event
+    Show(Show),
+    /// Remove dead letters for good; needs an id, a filter, or --all
+    Purge(Purge),
+    /// Write dead letters as JSON lines, one object each, to a file or to standard output
+    Export(Export),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct List {
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    place: Where,
+    /// Count by reason, rule or function instead of listing
+    #[arg(long, value_name = "WHAT", value_parser = ["reason", "rule", "function"])]
+    group: Option<String>,
+    /// How many at most; 100 by default, and with --json all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "group")]
+    limit: Option<u64>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct Show {
+    /// Which one, as `tidemill dlq list` names it
+    id: String,
+    #[command(flatten)]
+    place: Where,
+    /// Print the JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct Purge {
+    /// Which ones, as `tidemill dlq list` names them
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    #[command(flatten)]
+    filters: Filters,
+    /// Remove every dead letter
+    #[arg(long)]
+    all: bool,
+    /// Say how many would be removed, and remove none
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Where,
+    /// Print {purged}, or {wouldPurge}, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+struct Export {
+    /// The file, which must not be there yet; standard output without one
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Which ones; everything that is said has to fit.
+#[derive(Debug, clap::Args)]
+struct Filters {
+    /// Died for this reason: exhausted, rejected or undecodable; may be repeated, and means any of them
+    #[arg(long)]
+    reason: Vec<String>,
+    /// Given up by this rule; may be repeated, and means any of them
+    #[arg(long, value_name = "TRIGGER/RULE")]
+    rule: Vec<String>,
+    /// Given up then or later: a time such as 2026-11-21T06:58:00Z, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<String>,
+    /// Given up before
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<String>,
+    /// Has this attribute, as `show` shows it; may be repeated, and means all of them
+    #[arg(long, value_name = "NAME=VALUE")]
+    r#where: Vec<String>,
+}
+
+/// Where they are.
+#[derive(Debug, clap::Args)]
+struct Where {
+    #[command(flatten)]
+    remote: Remote,
+    /// The state folder of an engine that may be stopped; if one runs on it, that is asked with --admin
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// A name and a text, as [`Selection::read`] takes them.
+type Pair = (&'static str, String);
+
+pub(super) fn dlq(arguments: &Arguments) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::List(list) => list.run(),
+        Command::Show(show) => show.run(),
+        Command::Purge(purge) => purge.run(),
+        Command::Export(export) => export::run(export),
+    }
+}
+
+impl Filters {
+    /// The pairs, of which something can be meant.
+    fn pairs(&self, ids: &[String]) -> Result<Vec<Pair>, Failure> {
+        let of =
+            |name: &'static str, texts: &[String]| texts.iter().map(|text| (name, text.clone())).collect::<Vec<_>>();
+        let mut pairs = of("id", ids);
+        pairs.extend(of("reason", &self.reason));
+        pairs.extend(of("rule", &self.rule));
+        pairs.extend(self.since.iter().map(|text| ("since", text.clone())));
+        pairs.extend(self.until.iter().map(|text| ("until", text.clone())));
+        pairs.extend(of("where", &self.r#where));
+        selection(&pairs)?;
+        Ok(pairs)
+    }
+}
+
+fn selection(pairs: &[Pair]) -> Result<Selection, Failure> {
+    Selection::read(pairs.iter().map(|(name, text)| (*name, text.as_str()))).map_err(Failure::refused)
+}
+
+/// A time, or how long ago it was.
+fn moment(text: &str) -> Result<String, String> {
+    if let Ok(Period(length)) = Period::parse(text) {
+        return Ok(ago(SystemClock.now(), length));
+    }
+    let time = Selection::read([("since", text)]).map(|_| text.to_owned());
+    time.map_err(|sentence| format!("{sentence}, or how long ago it was, such as 2h"))
+}
+
+impl List {
+    fn run(&self) -> Result<Exit, Failure> {
+        let pairs = self.filters.pairs(&[])?;
+        let place = Place::find(&self.place)?;
+        if let Some(by) = &self.group {
+            let groups = place.groups(&pairs, by)?;
+            match self.json {
+                true => groups.iter().try_for_each(|group| data(&group.to_string()))?,
+                false => data(&shown::groups(by, &groups))?,
+            }
+            return Ok(Exit::Well);
+        }
+        if self.json {
+            place.each(&pairs, self.limit, &mut |line| data(line).map(|()| true))?;
+            return Ok(Exit::Well);
+        }
+        let limit = self.limit.unwrap_or(100);
+        let mut table = shown::Letters::default();
+        // One more than is shown, to know whether there are more.
+        place.each(&pairs, Some(limit.saturating_add(1)), &mut |line| table.add(line, limit).map(|()| true))?;
+        data(&table.render())?;
+        if table.more() {
+            note("there are more; --limit says how many to show, and --group counts them");
+        }
+        Ok(Exit::Well)
+    }
+}
+
+impl Show {
+    fn run(&self) -> Result<Exit, Failure> {
+        let pairs = vec![("id", self.id.clone())];
+        selection(&pairs)?;
+        let mut found = None;
+        Place::find(&self.place)?.each(&pairs, Some(1), &mut |line| {
+            found = Some(line.to_owned());
+            Ok(false)
+        })?;
+        let Some(line) = found else {
+            return Err(Failure::failed(format!(
+                "there is no dead letter '{}'; it may have been removed, and 'tidemill dlq list' shows those that there are",
+                self.id
+            )));
+        };
+        data(&if self.json { line } else { shown::letter(&line)? })?;
+        Ok(Exit::Well)
+    }
+}
+
+impl Purge {
+    fn run(&self) -> Result<Exit, Failure> {
+        let pairs = self.filters.pairs(&self.ids)?;
+        if pairs.is_empty() != self.all {
+            return Err(Failure::refused(match self.all {
+                true => "--all goes with no id and no filter; leave one of them out",
+                false => "say which dead letters to remove: an id, a filter such as --reason, or --all",
+            }));
+        }
+        let count = Place::find(&self.place)?.purge(&pairs, self.dry_run)?;
+        let (key, text) = match self.dry_run {
+            true => ("wouldPurge", format!("{count} dead letters would be removed")),
+            false => ("purged", format!("removed {count} dead letters")),
+        };
+        data(&if self.json { serde_json::json!({ key: count }).to_string() } else { text })?;
+        Ok(Exit::Well)
+    }
+}
+
+/// How long one page may take to come: the disk may be slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

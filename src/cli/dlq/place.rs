@@ -1,0 +1,170 @@
+//! Where dead letters are: in a running engine, which is asked page by page, or in the folder of a stopped one.
+
+use std::path::Path;
+
+use engine::dead_letter::{Archive, By, FILE};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::super::Failure;
+use super::super::remote::Remote;
+use super::{PATIENCE, Pair, Where, selection};
+use crate::admin::client::{self, Request};
+use crate::run::{Folder, StateError};
+
+/// Where they are.
+pub(super) enum Place<'w> {
+    Engine(&'w Remote),
+    Folder(Box<Stopped>),
+}
+
+/// The folder of a stopped engine, while nobody else may run on it.
+pub(super) struct Stopped {
+    runtime: Runtime,
+    archive: Archive,
+    // Dropped last, so that nobody begins to run on a file that is open.
+    _folder: Folder,
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Everything that was said to be done is on the disk; this only spares the next start a repair.
+        drop(self.runtime.block_on(self.archive.close()));
+    }
+}
+
+/// Sees one letter, as one line of JSON; answers whether to go on.
+pub(super) type Visit<'v> = dyn FnMut(&str) -> Result<bool, Failure> + 'v;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    dead_letters: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+impl<'w> Place<'w> {
+    pub(super) fn find(place: &'w Where) -> Result<Place<'w>, Failure> {
+        let Some(path) = &place.state else { return Ok(Place::Engine(&place.remote)) };
+        if !path.join(FILE).is_file() {
+            let sentence = format!("there are no dead letters in '{}': it has no file '{FILE}'", path.display());
+            return Err(Failure::failed(sentence));
+        }
+        match Folder::open(path, Some("tidemill-dlq")) {
+            Ok(folder) => Stopped::open(path, folder).map(|stopped| Place::Folder(Box::new(stopped))),
+            Err(StateError::Held { instance, .. }) => held(place, path, instance.as_deref()),
+            Err(error) => Err(Failure::failed(error)),
+        }
+    }
+
+    /// Shows the letters that are meant, the oldest first.
+    pub(super) fn each(&self, pairs: &[Pair], limit: Option<u64>, visit: &mut Visit<'_>) -> Result<(), Failure> {
+        let mut left = limit.unwrap_or(u64::MAX);
+        let mut after = None;
+        while left > 0 {
+            let page = self.page(pairs, after.as_deref(), left)?;
+            for letter in &page.dead_letters {
+                left = left.saturating_sub(1);
+                if !visit(letter.get())? {
+                    return Ok(());
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn page(&self, pairs: &[Pair], after: Option<&str>, limit: u64) -> Result<Page, Failure> {
+        match self {
+            Place::Engine(remote) => {
+                let limit = limit.to_string();
+                let after = after.iter().map(|after| ("after", *after));
+                let path = path("/v1/dead-letters", pairs, after.chain([("limit", limit.as_str())]));
+                let body = remote.fetch(Request { method: "GET", path: &path, body: b"" }, PATIENCE)?;
+                serde_json::from_slice(&body).map_err(Failure::failed)
+            }
+            Place::Folder(stopped) => {
+                let after = after.map(str::parse).transpose().map_err(Failure::failed)?;
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(1000);
+                let page = stopped.archive.page(&selection(pairs)?, after, limit).map_err(Failure::failed)?;
+                let letter = |(id, letter): &(_, engine::dead_letter::Letter)| {
+                    let mut text = Vec::new();
+                    letter.write_json(*id, &mut text);
+                    let text = String::from_utf8(text).map_err(Failure::failed)?;
+                    RawValue::from_string(text).map_err(Failure::failed)
+                };
+                let dead_letters = page.letters.iter().map(letter).collect::<Result<_, _>>()?;
+                Ok(Page { dead_letters, next: page.next.map(|id| id.to_string()) })
+            }
+        }
+    }
+
+    /// How many there are of each sort: `{name, count, oldest, newest}`.
+    pub(super) fn groups(&self, pairs: &[Pair], by: &str) -> Result<Vec<Value>, Failure> {
+        let groups = match self {
+            Place::Engine(remote) => {
+                remote.ask("GET", &path("/v1/dead-letters", pairs, [("group", by)]), PATIENCE)?["groups"].take()
+            }
+            Place::Folder(stopped) => {
+                let by = By::read(by).map_err(Failure::refused)?;
+                json!(stopped.archive.groups(&selection(pairs)?, by).map_err(Failure::failed)?)
+            }
+        };
+        serde_json::from_value(groups).map_err(Failure::failed)
+    }
+
+    /// Removes what is meant, or only counts it; no pairs mean everything.
+    pub(super) fn purge(&self, pairs: &[Pair], dry_run: bool) -> Result<u64, Failure> {
+        match self {
+            Place::Engine(remote) => {
+                let options = [("all", pairs.is_empty()), ("dryRun", dry_run)];
+                let options = options.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "true"));
+                let answer = remote.ask("POST", &path("/v1/dead-letters/purge", pairs, options), PATIENCE * 10)?;
+                let key = if dry_run { "wouldPurge" } else { "purged" };
+                answer[key].as_u64().ok_or_else(|| Failure::failed("the answer says no number"))
+            }
+            Place::Folder(stopped) => {
+                let selection = selection(pairs)?;
+                let count = match dry_run {
+                    true => stopped.archive.count(&selection),
+                    false => stopped.runtime.block_on(stopped.archive.purge(&selection)),
+                };
+                count.map_err(Failure::failed)
+            }
+        }
+    }
+}
+
+impl Stopped {
+    fn open(path: &Path, folder: Folder) -> Result<Stopped, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
+        Ok(Stopped { runtime, archive: Archive::open(path).map_err(Failure::failed)?, _folder: folder })
+    }
+}
+
+/// Somebody runs on the folder: it has to be the engine that answers.
+fn held<'w>(place: &'w Where, path: &Path, instance: Option<&str>) -> Result<Place<'w>, Failure> {
+    let status = place.remote.ask("GET", "/v1/status", PATIENCE)?;
+    let answers = status["instance"].as_str();
+    if instance.is_some() && instance == answers {
+        return Ok(Place::Engine(&place.remote));
+    }
+    Err(Failure::failed(format!(
+        "the state folder '{}' is in use by instance '{}', and instance '{}' answers; name its admin API with --admin",
+        path.display(),
+        instance.unwrap_or("unknown"),
+        answers.unwrap_or("unknown"),
+    )))
+}
+
+/// A path with its query.
+fn path<'p>(path: &str, pairs: &'p [Pair], options: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
+    let pairs = pairs.iter().map(|(name, text)| (*name, text.as_str())).chain(options);
+    let query: Vec<String> = pairs.map(|(name, text)| format!("{name}={}", client::segment(text))).collect();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{}", query.join("&")) }
+}
