@@ -12,6 +12,7 @@
 //! | `GET /v1/status` | yes | no | [`engine::supervisor::Status`] as JSON |
 //! | `GET /v1/dead-letters` | yes | no | a page of [`engine::dead_letter`]s, or with `group` their counts |
 //! | `GET /v1/dead-letters/{id}` | yes | no | one of them |
+//! | `POST /v1/dead-letters/replay` | yes | no | when a piece of those that are meant has been settled by its rules again |
 //! | `POST /v1/dead-letters/purge` | yes | no | when those that are meant are removed; how many |
 //! | `POST /v1/sources/{name}/events` | yes | no | when every delivery of the CloudEvent in JSON that was sent has ended |
 //! | `POST /v1/sources/{name}/fire` | yes | no | when the source has made one more event; its id |

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::dead_letter::{Archive, By, Id, Letter, Selection};
 use engine::store;
-use engine::supervisor::Engine;
+use engine::supervisor::{Engine, ReplayError, Span};
 use serde_json::json;
 
 use super::routes::refused;
@@ -29,11 +29,9 @@ pub(super) async fn list(State(engine): State<Arc<Engine>>, Query(pairs): Pairs)
         Ok(asked) => asked,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
-    let Asked { selection, options } = asked;
     let wanted = (|| {
+        let (after, options) = (asked.id("after")?, &asked.options);
         let by = options.get("group").map(|text| By::read(text)).transpose()?;
-        let after =
-            options.get("after").map(|text| text.parse::<Id>()).transpose().map_err(|error| error.to_string())?;
         let limit = options.get("limit").map_or(Ok(LIMIT), |text| text.parse().map_err(|_| "'limit' is a number"))?;
         Ok::<_, String>((by, after, limit.clamp(1, LIMIT)))
     })();
@@ -41,6 +39,7 @@ pub(super) async fn list(State(engine): State<Arc<Engine>>, Query(pairs): Pairs)
         Ok(wanted) => wanted,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
+    let selection = asked.selection;
     match by {
         Some(by) => read(&engine, move |letters| letters.groups(&selection, by))
             .await
@@ -85,15 +84,8 @@ pub(super) async fn show(State(engine): State<Arc<Engine>>, Path(id): Path<Strin
 
 /// `POST /v1/dead-letters/purge`: `{purged}`, or with `dryRun=true` `{wouldPurge}`.
 pub(super) async fn purge(State(engine): State<Arc<Engine>>, Query(pairs): Pairs) -> Response {
-    let asked = Asked::read(&pairs, &["all", "dryRun"]).and_then(|asked| {
-        let (all, dry_run) = (asked.flag("all")?, asked.flag("dryRun")?);
-        match asked.selection.is_everything() == all {
-            true => Ok((asked.selection, dry_run)),
-            false if all => Err("'all' goes with no filter; leave one of them out".to_owned()),
-            false => Err("say which dead letters to remove, or all=true for all of them".to_owned()),
-        }
-    });
-    let (selection, dry_run) = match asked {
+    let asked = Asked::read(&pairs, &["all", "dryRun"]).and_then(Asked::sure);
+    let (Asked { selection, .. }, dry_run) = match asked {
         Ok(asked) => asked,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
@@ -111,6 +103,28 @@ pub(super) async fn purge(State(engine): State<Arc<Engine>>, Query(pairs): Pairs
     }
 }
 
+/// `POST /v1/dead-letters/replay`: one piece, `{replayed, handedBack, skipped, next, upto}`; whoever goes on says `after` and
+/// `upto`.
+pub(super) async fn replay(State(engine): State<Arc<Engine>>, Query(pairs): Pairs) -> Response {
+    let asked = Asked::read(&pairs, &["all", "dryRun", "after", "upto"]).and_then(Asked::sure);
+    let asked = asked.and_then(|(asked, dry_run)| {
+        let span = Span { after: asked.id("after")?, upto: asked.id("upto")? };
+        Ok((asked.selection, span, dry_run))
+    });
+    let (selection, span, dry_run) = match asked {
+        Ok(asked) => asked,
+        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+    };
+    // A task of its own: a client that goes away half-way must not keep what has settled from being removed.
+    match tokio::spawn(async move { engine.replay(&selection, span, dry_run).await }).await {
+        Ok(Ok(replayed)) => Json(json!(replayed)).into_response(),
+        Ok(Err(ReplayError::Store(error))) => unreadable(&error),
+        Ok(Err(error @ ReplayError::Ending)) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Ok(Err(error @ ReplayError::Busy)) => refused(StatusCode::CONFLICT, &error.to_string()),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "replaying failed; the log says why"),
+    }
+}
+
 /// What a request says: which letters, and how.
 struct Asked {
     selection: Selection,
@@ -122,6 +136,20 @@ impl Asked {
         let (options, filters): (Vec<_>, Vec<_>) = pairs.iter().partition(|(name, _)| options.contains(&name.as_str()));
         let selection = Selection::read(filters.into_iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
         Ok(Asked { selection, options: options.into_iter().cloned().collect() })
+    }
+
+    /// The same, with whether it is a dry run, if it says in words which letters are meant.
+    fn sure(self) -> Result<(Asked, bool), String> {
+        let (all, dry_run) = (self.flag("all")?, self.flag("dryRun")?);
+        match self.selection.is_everything() == all {
+            true => Ok((self, dry_run)),
+            false if all => Err("'all' goes with no filter; leave one of them out".to_owned()),
+            false => Err("say which dead letters are meant, or all=true for all of them".to_owned()),
+        }
+    }
+
+    fn id(&self, name: &str) -> Result<Option<Id>, String> {
+        self.options.get(name).map(|text| text.parse::<Id>()).transpose().map_err(|error| error.to_string())
     }
 
     fn flag(&self, name: &str) -> Result<bool, String> {

@@ -27,12 +27,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
     let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/dead-letters, \
-                 GET /v1/dead-letters/{id}, POST /v1/dead-letters/purge, POST /v1/sources/{name}/events, \
-                 POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
+                 GET /v1/dead-letters/{id}, POST /v1/dead-letters/replay, POST /v1/dead-letters/purge, \
+                 POST /v1/sources/{name}/events, POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
                  POST /v1/sources/{name}/resume";
     let control = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/replay", post(dead_letters::replay))
         .route("/v1/dead-letters/purge", post(dead_letters::purge))
         .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/sources/{name}/events", post(send))

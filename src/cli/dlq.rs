@@ -19,7 +19,7 @@ use super::remote::Remote;
 use super::{Exit, Failure, data, note};
 use place::Place;
 
-/// List, show, count, export and remove dead letters: what was given up, and why
+/// List, show, count, replay, export and remove dead letters: what was given up, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -34,6 +34,7 @@ Examples:
   tidemill dlq list --rule telemetry/battery --where type=org.example.alert --json
   tidemill dlq show 01m7zsytm000
   tidemill dlq export --state /var/lib/tidemill dead.jsonl
+  tidemill dlq replay --rule telemetry/battery --since 2h --dry-run
   tidemill dlq purge --reason undecodable --until 2026-11-01T00:00:00Z --dry-run
 
 Without --state the running engine is asked. Exit codes: 0 well, 1 failed, 2 wrong usage.";
@@ -44,8 +45,13 @@ enum Command {
     List(List),
     /// Show one dead letter with its event
     Show(Show),
+    /// Send dead letters to the rules that gave them up again; needs an id, a filter, or --all
+    ///
+    /// Asks the running engine. A letter goes to its own rule only, and is removed once that has settled it; what fails again is a
+    /// new dead letter, which says so in 'redrives'. After 16 of those it stays. Interrupted, it loses nothing.
+    Replay(Chosen),
     /// Remove dead letters for good; needs an id, a filter, or --all
-    Purge(Purge),
+    Purge(Chosen),
     /// Write dead letters as JSON lines, one object each, to a file or to standard output
     Export(Export),
 }
@@ -82,21 +88,21 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct Purge {
+struct Chosen {
     /// Which ones, as `tidemill dlq list` names them
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[command(flatten)]
     filters: Filters,
-    /// Remove every dead letter
+    /// Every dead letter
     #[arg(long)]
     all: bool,
-    /// Say how many would be removed, and remove none
+    /// Only say how many are meant
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     place: Where,
-    /// Print {purged}, or {wouldPurge}, as JSON
+    /// Print {purged}, {wouldPurge}, or {replayed, handedBack, skipped}, as JSON
     #[arg(long)]
     json: bool,
 }
@@ -150,7 +156,8 @@ pub(super) fn dlq(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::List(list) => list.run(),
         Command::Show(show) => show.run(),
-        Command::Purge(purge) => purge.run(),
+        Command::Replay(chosen) => chosen.replay(),
+        Command::Purge(chosen) => chosen.purge(),
         Command::Export(export) => export::run(export),
     }
 }
@@ -232,15 +239,28 @@ impl Show {
     }
 }
 
-impl Purge {
-    fn run(&self) -> Result<Exit, Failure> {
+impl Chosen {
+    /// The pairs, if it was said in words which letters are meant.
+    fn pairs(&self) -> Result<Vec<Pair>, Failure> {
         let pairs = self.filters.pairs(&self.ids)?;
         if pairs.is_empty() != self.all {
             return Err(Failure::refused(match self.all {
                 true => "--all goes with no id and no filter; leave one of them out",
-                false => "say which dead letters to remove: an id, a filter such as --reason, or --all",
+                false => "say which dead letters are meant: an id, a filter such as --reason, or --all",
             }));
         }
+        Ok(pairs)
+    }
+
+    fn replay(&self) -> Result<Exit, Failure> {
+        let pairs = self.pairs()?;
+        let found = Place::find(&self.place)?.replay(&pairs, self.dry_run)?;
+        data(&if self.json { found.to_string() } else { shown::replayed(&found, self.dry_run) })?;
+        Ok(if found["handedBack"] == 0 { Exit::Well } else { Exit::Failed })
+    }
+
+    fn purge(&self) -> Result<Exit, Failure> {
+        let pairs = self.pairs()?;
         let count = Place::find(&self.place)?.purge(&pairs, self.dry_run)?;
         let (key, text) = match self.dry_run {
             true => ("wouldPurge", format!("{count} dead letters would be removed")),

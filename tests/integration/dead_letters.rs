@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use testkit::http;
+use testkit::http::{self, Inbox};
 use testkit::port;
 use testkit::tidemill::Tidemill;
 
@@ -19,7 +19,11 @@ const STATE: &str = "tidemill-state/tidemill";
 
 /// An engine that gives up every event that is posted to `hook`; `state` is a line of the top level.
 fn engine(hook: SocketAddr, state: &str) -> Tidemill {
-    let sink = port::free();
+    engine_to(hook, port::free(), state)
+}
+
+/// The same as long as nobody listens at `sink`.
+fn engine_to(hook: SocketAddr, sink: SocketAddr, state: &str) -> Tidemill {
     let yaml = format!(
         "sources:
   hook: {{ http: {{ listen: \"{hook}\" }}, ack: processed, seats: 50 }}
@@ -131,6 +135,53 @@ async fn what_is_given_up_is_found_in_a_running_engine_and_in_its_folder() {
     assert_eq!(said(&engine, &["purge", "--reason", "undecodable", "--json", "--admin", &admin]), "{\"purged\":1}\n");
     assert_eq!(engine.status().await["deadLetters"]["purged"], 1);
     assert!(engine.terminate().await.success());
+}
+
+// The command blocks one thread while the sink answers on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_runs_what_is_meant_once_its_reason_is_gone() {
+    const COUNT: usize = 100;
+    let (hook, sink) = (port::free(), port::free());
+    let mut engine = engine_to(hook, sink, "");
+    engine.start().await;
+    for number in 0..COUNT {
+        let kind = if number % 2 == 0 { "alert" } else { "late" };
+        assert_eq!(post(hook, &number.to_string(), kind, "{\"v\":1.10}").await, Some(202));
+    }
+    let admin = engine.admin().to_string();
+    let replay = |words: &[&str]| said(&engine, &[&["replay", "--admin", &admin], words].concat());
+    assert_eq!(replay(&["--all", "--dry-run"]), "100 dead letters would be replayed\n");
+    assert_eq!(replay(&["--rule", "alerts/late"]), "50 dead letters were replayed\n");
+    let again = lines(&said(&engine, &["list", "--json", "--where", "dlqredrives=1", "--admin", &admin]));
+    assert_eq!(again.len(), COUNT / 2, "they failed again");
+
+    let inbox = Inbox::open_at(sink).await;
+    assert_eq!(replay(&["--all"]), "100 dead letters were replayed\n");
+    let posts = inbox.posted(COUNT).await;
+    let ids: HashSet<&str> = posts
+        .iter()
+        .flat_map(|(headers, _)| headers)
+        .filter(|(name, _)| name == "ce-id")
+        .map(|(_, id)| id.as_str())
+        .collect();
+    assert_eq!((posts.len(), ids.len()), (COUNT, COUNT), "each once, to its own rule only");
+    assert!(
+        posts
+            .iter()
+            .all(|(headers, body)| body == b"{\"v\":1.10}"
+                && headers.iter().all(|(name, _)| !name.starts_with("ce-dlq")))
+    );
+    let settled = |status: &Value| {
+        status["rules"]["alerts/post"]["inFlight"] == 0 && status["rules"]["alerts/late"]["inFlight"] == 0
+    };
+    let status = engine.status_where("nothing in flight", settled).await;
+    assert_balanced(&status);
+    assert_eq!(
+        (&status["deadLetters"]["stored"], &status["rules"]["alerts/late"]["replayed"]),
+        (&0.into(), &100.into())
+    );
+    assert!(engine.terminate().await.success());
+    assert!(refused(&engine, 1, &["replay", "--all", "--state", STATE]).contains("tidemill run"));
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub(crate) struct Dying {
     pub(crate) function: Option<Text>,
     /// Attempts of the stage that failed.
     pub(crate) attempts: u32,
+    /// How often it was given up before and sent on its way again.
+    pub(crate) redrives: u32,
     /// What kind of failure the last one was, where it has a name.
     pub(crate) code: Option<&'static str>,
     /// What the function or the output said last.
@@ -136,7 +138,7 @@ impl Postbox {
         let letter = Letter {
             reason: dying.reason,
             attempts: dying.attempts,
-            redrives: 0,
+            redrives: dying.redrives,
             rule: Some(dying.rule),
             function: dying.function,
             source: None,

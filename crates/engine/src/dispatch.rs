@@ -58,6 +58,11 @@ impl Feed {
         drop(self.0.send(Message::Arrived(batch)));
     }
 
+    /// Hands over events that were given up before, each with how often it was sent on its way again, this time included.
+    pub(crate) fn replay(&self, batch: Vec<(Arrival, u32)>) {
+        drop(self.0.send(Message::Replayed(batch)));
+    }
+
     /// Asks for deliveries back, behind every batch that was handed over before.
     pub fn recall(&self, recall: Recall) {
         drop(self.0.send(Message::Recalled(recall)));
@@ -84,6 +89,7 @@ impl Feed {
 #[derive(Debug)]
 enum Message {
     Arrived(Vec<Arrival>),
+    Replayed(Vec<(Arrival, u32)>),
     Recalled(Recall),
     Finished(Vec<Finished>),
     /// These deliveries are dead letters now; whether there are more of them than there may be.

@@ -12,6 +12,7 @@ mod fire;
 mod homes;
 mod letters;
 mod pause;
+mod replay;
 mod runs;
 mod send;
 mod spools;
@@ -42,6 +43,7 @@ pub use end::{Drained, LeaveError};
 pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
+pub use replay::{REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span};
 pub use send::SendError;
 pub use status::{
     DeadLetterStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus,
@@ -83,6 +85,8 @@ pub struct Engine {
     letters: Archive,
     /// Dead letters that somebody has removed since the start.
     purged: std::sync::atomic::AtomicU64,
+    /// Held by whoever replays dead letters, so that none is replayed twice at once.
+    replaying: Arc<Semaphore>,
     /// Places for events that are sent by hand.
     sends: Arc<Semaphore>,
     page: Page,

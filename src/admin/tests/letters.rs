@@ -76,6 +76,32 @@ fn a_purge_removes_what_is_meant_and_nothing_by_leaving_something_out() {
 }
 
 #[test]
+fn a_replay_runs_what_is_meant_again_and_nothing_by_leaving_something_out() {
+    let mill = mill();
+    let replay = |query: &str| ask(&mill.admin, "POST", &format!("/v1/dead-letters/replay{query}"));
+    for (query, part) in [("", "all=true"), ("?all=true&upto=7", "no id of a dead letter")] {
+        let sentence = replay(query).unwrap_err().to_string();
+        assert!(sentence.contains(part), "{query}: {sentence}");
+    }
+    let undecodable = replay("?reason=undecodable").unwrap();
+    assert!(undecodable["replayed"] == 0 && figure(&undecodable, &["skipped", "undecodable"]) > 0, "{undecodable}");
+    let dry = replay("?reason=rejected&dryRun=true").unwrap();
+    let again = replay("?reason=rejected").unwrap();
+    assert_eq!((&dry["replayed"], &dry["upto"]), (&again["replayed"], &again["upto"]));
+    let count = figure(&again, &["replayed"]);
+    // The answer may overtake the books.
+    let books = || {
+        let status = mill.get("/v1/status").unwrap();
+        let [replayed, in_flight] = ["replayed", "inFlight"].map(|key| figure(&status, &["rules", "water/drunk", key]));
+        (replayed, in_flight)
+    };
+    while books() != (count, 0) {}
+    let letters = mill.get("/v1/dead-letters?where=dlqredrives%3D1").unwrap();
+    assert!(!letters["deadLetters"].as_array().unwrap().is_empty(), "the function is not thirsty yet");
+    mill.end();
+}
+
+#[test]
 fn what_cannot_be_meant_is_told_what_to_write() {
     let mill = Mill::start(2, None);
     for (path, part) in [

@@ -1,5 +1,6 @@
 //! Where dead letters are: in a running engine, which is asked page by page, or in the folder of a stopped one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::dead_letter::{Archive, By, FILE};
@@ -43,6 +44,17 @@ pub(super) type Visit<'v> = dyn FnMut(&str) -> Result<bool, Failure> + 'v;
 struct Page {
     dead_letters: Vec<Box<RawValue>>,
     next: Option<String>,
+}
+
+/// What became of one piece of a replay.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Piece {
+    replayed: u64,
+    handed_back: u64,
+    skipped: BTreeMap<String, u64>,
+    next: Option<String>,
+    upto: Option<String>,
 }
 
 impl<'w> Place<'w> {
@@ -116,6 +128,33 @@ impl<'w> Place<'w> {
             }
         };
         serde_json::from_value(groups).map_err(Failure::failed)
+    }
+
+    /// Has what is meant run again, piece by piece: `{replayed, handedBack, skipped}`; no pairs mean everything.
+    pub(super) fn replay(&self, pairs: &[Pair], dry_run: bool) -> Result<Value, Failure> {
+        let Place::Engine(remote) = self else {
+            return Err(Failure::failed(
+                "a replay needs the engine whose rules run them again; start it with 'tidemill run'",
+            ));
+        };
+        let (mut replayed, mut handed_back, mut skipped) = (0, 0, BTreeMap::<String, u64>::new());
+        let (mut after, mut upto) = (None, None);
+        loop {
+            let options = [("all", pairs.is_empty()), ("dryRun", dry_run)];
+            let options = options.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "true"));
+            let span = [("after", after.as_deref()), ("upto", upto.as_deref())];
+            let span = span.into_iter().filter_map(|(name, id)| Some((name, id?)));
+            let path = path("/v1/dead-letters/replay", pairs, options.chain(span));
+            let piece: Piece =
+                serde_json::from_value(remote.ask("POST", &path, PATIENCE * 10)?).map_err(Failure::failed)?;
+            replayed += piece.replayed;
+            handed_back += piece.handed_back;
+            piece.skipped.into_iter().for_each(|(reason, count)| *skipped.entry(reason).or_default() += count);
+            if piece.next.is_none() || handed_back > 0 {
+                return Ok(json!({ "replayed": replayed, "handedBack": handed_back, "skipped": skipped }));
+            }
+            (after, upto) = (piece.next, piece.upto);
+        }
     }
 
     /// Removes what is meant, or only counts it; no pairs mean everything.

@@ -94,6 +94,25 @@ pub(super) fn groups(by: &str, groups: &[Value]) -> String {
     table.render()
 }
 
+/// What a replay came to, in words.
+pub(super) fn replayed(found: &Value, dry_run: bool) -> String {
+    let verb = if dry_run { "would be replayed" } else { "were replayed" };
+    let mut text = format!("{} dead letters {verb}", found["replayed"]);
+    for (reason, words) in [
+        ("undecodable", "are no events"),
+        ("redrives", "were replayed too often already"),
+        ("rule", "have no rule any more"),
+    ] {
+        if let Some(count) = found["skipped"][reason].as_u64() {
+            text += &format!("; {count} stay, which {words}");
+        }
+    }
+    if let Some(count) = found["handedBack"].as_u64().filter(|count| *count > 0) {
+        text += &format!("; {count} stay unfinished, because the engine ends");
+    }
+    text
+}
+
 /// One letter whole: what is known of its death, then its event as it is.
 pub(super) fn letter(line: &str) -> Result<String, Failure> {
     #[derive(Deserialize)]

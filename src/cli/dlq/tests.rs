@@ -50,6 +50,16 @@ fn groups_are_counted_in_words_of_what_they_have_in_common() {
 }
 
 #[test]
+fn a_replay_says_what_stays_and_why() {
+    let found = json!({ "replayed": 7, "handedBack": 2, "skipped": { "undecodable": 1, "rule": 3 } });
+    let expected = "7 dead letters were replayed; 1 stay, which are no events; 3 stay, which have no rule any more; 2 stay \
+                    unfinished, because the engine ends";
+    assert_eq!(shown::replayed(&found, false), expected);
+    let dry = json!({ "replayed": 7, "handedBack": 0, "skipped": {} });
+    assert_eq!(shown::replayed(&dry, true), "7 dead letters would be replayed");
+}
+
+#[test]
 fn a_moment_is_a_time_or_how_long_ago_it_was() {
     assert_eq!(moment("2026-11-21T06:58:00Z").as_deref(), Ok("2026-11-21T06:58:00Z"));
     let (earlier, later) = (moment("2h").unwrap(), moment("1m").unwrap());
@@ -59,7 +69,7 @@ fn a_moment_is_a_time_or_how_long_ago_it_was() {
 
 #[test]
 fn a_purge_says_what_it_means() {
-    let purge = |ids: &[&str], all| Purge {
+    let purge = |ids: &[&str], all| Chosen {
         ids: ids.iter().map(|id| (*id).to_owned()).collect(),
         filters: Filters { reason: vec![], rule: vec![], since: None, until: None, r#where: vec![] },
         all,
@@ -72,8 +82,9 @@ fn a_purge_says_what_it_means() {
         (purge(&["01m7zsytm000"], true), "leave one of them out"),
         (purge(&["7"], false), "no id of a dead letter"),
     ] {
-        let failure = purge.run().unwrap_err();
-        assert!(failure.exit == Exit::Refused && failure.sentence().contains(part), "{}", failure.sentence());
+        for failure in [purge.purge().unwrap_err(), purge.replay().unwrap_err()] {
+            assert!(failure.exit == Exit::Refused && failure.sentence().contains(part), "{}", failure.sentence());
+        }
     }
 }
 

@@ -158,7 +158,8 @@ impl Archive {
     }
 
     /// The name that was given last.
-    pub(super) fn newest(&self) -> Option<Id> {
+    #[must_use]
+    pub fn newest(&self) -> Option<Id> {
         Id::of(&self.store.highest(self.table))
     }
 
@@ -247,6 +248,20 @@ impl Archive {
         Ok(count)
     }
 
+    /// Removes these letters, and answers once that is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub(crate) async fn remove(&self, ids: &[Id]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        ids.iter().for_each(|id| batch.delete(self.table, &id.key()));
+        let ticket = self.store.free(&mut batch)?;
+        self.store.confirmations().reach(ticket).await
+    }
+
     /// Removes the letters that are meant and are there now, and answers how many, once that is on the disk. Reading is done
     /// by tokio's blocking threads.
     ///
@@ -262,10 +277,7 @@ impl Archive {
             let names = found.map_err(|panic| self.store.unreadable(&panic.to_string()))??;
             let Some(last) = names.last() else { return Ok(purged) };
             after = Some(*last);
-            let mut batch = Batch::default();
-            names.iter().for_each(|id| batch.delete(self.table, &id.key()));
-            let ticket = self.store.free(&mut batch)?;
-            self.store.confirmations().reach(ticket).await?;
+            self.remove(&names).await?;
             purged += names.len() as u64;
         }
     }

@@ -21,6 +21,7 @@ fn dying(event: Event) -> Dying {
         rule: "t/r".into(),
         function: None,
         attempts: 1,
+        redrives: 0,
         code: None,
         message: "no".to_owned(),
         first: None,

@@ -33,6 +33,8 @@ impl DropReason {
 pub struct Books {
     /// Taken over from the router.
     pub matched: u64,
+    /// Taken over from the dead letters.
+    pub replayed: u64,
     /// Ended well.
     pub done: u64,
     /// Given up and kept, by [`Reason`](crate::dead_letter::Reason) in the order of
@@ -49,11 +51,11 @@ pub struct Books {
 }
 
 impl Books {
-    /// Whether matched = done + dead-lettered + dropped + handed back + in flight.
+    /// Whether matched + replayed = done + dead-lettered + dropped + handed back + in flight.
     #[must_use]
     pub fn balance(&self) -> bool {
         let given_up: u64 = self.dead_lettered.iter().chain(&self.dropped).sum();
-        self.matched == self.done + given_up + self.handed_back + self.in_flight
+        self.matched + self.replayed == self.done + given_up + self.handed_back + self.in_flight
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Delivery {
     pub(super) attempts: u32,
     /// When one failed first.
     pub(super) failed: Option<Stamp>,
+    /// How often it was given up before and sent on its way again.
+    pub(super) redrives: u32,
     /// Whether its source wants it back.
     pub(super) recalled: bool,
     /// Where it stands in line, if its key orders it.
@@ -115,6 +117,7 @@ impl Table {
             receipt,
             attempts: 0,
             failed: None,
+            redrives: 0,
             recalled: false,
             lane: None,
             active: false,

@@ -1,6 +1,9 @@
 //! The task that owns one rule's deliveries.
 
+// What a source wants back.
 mod recall;
+// Who may begin.
+mod turns;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -143,6 +146,9 @@ impl Line {
             for message in messages.drain(..) {
                 match message {
                     Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
+                    Message::Replayed(batch) => batch.into_iter().for_each(|(arrival, redrives)| {
+                        self.replayed(arrival, redrives);
+                    }),
                     Message::Recalled(recall) => self.recall(&recall),
                     Message::Finished(batch) => self.answered(batch),
                     Message::Kept(keys, full) => {
@@ -168,88 +174,18 @@ impl Line {
     fn arrived(&mut self, arrival: Arrival) {
         self.books.matched += 1;
         let key = self.table.insert(arrival);
-        if !self.has_turn(key) {
-            return;
-        }
-        if self.turns.is_empty() && !self.is_held && self.may_begin() {
-            self.attempt(key);
-        } else {
-            self.turns.push_back(key);
-        }
+        self.enter(key);
     }
 
-    /// Whether one more may be called or published now; it is then counted against the rate.
-    fn may_begin(&mut self) -> bool {
-        if self.active >= self.options.max_in_flight {
-            return false;
-        }
-        let Some(limiter) = &self.limiter else { return true };
-        self.hushed = limiter.begin().err();
-        self.hushed.is_none()
-    }
-
-    /// Whether a delivery that has arrived may begin; otherwise it stands behind others of its key.
-    fn has_turn(&mut self, key: Key) -> bool {
-        if !self.options.ordered {
-            return true;
-        }
-        let Some(delivery) = self.table.get(key) else { return false };
-        let Some(named) = delivery.event.key() else { return true };
-        let (place, first) = self.lanes.enter(&named, key);
-        delivery.lane = Some(place);
-        first
-    }
-
-    /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
-    fn take_turns(&mut self) {
-        while let Some(&key) = self.turns.front() {
-            let unbegun = self.table.get(key).map(|delivery| delivery.attempts == 0);
-            if self.is_held && unbegun == Some(true) {
-                self.held.extend(self.turns.pop_front());
-                continue;
-            }
-            // Some have gone meanwhile, and cost nothing.
-            if unbegun.is_some() && !self.may_begin() {
-                return;
-            }
-            self.turns.pop_front();
-            self.attempt(key);
-        }
-    }
-
-    /// Nobody works on the delivery any more, and another one may begin.
-    fn rest(&mut self, key: Key) {
+    /// Begins again with what was given up before. It is never held for dead letters: in the end it takes no more room than
+    /// before.
+    fn replayed(&mut self, arrival: Arrival, redrives: u32) {
+        self.books.replayed += 1;
+        let key = self.table.insert(arrival);
         if let Some(delivery) = self.table.get(key) {
-            self.active -= usize::from(std::mem::take(&mut delivery.active));
+            delivery.redrives = redrives;
         }
-    }
-
-    /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
-    /// events that all end at once must not grow the stack.
-    fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
-        let Some((place, active)) = self.table.settle(key, outcome) else { return false };
-        self.active -= usize::from(active);
-        if let Some(place) = place {
-            self.turns.extend(self.lanes.leave(place, key, |follower| self.table.has(follower)));
-        }
-        true
-    }
-
-    /// Begins nothing new for now.
-    fn hold(&mut self) {
-        self.is_held = true;
-        self.last_error = Some(
-            "nothing new is begun, because there are more dead letters than there may be; purge some, or raise \
-             'state.quotas.deadLetters.maxBytes'"
-                .to_owned(),
-        );
-    }
-
-    /// What was held back has its turn, before what came later, now that there is room for its dead letters.
-    fn begin_held(&mut self) {
-        self.is_held = false;
-        self.held.append(&mut self.turns);
-        std::mem::swap(&mut self.held, &mut self.turns);
+        self.enter(key);
     }
 
     /// Begins the next attempt of whatever the delivery owes.
@@ -398,6 +334,7 @@ impl Line {
             attempts: delivery.attempts,
             code,
             message: message.clone(),
+            redrives: delivery.redrives,
             first: delivery.failed,
             event: delivery.event.clone(),
         };

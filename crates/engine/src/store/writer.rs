@@ -241,8 +241,8 @@ impl Writer {
         let shared = &self.shared;
         self.away(true);
         shared.counters.failures.fetch_add(1, Ordering::Relaxed);
-        shared.counters.full.store(u64::from(matches!(failure, Failure::Full(_))), Ordering::Relaxed);
         shared.settings.link.disconnected(format!("cannot write to '{}': {failure}", shared.name));
+        shared.counters.full.store(u64::from(matches!(failure, Failure::Full(_))), Ordering::Release);
         tracing::error!(file = %shared.name, ?pause, "writes wait and hold their messages: {failure}");
         shared.queue.lock().closing
     }

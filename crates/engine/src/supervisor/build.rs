@@ -83,9 +83,7 @@ impl Engine {
         };
         let mut tasks = Tasks { letters: Some((letters_task, postbox.unsettled())), ..Tasks::default() };
 
-        for (_, pool) in &pools {
-            tasks.pools.spawn(pool.clone().run());
-        }
+        pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
         let (rules, wirings) = start_lines(
             &plan.triggers,
             &homes_of(&addresses.triggers),
@@ -109,6 +107,7 @@ impl Engine {
             deliveries,
             letters,
             purged: AtomicU64::new(0),
+            replaying: Arc::new(Semaphore::new(1)),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
             _homes: homes,

@@ -179,7 +179,7 @@ impl Engine {
             RuleStatus {
                 matched: books.matched,
                 recovered: 0,
-                replayed: 0,
+                replayed: books.replayed,
                 looped: 0,
                 done: books.done,
                 dead_lettered: books.dead_lettered.iter().sum(),

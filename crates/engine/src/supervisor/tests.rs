@@ -2,6 +2,7 @@
 
 mod ending;
 mod homes;
+mod replaying;
 mod runs;
 mod spooled;
 mod status;

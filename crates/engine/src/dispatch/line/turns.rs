@@ -1,0 +1,95 @@
+//! Who may begin: a delivery stands in its key's lane until its turn, and then until there is room under the rule's limits.
+//!
+//! Decision: what waits here is a number in a queue and nothing else; it keeps its seat, so that a limit that is always
+//! reached is back-pressure. What waits for another attempt leaves its room to others, and takes its turn again when it is due.
+
+use super::{Key, Line};
+use crate::delivery::Outcome;
+
+impl Line {
+    /// Begins with a delivery, or lets it stand until its turn comes and there is room.
+    pub(super) fn enter(&mut self, key: Key) {
+        if !self.has_turn(key) {
+            return;
+        }
+        if self.turns.is_empty() && !self.is_held && self.may_begin() {
+            self.attempt(key);
+        } else {
+            self.turns.push_back(key);
+        }
+    }
+
+    /// Whether one more may be called or published now; it is then counted against the rate.
+    pub(super) fn may_begin(&mut self) -> bool {
+        if self.active >= self.options.max_in_flight {
+            return false;
+        }
+        let Some(limiter) = &self.limiter else { return true };
+        self.hushed = limiter.begin().err();
+        self.hushed.is_none()
+    }
+
+    /// Whether a delivery that has arrived may begin; otherwise it stands behind others of its key.
+    pub(super) fn has_turn(&mut self, key: Key) -> bool {
+        if !self.options.ordered {
+            return true;
+        }
+        let Some(delivery) = self.table.get(key) else { return false };
+        let Some(named) = delivery.event.key() else { return true };
+        let (place, first) = self.lanes.enter(&named, key);
+        delivery.lane = Some(place);
+        first
+    }
+
+    /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
+    pub(super) fn take_turns(&mut self) {
+        while let Some(&key) = self.turns.front() {
+            let is_new = self.table.get(key).map(|delivery| delivery.attempts == 0 && delivery.redrives == 0);
+            if self.is_held && is_new == Some(true) {
+                self.held.extend(self.turns.pop_front());
+                continue;
+            }
+            // Some have gone meanwhile, and cost nothing.
+            if is_new.is_some() && !self.may_begin() {
+                return;
+            }
+            self.turns.pop_front();
+            self.attempt(key);
+        }
+    }
+
+    /// Nobody works on the delivery any more, and another one may begin.
+    pub(super) fn rest(&mut self, key: Key) {
+        if let Some(delivery) = self.table.get(key) {
+            self.active -= usize::from(std::mem::take(&mut delivery.active));
+        }
+    }
+
+    /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
+    /// events that all end at once must not grow the stack.
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
+        let Some((place, active)) = self.table.settle(key, outcome) else { return false };
+        self.active -= usize::from(active);
+        if let Some(place) = place {
+            self.turns.extend(self.lanes.leave(place, key, |follower| self.table.has(follower)));
+        }
+        true
+    }
+
+    /// Begins nothing new for now.
+    pub(super) fn hold(&mut self) {
+        self.is_held = true;
+        self.last_error = Some(
+            "nothing new is begun, because there are more dead letters than there may be; purge some, or raise \
+             'state.quotas.deadLetters.maxBytes'"
+                .to_owned(),
+        );
+    }
+
+    /// What was held back has its turn, before what came later, now that there is room for its dead letters.
+    pub(super) fn begin_held(&mut self) {
+        self.is_held = false;
+        self.held.append(&mut self.turns);
+        std::mem::swap(&mut self.held, &mut self.turns);
+    }
+}

@@ -1,0 +1,168 @@
+//! Dead letters on their way again: to the rule that gave them up, and to no other.
+//!
+//! Decision: **copy, confirm, then remove**. A letter stays where it is until its rule has settled the delivery, so that a
+//! crash in between loses nothing and may repeat one. What fails again is a new letter, which says how often it was tried
+//! so; beyond a number nobody means to try once more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::Engine;
+use crate::dead_letter::{Content, Id, Letter, Selection};
+use crate::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Settlements, Undecodable};
+use crate::dispatch::{Arrival, Feed};
+use crate::event::{Event, Text};
+use crate::store;
+
+/// How often a dead letter is sent on its way again at most.
+pub const REDRIVES_MAX: u32 = 16;
+
+/// Letters that are on their way again at once, at most.
+pub const REPLAYS_MAX: usize = 64;
+
+/// Which part of the archive is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Only letters behind this one.
+    pub after: Option<Id>,
+    /// Only letters up to this one; by default the newest when it begins. So what fails again is not replayed again.
+    pub upto: Option<Id>,
+}
+
+/// What became of one piece of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// Were settled by their rules, well or as new dead letters, and removed.
+    pub replayed: u64,
+    /// Were given back unfinished, because the engine ends; they stay.
+    pub handed_back: u64,
+    /// Cannot be replayed, by reason: `undecodable`, `redrives`, because they were tried too often, and `rule`, because there
+    /// is no such rule any more. They stay.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Where to go on, if there may be more.
+    pub next: Option<String>,
+    /// The letter up to which the whole replay goes.
+    pub upto: Option<String>,
+}
+
+/// Nothing, or not everything, was replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The engine takes nothing new.
+    #[error("the engine is ending; replay when it runs again")]
+    Ending,
+    /// Two at once might run a letter twice.
+    #[error("somebody replays dead letters already; wait until that is done")]
+    Busy,
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Catches what is delivered, with its receipts.
+#[derive(Clone, Default)]
+struct Caught(Arc<Mutex<Vec<Arrival>>>);
+
+impl Route for Caught {
+    fn route(&mut self, event: Event, receipt: Receipt) {
+        self.0.lock().push(Arrival { event, receipt });
+    }
+
+    fn undecodable(&mut self, _message: Undecodable, receipt: Receipt) {
+        // Only events are replayed; dropping it gives it back.
+        drop(receipt);
+    }
+
+    fn flush(&mut self) {}
+}
+
+impl Engine {
+    /// Sends at most [`REPLAYS_MAX`] of the dead letters that are meant to their rules again, waits until each has settled, and
+    /// removes those that have. With `dry_run` it only says what would become of them.
+    ///
+    /// # Errors
+    /// [`ReplayError`]; letters that were not removed stay, and what has settled of them may run again.
+    pub async fn replay(&self, selection: &Selection, span: Span, dry_run: bool) -> Result<Replayed, ReplayError> {
+        if self.is_draining() {
+            return Err(ReplayError::Ending);
+        }
+        let _alone = Arc::clone(&self.replaying).try_acquire_owned().map_err(|_| ReplayError::Busy)?;
+        let Some(upto) = span.upto.or_else(|| self.letters.newest()) else { return Ok(Replayed::default()) };
+        let (letters, wanted) = (self.letters.clone(), selection.clone());
+        let page = spawn_blocking(move || letters.page(&wanted, span.after, REPLAYS_MAX)).await;
+        let page = page.map_err(|panic| self.deliveries.store.unreadable(&panic.to_string()))??;
+        let next = page.next.filter(|next| *next < upto);
+        let mut replayed =
+            Replayed { next: next.map(|id| id.to_string()), upto: Some(upto.to_string()), ..Replayed::default() };
+        let mut going = Vec::new();
+        for (id, letter) in page.letters.into_iter().filter(|(id, _)| *id <= upto) {
+            match self.way_of(letter) {
+                Ok(way) => going.push((id, way)),
+                Err(reason) => *replayed.skipped.entry(reason).or_default() += 1,
+            }
+        }
+        if dry_run {
+            replayed.replayed = going.len() as u64;
+            return Ok(replayed);
+        }
+        let count = going.len() as u64;
+        let settled = send(going).await;
+        replayed.replayed = settled.len() as u64;
+        replayed.handed_back = count - replayed.replayed;
+        self.letters.remove(&settled).await?;
+        Ok(replayed)
+    }
+
+    /// Where a letter goes again, and how often it has by then; else why it cannot.
+    fn way_of(&self, letter: Letter) -> Result<(Feed, Event, u32), &'static str> {
+        let Content::Event(event) = letter.content else { return Err("undecodable") };
+        if letter.redrives >= REDRIVES_MAX {
+            return Err("redrives");
+        }
+        let is_its = |name: &Text| letter.rule.as_ref() == Some(name);
+        let rule = self.rules.iter().find(|rule| is_its(&rule.name)).ok_or("rule")?;
+        Ok((rule.feed.clone(), event, letter.redrives + 1))
+    }
+}
+
+/// Sends letters to their rules, in their order, and waits for all of them; answers which have settled.
+async fn send(going: Vec<(Id, (Feed, Event, u32))>) -> Vec<Id> {
+    if going.is_empty() {
+        return Vec::new();
+    }
+    // Durable, for a letter that is handed back stays where it is.
+    let (caught, books) = (Caught::default(), Ledger::default());
+    let (mut intake, settlements) = Inbox::durable(going.len(), books, Box::new(caught.clone())).split();
+    let mut ids = vec![None; going.len()];
+    let mut feeds = Vec::new();
+    if let Ok(mut seats) = intake.reserve(going.len()).await {
+        for (id, (feed, event, redrives)) in going {
+            if let Ok(seat) = seats.deliver(event) {
+                ids[seat.index()] = Some(id);
+                feeds.push((feed, redrives));
+            }
+        }
+    }
+    drop(intake);
+    let arrivals = std::mem::take(&mut *caught.0.lock());
+    for (arrival, (feed, redrives)) in arrivals.into_iter().zip(feeds) {
+        feed.replay(vec![(arrival, redrives)]);
+    }
+    wait(settlements, &ids).await
+}
+
+async fn wait(mut settlements: Settlements, ids: &[Option<Id>]) -> Vec<Id> {
+    let (mut pairs, mut settled) = (Vec::new(), Vec::new());
+    while settlements.next(&mut pairs).await {
+        for (seat, outcome) in pairs.drain(..) {
+            if matches!(outcome, Outcome::Ack | Outcome::Reject) {
+                settled.extend(ids.get(seat.index()).copied().flatten());
+            }
+        }
+    }
+    settled
+}
