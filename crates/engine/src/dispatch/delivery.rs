@@ -18,10 +18,8 @@ pub(super) struct Delivery {
     receipt: Receipt,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
-    /// When one failed first.
-    pub(super) failed: Option<Stamp>,
-    /// How often it was given up before and sent on its way again.
-    pub(super) redrives: u32,
+    /// What went wrong with it before, which most never need.
+    past: Option<Box<Past>>,
     /// Whether its source wants it back.
     pub(super) recalled: bool,
     /// Where it stands in line, if its key orders it.
@@ -37,10 +35,29 @@ impl Delivery {
         matches!(self.stage, Stage::Call)
     }
 
+    /// What went wrong with it before.
+    pub(super) fn past(&mut self) -> &mut Past {
+        self.past.get_or_insert_default()
+    }
+
+    /// Whether nobody has ever begun with it.
+    pub(super) fn is_new(&self) -> bool {
+        self.attempts == 0 && self.past.is_none()
+    }
+
     /// Whether nobody works on it: it waits for its turn, for room or for its next attempt.
     pub(super) fn rests(&self) -> bool {
         !self.active && !matches!(self.stage, Stage::Keep(_))
     }
+}
+
+/// What went wrong with a delivery.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past {
+    /// When an attempt failed first.
+    pub(super) failed: Option<Stamp>,
+    /// How often it was given up before and sent on its way again.
+    pub(super) redrives: u32,
 }
 
 /// What is owed next. A failure repeats its own stage only.
@@ -116,8 +133,7 @@ impl Table {
             event,
             receipt,
             attempts: 0,
-            failed: None,
-            redrives: 0,
+            past: None,
             recalled: false,
             lane: None,
             active: false,

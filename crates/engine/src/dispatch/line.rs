@@ -183,7 +183,7 @@ impl Line {
         self.books.replayed += 1;
         let key = self.table.insert(arrival);
         if let Some(delivery) = self.table.get(key) {
-            delivery.redrives = redrives;
+            delivery.past().redrives = redrives;
         }
         self.enter(key);
     }
@@ -309,7 +309,7 @@ impl Line {
     fn failed(&mut self, key: Key, wish: Option<Duration>, code: Option<&'static str>, error: String) {
         let Some(delivery) = self.table.get(key) else { return };
         self.books.failed_attempts += 1;
-        delivery.failed.get_or_insert_with(|| self.options.postbox.now());
+        delivery.past().failed.get_or_insert_with(|| self.options.postbox.now());
         match self.options.retry.next(delivery.attempts, wish, self.random.f64()) {
             Some(_) if delivery.recalled => {
                 self.last_error = Some(error);
@@ -327,6 +327,7 @@ impl Line {
     /// Makes the delivery a dead letter; it settles when that is durable.
     fn give_up(&mut self, key: Key, reason: Reason, code: Option<&'static str>, message: String) {
         let Some(delivery) = self.table.get(key) else { return };
+        let past = *delivery.past();
         let dying = Dying {
             reason,
             rule: self.options.rule.clone(),
@@ -334,8 +335,8 @@ impl Line {
             attempts: delivery.attempts,
             code,
             message: message.clone(),
-            redrives: delivery.redrives,
-            first: delivery.failed,
+            redrives: past.redrives,
+            first: past.failed,
             event: delivery.event.clone(),
         };
         delivery.stage = Stage::Keep(reason);

@@ -43,11 +43,11 @@ fn bench(function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
 
 /// A bench whose line is made of something else.
 fn bench_with(change: impl FnOnce(&mut Options), function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
-    bench_in(Bin::open(), change, function, outputs)
+    bench_on(Bin::open(), change, function, outputs)
 }
 
-/// A bench whose dead letters are there.
-fn bench_in(
+/// The same with these dead letters.
+fn bench_on(
     bin: Bin,
     change: impl FnOnce(&mut Options),
     function: Option<Pool>,
@@ -197,7 +197,7 @@ async fn a_rule_with_too_many_dead_letters_begins_nothing_new_until_there_is_roo
     });
     let bin = Bin::with(Quota { max_bytes: Some(1), ..Quota::default() });
     let mut other = bench(pool(judge(|_, _| done())), Vec::new());
-    let mut bench = bench_in(bin, |_| (), pool(function), Vec::new());
+    let mut bench = bench_on(bin, |_| (), pool(function), Vec::new());
     bench.send(&["bad"]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack], "dying waits for no quota");
     bench.send(&["1", "2", "3"]).await;
@@ -216,6 +216,29 @@ async fn a_rule_with_too_many_dead_letters_begins_nothing_new_until_there_is_roo
     assert_eq!(calls.load(Ordering::SeqCst), 3);
     let dead_lettered = [0, 1];
     assert_eq!(bench.books(), Books { matched: 4, done: 2, dead_lettered, handed_back: 1, ..Books::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_of_one_that_was_too_many_waits_like_what_is_new() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let function = judge(move |event, _| match (event.id().as_str(), counted.fetch_add(1, Ordering::SeqCst)) {
+        ("bad", _) => one(Verdict::Reject { reason: "it is bad".to_owned() }),
+        _ => done(),
+    });
+    let bin = Bin::with(Quota { max_bytes: Some(1), ..Quota::default() });
+    let mut bench = bench_on(bin, |_| (), pool(function), Vec::new());
+    let key = crate::event::Name::new("partitionkey").unwrap();
+    let keyed = ["bad", "follower"].map(|id| event(id).with_extension(key.clone(), "k"));
+    let batch = bench.desk.arrivals(keyed).await;
+    bench.feed.send(batch);
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
+    settle_down().await;
+    assert_eq!((calls.load(Ordering::SeqCst), bench.books().in_flight), (1, 1));
+    assert_eq!(bench.bin.archive.purge(&Selection::default()).await.unwrap(), 1);
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
+    settle_down().await;
+    assert_eq!(bench.books(), Books { matched: 2, done: 1, dead_lettered: [0, 1], ..Books::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,7 +129,7 @@ impl Shared {
             groups: self.counters.groups.load(Ordering::Relaxed),
             writes: self.counters.writes.load(Ordering::Relaxed),
             failures: self.counters.failures.load(Ordering::Relaxed),
-            full: self.counters.full.load(Ordering::Relaxed) > 0,
+            full: self.counters.full.load(Ordering::Acquire) > 0,
         }
     }
 

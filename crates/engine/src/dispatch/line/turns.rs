@@ -44,7 +44,7 @@ impl Line {
     /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
     pub(super) fn take_turns(&mut self) {
         while let Some(&key) = self.turns.front() {
-            let is_new = self.table.get(key).map(|delivery| delivery.attempts == 0 && delivery.redrives == 0);
+            let is_new = self.table.get(key).map(|delivery| delivery.is_new());
             if self.is_held && is_new == Some(true) {
                 self.held.extend(self.turns.pop_front());
                 continue;
