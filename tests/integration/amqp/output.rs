@@ -155,7 +155,7 @@ async fn everything_arrives_over_a_broker_that_restarts_and_one_that_is_short_of
     let waiting = |status: &Value| status["rules"]["telemetry/keep"]["inFlight"].as_u64() > Some(0);
     status = engine.status_where("events that wait", waiting).await;
     assert_balanced(&status);
-    broker.control(&["set_vm_memory_high_watermark", "absolute", "512MB"]).await;
+    broker.control(&["set_vm_memory_high_watermark", "absolute", "1GB"]).await;
     engine.status_where("everything done after all", done(3101)).await;
     let mut seen = std::collections::HashSet::new();
     while seen.len() < 3101 {

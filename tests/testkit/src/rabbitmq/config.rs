@@ -85,7 +85,7 @@ impl Config {
             let _ = writeln!(text, "ssl_options.fail_if_no_peer_cert = {}", self.mutual);
         }
         text.push_str(
-            "loopback_users = none\nvm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 50MB\n\
+            "loopback_users = none\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n\
              log.file = false\nlog.console = true\nlog.console.level = warning\n",
         );
         text.push_str(&self.lines);
