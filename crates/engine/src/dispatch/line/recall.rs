@@ -1,9 +1,9 @@
 //! What a line's source wants back, because its broker would take it away soon.
 //!
-//! Decision: nothing is given back while somebody works on it. What waits for its next attempt or its turn goes at once, a job that has
-//! not begun is taken out of the pool's queue, and a call that runs is called off and goes when the pool has dropped it; it
-//! was an attempt, and when it was the last one the delivery is given up instead. Results that are on their way cannot be
-//! called back, so those deliveries end as they would have, except that a failure is not waited upon again.
+//! Decision: nothing is given back while somebody works on it. What waits for its next attempt or its turn goes at once, a job
+//! that has not begun is taken out of the pool's queue, and a call that runs is called off and goes when the pool has dropped
+//! it; it was an attempt, and when it was the last one the delivery is given up instead. Results that are on their way cannot
+//! be called back, so those deliveries end as they would have, except that a failure is not waited upon again.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
