@@ -309,8 +309,9 @@ fn at_least_one(most: &Spanned<u32>, check: &mut Check) -> usize {
 fn rate(limit: &Spanned<RateEntry>, check: &mut Check) -> Option<Rate> {
     let RateEntry { per_second, burst } = &limit.value;
     let Some(rate) = Rate::per_second(per_second.value) else {
-        let message = format!("'perSecond: {}' is no rate", per_second.value);
-        check.error(per_second.span, message, "write how many in a second, such as 100 or 0.5");
+        // The number itself may have three hundred digits; the file shows how it was written.
+        let help = "write how many in a second, such as 100 or 0.5";
+        check.error(per_second.span, "'perSecond' must be more than 0 and at most a billion", help);
         return None;
     };
     let Some(burst) = burst else { return Some(rate) };
