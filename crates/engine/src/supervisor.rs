@@ -4,6 +4,7 @@
 //! order is the reverse and keeps the promises: sources stop reading, then spools, what is in flight finishes and is
 //! acknowledged, and only what the grace time does not suffice for is handed back, or stays in its spool.
 
+mod audit;
 mod build;
 mod end;
 mod exposition;

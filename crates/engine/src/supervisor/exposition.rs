@@ -37,11 +37,22 @@ pub(super) fn render(status: &Status) -> String {
     pools(&mut families, status);
     outputs(&mut families, status);
     dead_letters(&mut families, status);
+    accounts(&mut families, status);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
     let uptime = [(String::new(), status.uptime_seconds)];
     families.add("tidemill_uptime_seconds", "gauge", "Time since the engine started.", uptime);
     families.0
+}
+
+fn accounts(families: &mut Families, status: &Status) {
+    let row = |account: super::audit::Account| {
+        let labels = format!("kind=\"{}\",name=\"{}\"", account.kind, escape(&account.name));
+        (labels, account.drift() as f64)
+    };
+    let help =
+        "What is not accounted for of what a source, rule or spool took over; anything but 0 is a bug of the engine.";
+    families.add("tidemill_conservation_drift", "gauge", help, status.accounts().map(row));
 }
 
 fn sources(families: &mut Families, status: &Status) {

@@ -1,5 +1,6 @@
 //! Whole engines over fakes: how they start, what they say of themselves, and how they end.
 
+mod audit;
 mod ending;
 mod homes;
 mod replaying;
