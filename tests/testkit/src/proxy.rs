@@ -4,7 +4,7 @@
 
 mod pump;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::patience::{RETRY, within};
+use crate::port;
 
 /// What happens to bytes on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,8 +83,9 @@ impl Proxy {
 
     /// The same, with somebody who reads along.
     pub(crate) async fn tapped(upstream: SocketAddr, taps: Option<Taps>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        // Kept free for it while it is not there.
+        let address = port::free();
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let shared = Shared { upstream, mode: watch::Sender::default(), traffic: watch::Sender::default(), taps };
         let (mode, traffic) = (shared.mode.clone(), shared.traffic.clone());
         let (said, listening) = watch::channel(true);
@@ -197,7 +199,7 @@ async fn serve(listener: TcpListener, address: SocketAddr, shared: Shared, said:
     }
 }
 
-/// Somebody else's connection may have been given the port meanwhile.
+/// The kernel may need a moment to let go of what was there before.
 async fn again(address: SocketAddr) -> TcpListener {
     loop {
         match TcpListener::bind(address).await {
