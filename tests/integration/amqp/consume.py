@@ -6,7 +6,7 @@ import sys
 import pika
 
 url, queue, count = sys.argv[1:]
-channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
+channel = pika.BlockingConnection(pika.URLParameters(url + "?socket_timeout=60&stack_timeout=120")).channel()
 for method, properties, body in channel.consume(queue, auto_ack=True):
     message = {
         "key": method.routing_key,

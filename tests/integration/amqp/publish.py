@@ -7,7 +7,7 @@ import sys
 import pika
 
 url, exchange, queue = sys.argv[1:]
-channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
+channel = pika.BlockingConnection(pika.URLParameters(url + "?socket_timeout=60&stack_timeout=120")).channel()
 channel.confirm_delivery()
 channel.exchange_declare(exchange, "topic", durable=True)
 channel.queue_bind(queue, exchange, "#")

@@ -106,8 +106,8 @@ async fn what_is_too_large_or_has_no_subject_is_refused_in_words_and_the_rest_go
 const PUBLISHES: &str = r#"
 import asyncio, json, sys, nats
 async def main():
-    nc = await nats.connect(sys.argv[1])
-    js = nc.jetstream()
+    nc = await nats.connect(sys.argv[1], connect_timeout=60)
+    js = nc.jetstream(timeout=60)
     subject = "v1.demo.veh-1.telemetry"
     binary = {"ce-specversion": "1.0", "ce-id": "0", "ce-type": "t", "ce-source": "/python", "ce-subject": "caf%C3%A9",
               "content-type": "application/json"}
@@ -125,11 +125,11 @@ const READS: &str = r#"
 import asyncio, json, sys, nats
 from urllib.parse import unquote
 async def main():
-    nc = await nats.connect(sys.argv[1])
-    sub = await nc.jetstream().pull_subscribe("out.>", "reader", stream="OUT")
+    nc = await nats.connect(sys.argv[1], connect_timeout=60)
+    sub = await nc.jetstream(timeout=60).pull_subscribe("out.>", "reader", stream="OUT")
     seen = 0
     while seen < 3:
-        for message in await sub.fetch(3, timeout=30):
+        for message in await sub.fetch(3, timeout=150):
             headers = {name: unquote(value) for name, value in (message.headers or {}).items()}
             print("event " + json.dumps([message.subject, headers, message.data.decode()]))
             await message.ack()

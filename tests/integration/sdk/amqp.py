@@ -6,7 +6,7 @@ import pika
 from cloudevents.core.bindings import amqp, rabbitmq
 
 url, queue, *count = sys.argv[1:]
-channel = pika.BlockingConnection(pika.URLParameters(url)).channel()
+channel = pika.BlockingConnection(pika.URLParameters(url + "?socket_timeout=60&stack_timeout=120")).channel()
 
 
 def send(headers, media_type, body):

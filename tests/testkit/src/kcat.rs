@@ -54,7 +54,7 @@ impl Kcat {
     /// When kcat fails, with its words.
     pub async fn produce(&self, topic: &str, arguments: &[impl AsRef<OsStr>], lines: &[impl AsRef<str>]) {
         let mut command = self.command();
-        command.args(["-P", "-E", "-t", topic, "-X", "acks=all"]).args(arguments);
+        command.args(["-P", "-t", topic, "-X", "acks=all"]).args(arguments);
         let lines: Vec<_> = lines.iter().map(AsRef::as_ref).collect();
         let mut input = lines.join("\n");
         input.push('\n');
@@ -70,7 +70,7 @@ impl Kcat {
         let path = folder.path().join("payload");
         std::fs::write(&path, payload).expect("a temporary folder is writable");
         let mut command = self.command();
-        command.args(["-P", "-E", "-t", topic, "-X", "acks=all", "-X", "message.max.bytes=1000000000"]);
+        command.args(["-P", "-t", topic, "-X", "acks=all", "-X", "message.max.bytes=1000000000"]);
         command.args(arguments).arg(path);
         run(command, Vec::new()).await;
     }
@@ -135,7 +135,8 @@ impl Kcat {
 
     fn command(&self) -> Command {
         let mut command = Command::new(programs::find("kcat", "kcat"));
-        command.args(["-b", &self.address.to_string()]).args(&self.options);
+        // It would wait five seconds for metadata, and end over a connection that is lost and comes back.
+        command.args(["-m", "60", "-E", "-b", &self.address.to_string()]).args(&self.options);
         command
     }
 }

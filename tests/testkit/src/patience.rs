@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-/// The longest wait for any one event.
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// The longest wait for any one event. On a machine that is busy with other things a Java program has taken a minute to start.
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// How soon a peer that is not there yet is tried again.
 pub const RETRY: Duration = Duration::from_millis(20);

@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long one answer may take, of a broker whose disk may be busy with other things.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// How many brokers the one at the address knows, if it speaks Kafka's protocol already.
 pub(super) fn brokers(address: SocketAddr) -> Option<usize> {
@@ -39,7 +39,7 @@ pub(super) fn create_topic(
         text(name, &mut body);
         text(value, &mut body);
     }
-    body.extend(10_000_i32.to_be_bytes());
+    body.extend(60_000_i32.to_be_bytes());
     body.push(0);
     let answer = ask(address, 19, 2, &body).map_err(|error| error.to_string())?;
     // The throttle time, one topic, its name, and what became of it.
