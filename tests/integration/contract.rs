@@ -68,6 +68,27 @@ impl Wish {
     }
 }
 
+/// Which waits of a case are to end within seconds. In every other case they are so long that no verdict depends on how long a
+/// machine stands still.
+#[derive(Clone, Copy, Debug, Default)]
+struct Haste {
+    /// Whether who hears nothing of the other side soon gives it up: keep-alives, sessions, confirmations.
+    signs: bool,
+    /// Whether the broker soon sends again what is not acknowledged.
+    lease: bool,
+}
+
+impl Haste {
+    /// What a case waits for. Those that do bear it when the machine itself is to blame.
+    fn of(side: &str, case: Case) -> Haste {
+        use Case::{Credentials, Cut, HalfOpen, HandBack, Lease, Missing, Pause, Restart, Unacknowledged};
+        Haste {
+            signs: matches!((side, case), (_, HalfOpen | Pause) | ("output", Credentials | Missing)),
+            lease: matches!(case, Cut | HalfOpen | HandBack | Lease | Restart | Unacknowledged),
+        }
+    }
+}
+
 /// A broker under test. What it cannot do is declared; a case that needs more than is here fails, and says so.
 trait Broker {
     /// What is declared of its source; nothing when it has none in the suite.
@@ -96,6 +117,8 @@ trait Broker {
     /// What is said when a password is wrong.
     fn refusal(&self) -> &'static str;
 
+    /// Says how soon what is opened and made from now on is to lose patience.
+    fn hurry(&mut self, _: Haste) {}
     /// Whether messages come in the order in which they were sent.
     fn keeps_order(&self) -> bool {
         true
@@ -168,6 +191,7 @@ async fn judge(broker: &mut impl Broker, side: &str, declared: &Declared, case: 
     }
     println!("{side} | {} | {case:?} ...", declared.name);
     let begun = tokio::time::Instant::now();
+    broker.hurry(Haste::of(side, case));
     match declared.of(case) {
         None => receive_or_send(broker, side, case).await,
         Some(Cannot::Meaningless(_)) => {}

@@ -9,7 +9,7 @@ use testkit::rabbitmq::{Config, Peer, RabbitMq};
 use super::case::{Cannot, Case, Declared};
 use super::outlet::{self, Outlet};
 use super::rig::{self, Opened, until};
-use super::{Broker, PASSWORD, SECRET, USER, Wish};
+use super::{Broker, Haste, PASSWORD, SECRET, USER, Wish};
 
 /// One kind of queue.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(super) static QUEUES: [Queue; 2] = [
 /// A RabbitMQ and its network.
 pub(super) struct Amqp {
     pub(super) queue: &'static Queue,
+    haste: Haste,
     broker: RabbitMq,
     network: Proxy,
     peer: Peer,
@@ -47,16 +48,23 @@ pub(super) struct Amqp {
 
 impl Amqp {
     pub(super) async fn start() -> Amqp {
-        // In seconds: how often each side has to show that it lives.
-        let broker = RabbitMq::start(Config::new().user(USER, PASSWORD).line("heartbeat = 3")).await;
+        let broker = RabbitMq::start(Config::new().user(USER, PASSWORD)).await;
         let network = Proxy::start(broker.address()).await;
-        let peer = broker.peer().await;
-        Amqp { queue: &QUEUES[0], broker, network, peer }
+        let peer = patient_peer(&broker).await;
+        Amqp { queue: &QUEUES[0], haste: Haste::default(), broker, network, peer }
     }
 
     fn typed(&self, password: &str) -> Value {
         json!({ "url": format!("amqp://{}", self.network.address()), "user": USER, "password": password })
     }
+}
+
+/// The suite's own client, which is missed after minutes. Whoever connects afterwards has to show every ten seconds that it
+/// lives; a silence of twice that ends a connection.
+async fn patient_peer(broker: &RabbitMq) -> Peer {
+    let peer = broker.peer().await;
+    broker.control(&["eval", "application:set_env(rabbit, heartbeat, 10)."]).await;
+    peer
 }
 
 impl Broker for Amqp {
@@ -74,7 +82,7 @@ impl Broker for Amqp {
     }
     async fn restart(&mut self) {
         self.broker.restart().await;
-        self.peer = self.broker.peer().await;
+        self.peer = patient_peer(&self.broker).await;
     }
     async fn create(&mut self, object: &str) {
         self.peer.declare(object, self.queue.kind).await;
@@ -107,11 +115,14 @@ impl Broker for Amqp {
     fn output(&self, object: &str, wrong: bool) -> Outlet {
         let mut typed = self.typed(if wrong { SECRET } else { PASSWORD });
         typed["routingKey"] = object.into();
-        typed["timeout"] = "5s".into();
+        typed["timeout"] = if self.haste.signs { "5s" } else { "60s" }.into();
         outlet::open(&bindings::amqp::Amqp, object, typed)
     }
     async fn read(&mut self, object: &str, count: usize) -> Vec<Vec<u8>> {
         self.peer.peek(object, count).await
+    }
+    fn hurry(&mut self, haste: Haste) {
+        self.haste = haste;
     }
     fn refusal(&self) -> &'static str {
         "correct user and password"

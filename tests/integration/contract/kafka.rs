@@ -11,7 +11,7 @@ use testkit::proxy::Proxy;
 use super::case::{Cannot, Case, Declared};
 use super::outlet::{self, Outlet};
 use super::rig::{self, Opened};
-use super::{Broker, PASSWORD, SECRET, USER, Wish};
+use super::{Broker, Haste, PASSWORD, SECRET, USER, Wish};
 
 pub(super) static SOURCE: Declared = Declared {
     name: "kafka",
@@ -24,6 +24,7 @@ pub(super) static OUTPUT: Declared = Declared { name: "kafka", cannot: &[] };
 
 /// A Kafka and its network.
 pub(super) struct Kafka {
+    haste: Haste,
     broker: testkit::kafka::Kafka,
     network: Proxy,
     kcat: Kcat,
@@ -36,7 +37,7 @@ impl Kafka {
         let config = Config::new().user(USER, PASSWORD).clients_behind(listen, network.address());
         let broker = testkit::kafka::Kafka::start(config.line("auto.create.topics.enable=false")).await;
         let kcat = Kcat::new(broker.plain());
-        Kafka { broker, network, kcat }
+        Kafka { haste: Haste::default(), broker, network, kcat }
     }
 
     fn common(&self, password: &str) -> Value {
@@ -87,13 +88,13 @@ impl Broker for Kafka {
         typed["topics"] = json!([object]);
         typed["group"] = object.into();
         typed["maxMessageSize"] = "2MiB".into();
-        typed["sessionTimeout"] = "6s".into();
+        typed["sessionTimeout"] = if self.haste.signs { "6s" } else { "60s" }.into();
         rig::open(&connectors::kafka::Kafka, object, wish.seats, typed)
     }
     fn output(&self, object: &str, wrong: bool) -> Outlet {
         let mut typed = self.common(if wrong { SECRET } else { PASSWORD });
         typed["topic"] = object.into();
-        typed["timeout"] = "3s".into();
+        typed["timeout"] = if self.haste.signs { "3s" } else { "60s" }.into();
         typed["maxMessageSize"] = "2MiB".into();
         outlet::open(&bindings::kafka::Kafka, object, typed)
     }
@@ -108,6 +109,9 @@ impl Broker for Kafka {
             }
         })
         .await
+    }
+    fn hurry(&mut self, haste: Haste) {
+        self.haste = haste;
     }
     fn refusal(&self) -> &'static str {
         "check sasl.mechanism"

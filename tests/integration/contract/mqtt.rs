@@ -11,8 +11,8 @@ use testkit::recorder::Recorder;
 
 use super::case::{Cannot, Case, Declared};
 use super::outlet::{self, Outlet};
-use super::rig::{self, KEEP_ALIVE, Opened};
-use super::{Broker, PASSWORD, SECRET, USER, Wish};
+use super::rig::{self, Opened};
+use super::{Broker, Haste, PASSWORD, SECRET, USER, Wish};
 
 /// One version of the protocol.
 pub(super) struct Version {
@@ -59,6 +59,7 @@ pub(super) static VERSIONS: [Version; 2] = [
 /// A mosquitto and its network.
 pub(super) struct Mqtt {
     version: &'static Version,
+    haste: Haste,
     broker: Mosquitto,
     network: Recorder,
     publisher: Publisher,
@@ -74,7 +75,12 @@ impl Mqtt {
         let network = Recorder::start(broker.address()).await;
         let settings = Settings::new(broker.address(), "sender").credentials(USER, PASSWORD);
         let publisher = Publisher::connect(settings).await;
-        Mqtt { version, broker, network, publisher, sent: HashMap::new(), reader: None }
+        Mqtt { version, haste: Haste::default(), broker, network, publisher, sent: HashMap::new(), reader: None }
+    }
+
+    /// The longest silence of a client that is still taken for alive; the broker bears half as much more.
+    fn keep_alive(&self) -> &'static str {
+        if self.haste.signs { "3s" } else { "60s" }
     }
 }
 
@@ -117,7 +123,7 @@ impl Broker for Mqtt {
     fn source(&self, object: &str, wish: Wish) -> Opened {
         let typed = json!({
             "url": format!("mqtt://{}", self.network.address()), "topics": [object], "version": self.version.option,
-            "keepAlive": format!("{}s", KEEP_ALIVE.as_secs()), "maxPacketSize": "2MiB",
+            "keepAlive": self.keep_alive(), "maxPacketSize": "2MiB",
             "user": USER, "password": wish.password(),
         });
         rig::open(&connectors::mqtt::Mqtt, object, wish.seats, typed)
@@ -125,7 +131,7 @@ impl Broker for Mqtt {
     fn output(&self, object: &str, wrong: bool) -> Outlet {
         let typed = json!({
             "url": format!("mqtt://{}", self.network.address()), "topic": object, "version": self.version.option,
-            "keepAlive": format!("{}s", KEEP_ALIVE.as_secs()), "timeout": "10s", "connections": 1,
+            "keepAlive": self.keep_alive(), "timeout": if self.haste.signs { "10s" } else { "60s" }, "connections": 1,
             "user": USER, "password": if wrong { SECRET } else { PASSWORD },
         });
         outlet::open(&bindings::mqtt::Mqtt, object, typed)
@@ -136,6 +142,9 @@ impl Broker for Mqtt {
         let read = reader.received().into_iter().filter(|message| message.topic == object);
         read.map(|message| if self.version.option == "5" { message.payload.to_vec() } else { data(&message.payload) })
             .collect()
+    }
+    fn hurry(&mut self, haste: Haste) {
+        self.haste = haste;
     }
     fn refusal(&self) -> &'static str {
         "refused the connection"

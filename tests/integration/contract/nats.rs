@@ -10,8 +10,8 @@ use testkit::proxy::Proxy;
 
 use super::case::{Cannot, Case, Declared};
 use super::outlet::{self, Outlet};
-use super::rig::{self, KEEP_ALIVE, Opened};
-use super::{Broker, PASSWORD, SECRET, USER, Wish};
+use super::rig::{self, Opened};
+use super::{Broker, Haste, PASSWORD, SECRET, USER, Wish};
 
 const OVERSIZE: Cannot =
     Cannot::Meaningless("nats: the server takes nothing above its max_payload, so that nothing larger comes");
@@ -54,6 +54,7 @@ pub(super) enum Use {
 /// A nats-server and its network.
 pub(super) struct Nats {
     how: Use,
+    haste: Haste,
     server: testkit::nats::Nats,
     network: Proxy,
     /// Who listens on the core subject of a case, and what has come so far.
@@ -65,11 +66,11 @@ impl Nats {
     pub(super) async fn start(how: Use) -> Nats {
         let server = testkit::nats::Nats::start(Config::new().user(USER, PASSWORD).line("max_payload: 8MB")).await;
         let network = Proxy::start(server.address()).await;
-        Nats { how, server, network, listener: None, heard: Vec::new() }
+        Nats { how, haste: Haste::default(), server, network, listener: None, heard: Vec::new() }
     }
 
     fn typed(&self, password: &str) -> Value {
-        let keep_alive = format!("{}s", KEEP_ALIVE.as_secs());
+        let keep_alive = if self.haste.signs { "5s" } else { "60s" };
         let url = format!("nats://{}", self.network.address());
         json!({ "url": url, "user": USER, "password": password, "keepAlive": keep_alive })
     }
@@ -112,7 +113,8 @@ impl Broker for Nats {
             Use::Stream => {
                 let mut peer = self.server.peer().await;
                 peer.stream(object, &[object]).await;
-                peer.consumer(object, object, json!({ "ack_wait": ACK_WAIT, "max_ack_pending": 10_000 })).await;
+                let ack_wait = if self.haste.lease { ACK_WAIT } else { 60_000_000_000 };
+                peer.consumer(object, object, json!({ "ack_wait": ack_wait, "max_ack_pending": 10_000 })).await;
             }
         }
     }
@@ -149,7 +151,7 @@ impl Broker for Nats {
         let mut typed = self.typed(if wrong { SECRET } else { PASSWORD });
         typed["subject"] = object.into();
         typed["jetstream"] = (self.how == Use::Stream).into();
-        typed["timeout"] = "10s".into();
+        typed["timeout"] = if self.haste.signs { "10s" } else { "60s" }.into();
         outlet::open(&bindings::nats::Nats, object, typed)
     }
     async fn read(&mut self, object: &str, count: usize) -> Vec<Vec<u8>> {
@@ -165,6 +167,9 @@ impl Broker for Nats {
             (Use::Core, None) => panic!("nobody listens on '{object}'"),
         }
     }
+    fn hurry(&mut self, haste: Haste) {
+        self.haste = haste;
+    }
     fn refusal(&self) -> &'static str {
         "correct user"
     }
@@ -176,7 +181,7 @@ impl Broker for Nats {
     }
 }
 
-/// How long the server waits for an acknowledgement, in nanoseconds.
+/// How long the server waits for an acknowledgement where that is to end soon, in nanoseconds.
 const ACK_WAIT: u64 = 2_000_000_000;
 
 /// Waits until a stream has so many messages, and answers all of them.
@@ -208,7 +213,7 @@ async fn waited(peer: &mut Peer) {
     peer.consumer(&probe, &probe, json!({ "ack_wait": ACK_WAIT })).await;
     peer.store(&probe, b"", b"").await;
     peer.subscribe("pulled").await;
-    let request = "{\"batch\":3,\"expires\":50000000000}";
+    let request = "{\"batch\":3,\"expires\":170000000000}";
     peer.request(&format!("$JS.API.CONSUMER.MSG.NEXT.{probe}.{probe}"), "pulled", request.as_bytes()).await;
     for _ in 0..3 {
         assert_eq!(peer.delivery().await.subject, probe);

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::config::{Check, EventTemplate, Spanned};
 use engine::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Undecodable};
@@ -230,6 +229,3 @@ pub(super) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
     })
     .await
 }
-
-/// The longest that a source of the suite may stay silent before it asks whether its broker is there.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(3);
