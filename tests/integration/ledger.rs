@@ -1,9 +1,11 @@
 //! The ledger: a producer writes down every event that its broker has confirmed, an engine carries the events through a
 //! function to another broker and is killed again and again, and in the end the two sides are compared.
 //!
-//! What has to hold: every confirmed event arrives at least once, byte for byte; nothing arrives that was not sent; the first
-//! new event flows within [`trial::FIRST`] of a restart and the last old one within the broker's own time of redelivery and
-//! [`trial::GRACE`]; and what arrives more than once stays within a bound that is computed from the configuration.
+//! What has to hold: every confirmed event arrives at least once, byte for byte; nothing arrives that was not sent; and what
+//! arrives more than once stays within what was not committed when the engine was killed, as the broker or the engine itself
+//! counts it, whose bound by the configuration is shown. The first new event flows within [`trial::FIRST`] of a restart and
+//! the last old one within the broker's own time of redelivery and [`trial::GRACE`]: a restart that takes longer is repeated,
+//! because only an engine that waits for something takes longer each time, and a machine that stands still does not.
 //!
 //! Moments are drawn from a seed, which is printed; `TIDEMILL_LEDGER_SEED` repeats one. `TIDEMILL_LEDGER` says what runs:
 //! nothing for the pairs of one broker with three kills each, `all` for every pair of two with twenty, or pairs such as

@@ -39,6 +39,11 @@ pub(super) trait Bank: Send + Sync {
     /// A number that grows when the broker learns of progress of the source, if it can be asked.
     fn progress<'a>(&'a self, place: &'a str) -> Doing<'a, Option<u64>>;
 
+    /// How many events it counts as done, if it counts them so that what has arrived besides may come again.
+    fn done<'a>(&'a self, _place: &'a str) -> Doing<'a, Option<usize>> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// What it promises after a crash of the engine.
     fn terms(&self) -> Terms;
 }
@@ -57,7 +62,8 @@ pub(super) struct Reader(pub(super) Doing<'static>);
 pub(super) struct Terms {
     /// How long it may take until they come again.
     pub(super) redelivery: Duration,
-    /// How many of them may have arrived already, apart from what an interval of commits adds.
+    /// How many of them may have arrived already, apart from what an interval of commits adds, and from what an engine
+    /// keeps itself.
     pub(super) uncommitted: usize,
     /// How often progress is committed, where that is not done at once.
     pub(super) commits: Duration,

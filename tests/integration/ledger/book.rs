@@ -134,6 +134,11 @@ impl Pages {
         self.entries.iter().filter(|entry| entry.confirmed).count()
     }
 
+    /// How many events have arrived, each counted once.
+    pub(super) fn arrived_once(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.arrivals > 0).count()
+    }
+
     /// How many arrivals there were, the repeated ones too.
     pub(super) fn arrived(&self) -> usize {
         self.arrivals.len()
@@ -187,6 +192,7 @@ mod tests {
         book.arrive(b"\xff");
         book.read(|pages| {
             assert_eq!((pages.confirmed(), pages.arrived(), pages.repeated()), (4, 3, 1));
+            assert_eq!(pages.arrived_once(), 2);
             assert_eq!((pages.owed(), pages.altered.clone(), pages.foreign.len()), (vec![2, 3], vec![1], 2));
             assert_eq!((pages.paid(&[2, 3]), pages.first_sent_after(then)), (None, None));
         });

@@ -11,7 +11,7 @@ use super::book::{Book, MARK};
 use super::mill;
 use super::place::{Engines, Place};
 use super::report::{Kill, Report};
-use crate::outcome::{assert_balanced, idle};
+use crate::outcome::{assert_balanced, idle, spools};
 
 /// The longest that the first event may take that was sent after a restart.
 pub(super) const FIRST: Duration = Duration::from_secs(10);
@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// How often a kill is tried again whose victim had ended before it.
 const TRIES: usize = 5;
+/// How often in a row a restart may take too long. An engine that waits for something does so each time.
+const LATE: usize = 4;
 
 /// Carries events from one broker to another while the engine is killed `kills` times.
 pub(super) async fn run(source: &dyn Bank, target: &dyn Bank, kills: usize, seed: u64) -> Report {
@@ -42,9 +44,8 @@ pub(super) async fn run(source: &dyn Bank, target: &dyn Bank, kills: usize, seed
     let mut trial = Trial { book, terms: source.terms(), random: fastrand::Rng::with_seed(seed), wrong: Vec::new() };
     let mut done = Vec::new();
     for place in Place::of(source.kind(), kills) {
-        match trial.kill(&mut engines, place).await {
-            Some(kill) => done.push(kill),
-            None => break,
+        if !trial.visit(&mut engines, place, &mut done).await {
+            break;
         }
     }
     producer.abort();
@@ -81,6 +82,23 @@ impl Trial {
         self.terms.redelivery + GRACE
     }
 
+    /// Kills the engine at a place until it is back in time, and tells whether the trial can go on.
+    async fn visit(&mut self, engines: &mut Engines<'_>, place: Place, done: &mut Vec<Kill>) -> bool {
+        for _ in 0..LATE {
+            let Some(kill) = self.kill(engines, place).await else { return false };
+            done.push(kill);
+            if !kill.late {
+                return true;
+            }
+        }
+        let (place, limit) = (place.name(), self.limit());
+        self.wrong.push(format!(
+            "the first new event came later than {FIRST:?}, or the last that was owed later than {limit:?}, after {LATE} \
+             kills in a row ({place})"
+        ));
+        true
+    }
+
     /// Lets events flow for a while, kills the engine at a place, starts it again and waits for what is owed. Nothing comes
     /// back when the engine could not be brought there.
     async fn kill(&mut self, engines: &mut Engines<'_>, place: Place) -> Option<Kill> {
@@ -93,10 +111,11 @@ impl Trial {
                 return None;
             }
             let hit = engines.kill(place).await;
+            let done = engines.bank.done(engines.from).await;
             let killed = Instant::now();
             engines.victim.launch();
             if hit {
-                return Some(self.recovery(engines, place, killed).await);
+                return Some(self.recovery(engines, place, killed, done).await);
             }
             engines.victim.admitted().await;
         }
@@ -104,18 +123,36 @@ impl Trial {
         None
     }
 
-    /// Judges a restart by what arrives.
-    async fn recovery(&mut self, engines: &mut Engines<'_>, place: Place, killed: Instant) -> Kill {
+    /// Judges a restart by what arrives; `done` is what the broker counted as done at the kill.
+    async fn recovery(
+        &mut self,
+        engines: &mut Engines<'_>,
+        place: Place,
+        killed: Instant,
+        done: Option<usize>,
+    ) -> Kill {
         let (owed, lately) = self.book.read(|pages| (pages.owed(), pages.arrived_since(killed - self.terms.commits)));
         let commits = if self.terms.commits.is_zero() { 0 } else { lately };
-        let first = self.book.comes_to(killed + FIRST, |pages| pages.first_sent_after(killed));
-        let last = self.book.comes_to(killed + self.limit(), |pages| pages.paid(&owed));
+        let first = self.book.comes_to(killed + LIMIT, |pages| pages.first_sent_after(killed));
+        let last = self.book.comes_to(killed + LIMIT, |pages| pages.paid(&owed));
         let (first, last, ()) = tokio::join!(first, last, engines.victim.admitted());
+        let first = first.map(|at| at - killed);
+        let last = last.map(|at| at.map_or(Duration::ZERO, |at| at.saturating_duration_since(killed)));
+        // What an engine finds in its own spool was not settled there, whatever the disk had been asked to.
+        let status = engines.victim.status().await;
+        let found: u64 = spools(&status).filter_map(|(_, spool)| spool["recovered"].as_u64()).sum();
+        let repeats = match done {
+            // All that was there at the kill has arrived by now, so that this is at least what had arrived then.
+            Some(done) => self.book.read(|pages| pages.arrived_once()).saturating_sub(done),
+            None => self.terms.uncommitted + usize::try_from(found).unwrap_or(usize::MAX),
+        };
         Kill {
             place,
-            first: first.map(|at| at - killed),
-            last: last.map(|at| at.map_or(Duration::ZERO, |at| at.saturating_duration_since(killed))),
-            repeats: self.terms.uncommitted + commits,
+            first,
+            last,
+            late: first.is_none_or(|first| first > FIRST) || last.is_none_or(|last| last > self.limit()),
+            repeats,
+            configured: self.terms.uncommitted + commits,
         }
     }
 

@@ -64,6 +64,10 @@ impl Bank for Kafka {
         })
     }
 
+    fn done<'a>(&'a self, place: &'a str) -> Doing<'a, Option<usize>> {
+        Box::pin(async move { self.progress(place).await.and_then(|committed| usize::try_from(committed).ok()) })
+    }
+
     fn terms(&self) -> Terms {
         Terms {
             // The session's time: a member that is back sooner has its partitions at once.
