@@ -70,9 +70,14 @@ impl Run<'_> {
                     return;
                 }
                 Some(Moving::Going(partitions, until)) => {
-                    if !self.is_level(&partitions) && Instant::now() < until {
-                        self.moving = Some(Moving::Going(partitions, until));
-                        return;
+                    if !self.is_level(&partitions) {
+                        if Instant::now() < until {
+                            self.moving = Some(Moving::Going(partitions, until));
+                            return;
+                        }
+                        let source = self.member.context().reports().name();
+                        let what = "what is in flight of partitions that the group wants back did not finish in time";
+                        tracing::warn!(%source, partitions = partitions.len(), "{what}; it is delivered again");
                     }
                     self.store();
                     self.give_back(&partitions);
