@@ -23,7 +23,7 @@ use testkit::patience::{RETRY, within};
 use testkit::rabbitmq::Peer;
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{FILE, PROGRAM, assert_balanced, dead_letters, error, events, file_has, idle, repeated};
+use crate::outcome::{FILE, PROGRAM, assert_balanced, dead_letters, error, events, file_has, idle, repeated, stopped};
 
 /// Where the source stands in the status.
 const SOURCE: &str = "/sources/fleet";

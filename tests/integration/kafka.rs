@@ -28,7 +28,8 @@ use testkit::patience::{RETRY, within};
 use testkit::tidemill::Tidemill;
 
 use crate::outcome::{
-    FILE, PROGRAM, assert_balanced, dead_letters, error, events, file_has, files_have, ids, repeated,
+    FILE, PROGRAM, assert_balanced, dead_letters, error, events, file_has, files_have, ids, repeated, said_again,
+    stopped,
 };
 
 /// Where the source stands in the status.
@@ -38,6 +39,7 @@ const SOURCE: &str = "/sources/orders";
 const PLAIN: [&str; 0] = [];
 
 /// An engine that writes every event to a file; `options` are lines under `kafka:` besides `brokers` and `topics`.
+/// A member is missed late, so that a machine that stands still costs nobody a partition.
 fn engine(broker: SocketAddr, topic: &str, options: &[&str]) -> Tidemill {
     into(broker, topic, options, FILE)
 }
@@ -55,6 +57,7 @@ fn yaml(broker: SocketAddr, topic: &str, options: &[&str], output: &str) -> Stri
     kafka:
       brokers: [\"{broker}\"]
       topics: [\"{topic}\"]
+      sessionTimeout: 30s
 {options}    event: {{ type: order, source: /orders, id: id }}
     seats: 200
 outputs:

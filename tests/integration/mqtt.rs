@@ -20,7 +20,7 @@ use testkit::mosquitto::Mosquitto;
 use testkit::patience::{RETRY, within};
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, assert_balanced, dead_letters, error, file_has, files_have, idle, ids};
+use crate::outcome::{PROGRAM, assert_balanced, dead_letters, error, file_has, files_have, idle, ids, stopped};
 
 /// Where the source stands in the status.
 const SOURCE: &str = "/sources/fleet";

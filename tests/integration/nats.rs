@@ -21,7 +21,7 @@ use testkit::nats::{Config, Nats, Peer};
 use testkit::patience::{RETRY, until, within};
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, assert_balanced, dead_letters, error, events, file_has, idle, ids};
+use crate::outcome::{PROGRAM, assert_balanced, dead_letters, error, events, file_has, idle, ids, stopped};
 
 /// Where the source stands in the status.
 const SOURCE: &str = "/sources/fleet";
@@ -54,8 +54,11 @@ triggers:
     Tidemill::new(PROGRAM, &yaml)
 }
 
-/// What makes the stream and the consumer.
+/// What makes the stream and the consumer. The server soon sends again what it does not hear of.
 const DURABLE: [&str; 3] = ["stream: FLEET", "durable: mill", "create: { ackWait: 2s }"];
+
+/// The same with a server that waits for longer than any machine stands still.
+const PATIENT: [&str; 3] = ["stream: FLEET", "durable: mill", "create: { ackWait: 60s }"];
 
 /// Stores one message for each number.
 async fn store(peer: &mut Peer, numbers: Range<usize>) {

@@ -60,6 +60,22 @@ pub(crate) fn repeated(ids: &HashMap<String, usize>) -> usize {
     ids.values().map(|count| count - 1).sum()
 }
 
+/// What an engine says when it knows that something comes again although it has finished: it could not tell its broker, or
+/// was taken for dead, because one of them stood still for longer than the other bears.
+const AGAIN: [&str; 5] =
+    [" come again", " comes again", "is delivered again", "were not committed", "did not end as asked"];
+
+/// Whether an engine has said since its last start that something comes again.
+pub(crate) fn said_again(engine: &mut Tidemill) -> bool {
+    engine.process().lines().all().iter().any(|line| AGAIN.iter().any(|part| line.contains(part)))
+}
+
+/// Stops an engine, and tells whether its broker has heard all of it, so that nothing may come again.
+pub(crate) async fn stopped(engine: &mut Tidemill) -> bool {
+    assert!(engine.terminate().await.success());
+    !said_again(engine)
+}
+
 /// What the running engine has given up, the oldest first: a JSON object on each line.
 pub(crate) async fn dead_letters(engine: &Tidemill) -> String {
     let (mut lines, mut path) = (String::new(), "/v1/dead-letters".to_owned());

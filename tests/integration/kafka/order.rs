@@ -9,6 +9,7 @@ use engine::supervisor::Engine;
 use functions::native::{Error, stateless};
 use parking_lot::Mutex;
 use testkit::kafka;
+use testkit::patience::LIMIT;
 
 use super::*;
 use crate::inside;
@@ -118,9 +119,9 @@ async fn every_key_keeps_its_order_while_one_fails_and_members_come_and_go() {
     })
     .await;
     // It leaves in the middle of it, and its partitions move once its place has been kept in vain.
-    two.drain(Duration::from_secs(20)).await;
+    two.drain(LIMIT).await;
     send(&kcat, &topic, 4500..5000).await;
     log.reaches(5000).await;
     assert!(log.0.lock().failed >= 200, "each of a hundred events has failed twice");
-    assert_eq!(one.drain(Duration::from_secs(20)).await.handed_back, 0);
+    assert_eq!(one.drain(LIMIT).await.handed_back, 0);
 }
