@@ -2,7 +2,6 @@
 //! pings are answered, what is lost is counted, and nothing that was acknowledged is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::supervisor::Engine;
 use functions::native::stateless;
@@ -10,7 +9,7 @@ use mqtt5::mqttbytes::QoS;
 use mqtt5::{AsyncClient, MqttOptions, PublishOptions};
 use testkit::client::{Publisher, Settings};
 use testkit::mosquitto::{Config, Mosquitto};
-use testkit::patience::{RETRY, within};
+use testkit::patience::{LIMIT, until, within};
 use tidemill::Tidemill;
 
 use crate::inside::{self, fleet_where};
@@ -33,13 +32,9 @@ fn a_function_that_blocks_for_ever_costs_its_own_rule_and_no_connection() {
         flood(&broker, 1000).await;
         let full = fleet_where(&engine, "a full ring", |source| source.dropped.contains_key("ringFull")).await;
         assert_eq!(full.in_flight, SEATS, "the seats bound what is in flight");
-        within("the engine to go on pinging", async {
-            let pings = || broker.process().lines().all().iter().filter(|line| is_ping(line)).count();
-            while pings() < 3 {
-                tokio::time::sleep(RETRY).await;
-            }
-        })
-        .await;
+        let pings = || broker.process().lines().all().iter().filter(|line| is_ping(line)).count();
+        let before = pings();
+        until("the engine to go on pinging", async || (pings() > before).then_some(())).await;
         let still = fleet_where(&engine, "the books", |_| true).await;
         assert_eq!((still.connects, still.settled), (1, 0), "one connection, and nothing acknowledged");
 
@@ -49,7 +44,7 @@ fn a_function_that_blocks_for_ever_costs_its_own_rule_and_no_connection() {
         let done =
             fleet_where(&engine, "everything done", |source| source.in_flight == 0 && source.settled >= 100).await;
         assert_eq!(done.received, done.settled + done.handed_back);
-        assert_eq!(engine.drain(Duration::from_secs(20)).await.handed_back, 0);
+        assert_eq!(engine.drain(LIMIT).await.handed_back, 0);
     });
     runtime.shutdown_background();
 }
@@ -70,7 +65,7 @@ async fn start(broker: &Mosquitto, state: &std::path::Path, blocked: std::sync::
     });
     let registry = Tidemill::builtin().native("stuck", stuck).into_registry();
     let yaml = format!(
-        "sources: {{ fleet: {{ mqtt: {{ url: '{}', topics: [telemetry], clientId: stuck, keepAlive: 1s }}, seats: {SEATS}, ack: processed }} }}
+        "sources: {{ fleet: {{ mqtt: {{ url: '{}', topics: [telemetry], clientId: stuck, keepAlive: 20s }}, seats: {SEATS}, ack: processed }} }}
 functions: {{ stuck: {{ native: stuck, workers: {{ max: 2 }} }} }}
 triggers: {{ telemetry: {{ source: fleet, rules: {{ stuck: {{ function: stuck }} }} }} }}
 ",

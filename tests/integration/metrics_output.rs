@@ -69,7 +69,7 @@ async fn a_pushgateway_shows_series_until_they_expire_or_the_engine_stops() {
         let push = serde_json::json!({"url": gateway.url(), "interval": "100ms", "job": "fleet"});
         serde_json::json!({"ttl": ttl, "push": push}).to_string()
     };
-    let output = open(&options("1s"), &Page::default());
+    let output = open(&options("10s"), &Page::default());
     publish(&*output, &vehicle(7));
     let shown = gateway.shows("the vehicle's series", |text| text.contains("fleet_distance_meters_total{")).await;
     assert_eq!(check_metrics(&shown).await, Ok(()), "{shown}");

@@ -46,7 +46,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What stands in front of the event when it is well.
-const EVENT: [&str; 8] = ["--type", "t", "--id", "by-hand", "--data", "{\"n\":1.10}", "--attribute", "tenant=acme"];
+#[rustfmt::skip]
+const EVENT: [&str; 10] = [
+    "--type", "t", "--id", "by-hand", "--data", "{\"n\":1.10}", "--attribute", "tenant=acme", "--timeout", "60s",
+];
 
 /// Sends the event to the engine's own source, and checks that it is the one that the engine has.
 async fn arrives(engine: &mut Tidemill, more: &[&str], place: &str) {
@@ -102,8 +105,7 @@ async fn kafka() {
     let broker = testkit::kafka::shared().await;
     let topic = broker.topic(1, &[]).await;
     let mut engine = engine(&format!("kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"] }}", broker.address()));
-    let to = ["--topic", &topic, "--timeout", "60s"];
-    arrives(&mut engine, &to, &format!("kafka topic '{topic}'")).await;
+    arrives(&mut engine, &["--topic", &topic], &format!("kafka topic '{topic}'")).await;
 }
 
 #[tokio::test]
@@ -121,10 +123,10 @@ async fn exit_codes_tell_a_broker_that_is_away_from_a_mistake() {
     let write = |source: &str| std::fs::write(folder.path().join("tidemill.yaml"), file(source)).expect("writable");
     let away = port::free();
     write(&format!("mqtt: {{ url: \"mqtt://{away}\", topics: [a] }}"));
-    let output = send(folder.path(), &["fleet", "--type", "t", "--timeout", "1s"]).await;
+    let output = send(folder.path(), &["fleet", "--type", "t", "--timeout", "10s"]).await;
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""));
     let said = text(&output.stderr);
-    assert!(said.contains("did not confirm 'a' within 1s") && said.contains("cannot be reached"), "{said}");
+    assert!(said.contains("did not confirm 'a' within 10s") && said.contains("cannot be reached"), "{said}");
     for (source, arguments, part) in [
         (
             "mqtt: { url: \"mqtt://h\", topics: [a] }",
@@ -153,7 +155,7 @@ async fn where_it_went_can_be_had_as_json() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = format!("mqtt: {{ url: \"{}\", topics: [\"a\"] }}", broker.url());
     std::fs::write(folder.path().join("tidemill.yaml"), file(&source)).expect("writable");
-    let output = send(folder.path(), &["fleet", "--type", "t", "--id", "1", "--json"]).await;
+    let output = send(folder.path(), &["fleet", "--type", "t", "--id", "1", "--json", "--timeout", "60s"]).await;
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(answer, serde_json::json!({ "id": "1", "source": "fleet", "kind": "mqtt", "place": "topic 'a'" }));
 }

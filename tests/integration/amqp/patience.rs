@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::event::Event;
 use engine::port::Call;
 use engine::supervisor::{Engine, SourceStatus};
 use functions::native::stateless;
 use parking_lot::Mutex;
+use testkit::patience::LIMIT;
 use testkit::rabbitmq::{Config, RabbitMq};
 use tidemill::Tidemill as Program;
 
@@ -47,9 +47,9 @@ impl Drop for Running {
     }
 }
 
-/// A broker that looks more often than once a minute.
-async fn broker() -> RabbitMq {
-    let config = Config::new().line("consumer_timeout = 5000");
+/// A broker that bears it for so many seconds, and looks more often than once a minute.
+async fn broker(seconds: usize) -> RabbitMq {
+    let config = Config::new().line(&format!("consumer_timeout = {seconds}000"));
     RabbitMq::start(config.advanced("{rabbit, [{channel_tick_interval, 250}]}")).await
 }
 
@@ -73,7 +73,7 @@ triggers: {{ telemetry: {{ source: fleet, rules: {{ slow: {{ function: slow }} }
 
 /// Drains the engine, and sees that the broker has nothing left.
 async fn ended(engine: Engine, peer: &Peer, queue: &str) {
-    assert_eq!(engine.drain(Duration::from_secs(20)).await.handed_back, 0);
+    assert_eq!(engine.drain(LIMIT).await.handed_back, 0);
     drop(engine);
     within("an empty queue", async {
         while peer.count(queue).await != (0, 0) {
@@ -85,39 +85,43 @@ async fn ended(engine: Engine, peer: &Peer, queue: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_call_that_takes_too_long_is_dropped_and_its_event_comes_again() {
-    let broker = broker().await;
+    let broker = broker(120).await;
+    tokio::join!(dropped_and_called_again(&broker, "classic"), dropped_and_called_again(&broker, "quorum"));
+}
+
+/// The patience is long enough that a machine that stands still lets nobody else's call take too long, and far shorter than
+/// the broker's.
+async fn dropped_and_called_again(broker: &RabbitMq, kind: &str) {
     let peer = broker.peer().await;
-    for kind in ["classic", "quorum"] {
-        peer.declare(kind, kind).await;
-        let (calls, folder) = (Calls::default(), tempfile::tempdir().expect("a temporary folder"));
-        let counted = calls.clone();
-        let function = move |event: Event, _| {
-            let (number, running) = counted.begin(&event);
-            let endless = event.id() == "3" && number == 1;
-            async move {
-                if endless {
-                    std::future::pending::<()>().await;
-                }
-                drop(running);
+    peer.declare(kind, kind).await;
+    let (calls, folder) = (Calls::default(), tempfile::tempdir().expect("a temporary folder"));
+    let counted = calls.clone();
+    let function = move |event: Event, _| {
+        let (number, running) = counted.begin(&event);
+        let endless = event.id() == "3" && number == 1;
+        async move {
+            if endless {
+                std::future::pending::<()>().await;
             }
-        };
-        let engine = run(&broker, kind, "4s", function, folder.path()).await;
-        send(&peer, kind, 0..10).await;
-        let source = fleet_where(&engine, "everything done", |source| source.settled >= 10).await;
-        assert_eq!((source.connects, source.dropped["consumerTimeout"], source.handed_back), (1, 1, 1), "{source:?}");
-        let error = source.last_error.clone().unwrap_or_default();
-        assert!(error.contains("near consumerTimeout") && !error.contains("twice"), "{error}");
-        assert_eq!(calls.of("3"), (2, 0), "the first call was dropped, and the second answered");
-        assert!((0..10).filter(|id| *id != 3).all(|id| calls.of(&id.to_string()) == (1, 0)), "nobody else was touched");
-        let rule = &engine.status().rules["telemetry/slow"];
-        assert_eq!((rule.done, rule.handed_back, rule.failed_attempts), (10, 1, 1), "{rule:?}");
-        ended(engine, &peer, kind).await;
-    }
+            drop(running);
+        }
+    };
+    let engine = run(broker, kind, "20s", function, folder.path()).await;
+    send(&peer, kind, 0..10).await;
+    let source = fleet_where(&engine, "everything done", |source| source.settled >= 10).await;
+    assert_eq!((source.connects, source.dropped["consumerTimeout"], source.handed_back), (1, 1, 1), "{source:?}");
+    let error = source.last_error.clone().unwrap_or_default();
+    assert!(error.contains("near consumerTimeout") && !error.contains("twice"), "{error}");
+    assert_eq!(calls.of("3"), (2, 0), "the first call was dropped, and the second answered");
+    assert!((0..10).filter(|id| *id != 3).all(|id| calls.of(&id.to_string()) == (1, 0)), "nobody else was touched");
+    let rule = &engine.status().rules["telemetry/slow"];
+    assert_eq!((rule.done, rule.handed_back, rule.failed_attempts), (10, 1, 1), "{rule:?}");
+    ended(engine, &peer, kind).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn without_that_the_broker_closes_the_channel() {
-    let broker = broker().await;
+    let broker = broker(5).await;
     let peer = broker.peer().await;
     peer.declare("q", "classic").await;
     let (calls, folder) = (Calls::default(), tempfile::tempdir().expect("a temporary folder"));
@@ -137,13 +141,14 @@ async fn without_that_the_broker_closes_the_channel() {
     let error = source.last_error.unwrap_or_default();
     assert!(error.contains("closed the channel: PRECONDITION_FAILED") && error.contains("timed out"), "{error}");
     fleet_where(&engine, "the second call", |source| source.settled >= 1).await;
-    assert_eq!(calls.of("0"), (2, 1), "the first is still there");
+    let (ever, now) = calls.of("0");
+    assert!(ever >= 2 && now == 1, "the first is still there: {now} of {ever}");
     drop(engine);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_function_that_blocks_its_thread_costs_no_channel_either() {
-    let broker = broker().await;
+    let broker = broker(120).await;
     let peer = broker.peer().await;
     peer.declare("q", "classic").await;
     let (calls, folder) = (Calls::default(), tempfile::tempdir().expect("a temporary folder"));
@@ -157,7 +162,7 @@ async fn a_function_that_blocks_its_thread_costs_no_channel_either() {
         }
         async move { drop(running) }
     };
-    let engine = run(&broker, "q", "4s", function, folder.path()).await;
+    let engine = run(&broker, "q", "20s", function, folder.path()).await;
     send(&peer, "q", 0..1).await;
     let twice = |source: &SourceStatus| source.last_error.as_ref().is_some_and(|error| error.contains("may run twice"));
     let source = fleet_where(&engine, "the words", twice).await;

@@ -19,7 +19,7 @@ triggers:
   hooks:
     source: hook
     rules:
-      forward: {{ output: next, retry: {{ maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 100ms }} }}
+      forward: {{ output: next, retry: {{ maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 500ms }} }}
 "
     );
     Tidemill::new(PROGRAM, &yaml)
@@ -69,7 +69,7 @@ async fn a_payload_is_the_same_behind_two_engines_in_either_mode() {
 async fn a_next_engine_that_is_away_is_waited_for() {
     let (first, second) = (port::free(), port::free());
     let mut far = engine(second, 10, &[]);
-    let mut near = forwarder(first, second, "timeout: 2s");
+    let mut near = forwarder(first, second, "timeout: 10s");
     near.start().await;
     let posted = tokio::spawn(async move { post(first, "patient", "{}").await });
     let failed = |status: &Value| status["rules"]["hooks/forward"]["failedAttempts"].as_u64() > Some(1);
@@ -94,7 +94,7 @@ async fn certificates_say_who_posts_and_who_receives() {
             "sources:
   hook: {{ http: {{ listen: \"{first}\" }}, ack: processed }}
 outputs:
-  next: {{ http: {{ url: \"https://localhost:{}/\", timeout: 5s, tls: {{ {tls} }} }} }}
+  next: {{ http: {{ url: \"https://localhost:{}/\", timeout: 60s, tls: {{ {tls} }} }} }}
 triggers:
   hooks:
     source: hook

@@ -204,13 +204,15 @@ async fn tls_and_a_password_open_the_door_and_a_wrong_one_says_so_without_showin
     certificates.write(folder.path());
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (ca, cert, key) = (file("authority.pem"), file("client.pem"), file("client.key"));
-    let output = format!(
-        "url: \"{}\", topic: \"out/{{subject}}\", user: mill, password: \"${{env:MILL_PASSWORD}}\", timeout: 1s, \
-         tls: {{ ca: {ca}, cert: {cert}, key: {key} }}",
-        target.url()
-    );
+    let output = |timeout: &str| {
+        format!(
+            "url: \"{}\", topic: \"out/{{subject}}\", user: mill, password: \"${{env:MILL_PASSWORD}}\", \
+             timeout: {timeout}, tls: {{ ca: {ca}, cert: {cert}, key: {key} }}",
+            target.url()
+        )
+    };
     let publisher = publisher(&source).await;
-    let mut refused = engine_to(&source, &output).variable("MILL_PASSWORD", "s3cret");
+    let mut refused = engine_to(&source, &output("1s")).variable("MILL_PASSWORD", "s3cret");
     refused.start_degraded().await;
     let said = error(&refused, OUTPUT, "refused the connection").await;
     assert!(said.contains("correct user and password") && !said.contains("s3cret"), "{said}");
@@ -222,7 +224,7 @@ async fn tls_and_a_password_open_the_door_and_a_wrong_one_says_so_without_showin
     refused.terminate().await;
     assert!(!refused.process().lines().all().join("\n").contains("s3cret"));
 
-    let mut engine = engine_to(&source, &output).variable("MILL_PASSWORD", "right");
+    let mut engine = engine_to(&source, &output("60s")).variable("MILL_PASSWORD", "right");
     engine.start().await;
     let arguments = ["--cafile", &ca, "--cert", &cert, "--key", &key, "-u", "mill", "-P", "right"];
     let mut listener = listen(target.address(), "out/#", &arguments).await;
