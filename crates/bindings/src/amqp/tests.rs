@@ -41,11 +41,16 @@ fn every_mistake_is_said() {
 
 #[tokio::test]
 async fn an_event_that_waited_in_vain_says_why_and_nothing_is_left_behind() {
-    // A port that was free a moment ago, so that nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A port that is taken, so that nobody else listens there either.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     let given = format!(r#"{{"url":"amqp://127.0.0.1:{port}","routingKey":"alerts","timeout":"1s"}}"#);
     let setup = setup("alerts", &Page::default());
     let output = open(&Amqp, &given, &setup).unwrap();
+    while setup.link.read().last_error.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
     let Err(PublishError::Retry { error, .. }) = publish(output.as_ref(), &event("t", "x")).await else {
         panic!("confirmed by nobody")
     };

@@ -45,6 +45,9 @@ fn headers(message: &OwnedMessage) -> Vec<String> {
     headers.iter().map(|header| format!("{}={}", header.key, text(header.value))).collect()
 }
 
+/// Nothing here takes long; whoever waits longer waits for ever.
+const LONG: Duration = Duration::from_secs(120);
+
 /// How many numbers a producer with little room may hold.
 const ROOM: usize = 10;
 
@@ -81,7 +84,7 @@ async fn send(producer: &Producer, numbers: std::ops::Range<usize>) -> Vec<(usiz
             confirmations.next(&mut answers).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), all).await.expect("this waits for ever");
+    tokio::time::timeout(LONG, all).await.expect("this waits for ever");
     answers.sort_by_key(|(number, _)| *number);
     answers
 }
@@ -218,7 +221,7 @@ async fn what_librdkafka_has_no_room_for_waits_in_order() {
     let answers = send(&producer, 0..1000).await;
     assert!(answers.iter().all(|(_, outcome)| outcome.is_ok()), "{answers:?}");
     assert_eq!(payloads(&cluster, 1000).await, (0..1000).collect::<Vec<_>>());
-    assert_eq!(closed(producer, Duration::from_secs(10)).await, Ok(()));
+    assert_eq!(closed(producer, LONG).await, Ok(()));
 }
 
 #[tokio::test]
@@ -229,7 +232,7 @@ async fn an_event_that_is_larger_than_what_is_usually_held_is_sent_before_those_
     let large = event("low", "x".repeat(66 << 20));
     let small = event("low", "2");
     let both = async { tokio::join!(publish(output.as_ref(), &large), publish(output.as_ref(), &small)) };
-    let confirmed = tokio::time::timeout(Duration::from_secs(60), both).await;
+    let confirmed = tokio::time::timeout(LONG, both).await;
     assert_eq!(confirmed.expect("this waits for ever"), (Ok(()), Ok(())));
 }
 

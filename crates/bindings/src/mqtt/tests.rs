@@ -280,11 +280,11 @@ async fn what_a_broker_does_not_take_at_all_is_said_and_nothing_is_published() {
         [("", &[0x24, 0][..], "takes only qos 0"), (r#","retain":true"#, &[0x25, 0][..], "keeps no retained messages")]
     {
         let broker = Broker::start().await;
-        let bench = Bench::open(&broker, &format!(r#"{more},"timeout":"1s""#));
+        let bench = Bench::open(&broker, &format!(r#"{more},"timeout":"5s""#));
         let waits = bench.publish("1");
         broker.welcome(properties).await.hears_goodbye().await;
         let Err(PublishError::Retry { error, .. }) = ended(waits).await else { panic!("published") };
-        assert!(error.contains("did not confirm 'alerts/1' within 1s") && error.contains(part), "{error}");
+        assert!(error.contains("did not confirm 'alerts/1' within 5s") && error.contains(part), "{error}");
         assert_eq!(bench.link.read().connection, Connection::Disconnected);
     }
 }
@@ -308,7 +308,7 @@ async fn quality_of_service_0_is_done_when_it_has_left() {
 #[tokio::test]
 async fn a_broker_that_confirms_nothing_any_more_is_left() {
     let broker = Broker::start().await;
-    let bench = Bench::open(&broker, r#","timeout":"1s","connections":1"#);
+    let bench = Bench::open(&broker, r#","timeout":"5s","connections":1"#);
     let mut peer = broker.welcome(RECEIVE_MAXIMUM_2).await;
     let waiting = ["1", "2", "3"].map(|subject| bench.publish(subject));
     peer.message().await;

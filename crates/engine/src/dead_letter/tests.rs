@@ -45,7 +45,7 @@ async fn until(is_so: impl Fn() -> bool) {
             sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(60 * SECOND, waiting).await.expect("it never is so");
+    timeout(180 * SECOND, waiting).await.expect("it never is so");
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn until(mut there: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to that");
+    tokio::time::timeout(Duration::from_secs(180), waiting).await.expect("it comes to that");
 }
 
 fn open(store: &Store, policy: Policy, clock: &Hand) -> (Inlet, Outlet) {

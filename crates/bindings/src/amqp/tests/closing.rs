@@ -19,7 +19,7 @@ enum End {
 /// what was said of the fourth, and how often the output connected.
 async fn play(reaction: Reaction, times: usize) -> (Vec<End>, String, usize) {
     let broker = Broker::start(&[("4", reaction, times)]).await;
-    let given = format!(r#"{{"url":"amqp://{}","routingKey":"{{subject}}","timeout":"30s"}}"#, broker.address);
+    let given = format!(r#"{{"url":"amqp://{}","routingKey":"{{subject}}","timeout":"10m"}}"#, broker.address);
     let output = open(&Amqp, &given, &setup("alerts", &Page::default())).unwrap();
     let (mut confirmations, mut answers) = (engine::port::Confirmations::default(), Vec::new());
     for number in 0..10 {
@@ -32,7 +32,7 @@ async fn play(reaction: Reaction, times: usize) -> (Vec<End>, String, usize) {
             confirmations.next(&mut answers).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(25), all).await.expect("this waits for ever");
+    tokio::time::timeout(Duration::from_secs(120), all).await.expect("this waits for ever");
     answers.sort_by_key(|(number, _)| *number);
     let said = answers[4].1.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let end = |outcome: &Result<(), PublishError>| match outcome {

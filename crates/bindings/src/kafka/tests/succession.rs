@@ -35,8 +35,8 @@ async fn what_was_on_its_way_fails_and_what_waited_is_sent_in_order_by_the_next_
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), connected).await.expect("the last one is up");
-    assert_eq!(closed(producer, Duration::from_secs(20)).await, Ok(()));
+    tokio::time::timeout(LONG, connected).await.expect("the last one is up");
+    assert_eq!(closed(producer, LONG).await, Ok(()));
     assert_eq!(setup.link.read().connection, Connection::Stopped);
 }
 
@@ -56,7 +56,7 @@ async fn a_user_who_may_not_write_is_told_what_is_missing_and_not_asked_again_at
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), told).await.expect("it is said");
+    tokio::time::timeout(LONG, told).await.expect("it is said");
     let said = setup.link.read().last_error.unwrap();
     assert!(said.contains("IdempotentWrite") && said.contains(&cluster.bootstrap_servers()), "{said}");
     // Until the next one is due, events wait, and the end is not held up by them.

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Nothing here takes long; whoever waits longer waits for ever.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(120);
 
 /// What `future` answers; a panic when it waits for ever.
 pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {

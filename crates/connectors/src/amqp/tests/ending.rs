@@ -47,7 +47,7 @@ async fn a_connection_that_is_lost_at_the_end_is_not_made_again() {
 #[tokio::test]
 async fn what_the_engine_cannot_give_back_is_handed_back_all_the_same() {
     let broker = Broker::start().await;
-    let mut engine = Engine::start(&broker, 1, &json!({ "consumerTimeout": "3s" }));
+    let mut engine = Engine::start(&broker, 1, &json!({ "consumerTimeout": "12s" }));
     let mut peer = broker.accept().await;
     peer.deliver(1..=1).await;
     let (_, running) = engine.event().await;

@@ -63,7 +63,11 @@ impl Mill {
 
     /// Listens on the port of `options`, or on a free one where that is 0.
     pub(super) async fn with(options: &str, seats: usize, ack: Option<&str>) -> Mill {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Kept from everybody else until the source listens there.
+        let kept = tokio::net::TcpSocket::new_v4().unwrap();
+        kept.set_reuseaddr(true).unwrap();
+        kept.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = kept.local_addr().unwrap();
         let options = options.replace("127.0.0.1:0", &free.to_string());
         let json: serde_json::Value = serde_json::from_str(&options).unwrap();
         let address = json["listen"].as_str().unwrap().parse().unwrap();
@@ -75,6 +79,7 @@ impl Mill {
         let inbox = Inbox::new(seats, ledger.clone(), Box::new(keep));
         let task = tokio::spawn(async move { source.run(inbox, shutdown).await });
         soon(link.connects()).await;
+        drop(kept);
         Mill { given, ledger, stop, task, address, tally: Tally::of(&page, &"hook".into()) }
     }
 

@@ -50,7 +50,7 @@ async fn a_broker_beyond_the_receive_maximum_is_held_back_and_nothing_is_lost() 
 #[tokio::test]
 async fn an_older_session_stops_reading_and_goes_on_pinging() {
     let broker = Broker::start().await;
-    let mut engine = Engine::start(&broker, 2, &json!({ "version": "3.1.1", "keepAlive": "1s" }));
+    let mut engine = Engine::start(&broker, 2, &json!({ "version": "3.1.1", "keepAlive": "5s" }));
     let mut peer = broker.accept().await;
     peer.version = 4;
     peer.read_311().await;

@@ -13,10 +13,10 @@ use super::harness::*;
 async fn a_persistent_session_is_asked_for_and_acknowledged_by_outcome() {
     let broker = Broker::start().await;
     let mut engine =
-        Engine::start(&broker, 8, &json!({ "clientId": "c", "sessionExpiry": "2h", "keepAlive": "1500ms" }));
+        Engine::start(&broker, 8, &json!({ "clientId": "c", "sessionExpiry": "2h", "keepAlive": "59500ms" }));
     let mut peer = broker.accept().await;
     let connect = peer.greet(false).await;
-    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("c-i1", false, 2));
+    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("c-i1", false, 60));
     let properties = connect.properties.unwrap();
     assert_eq!((properties.session_expiry_interval, properties.receive_maximum), (Some(7200), Some(8)));
     let Packet::Subscribe(subscribe) = peer.read().await else { panic!() };

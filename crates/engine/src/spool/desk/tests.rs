@@ -151,7 +151,7 @@ async fn until(mut there: impl FnMut() -> bool) {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("it comes to that");
+    tokio::time::timeout(std::time::Duration::from_secs(180), waiting).await.expect("it comes to that");
 }
 
 fn ids(range: std::ops::Range<usize>) -> Vec<String> {
@@ -272,7 +272,7 @@ async fn nobody_waits_for_room_for_what_an_ended_run_has_left() {
     let fitting = mill.told(1).await.len();
     until(|| mill.gauge.read().books.stored == fitting as u64).await;
     mill.end();
-    tokio::time::timeout(std::time::Duration::from_secs(60), mill.desk.is_empty()).await.expect("nothing is left");
+    tokio::time::timeout(std::time::Duration::from_secs(180), mill.desk.is_empty()).await.expect("nothing is left");
     assert_eq!(mill.desk.hand_back(), 0, "it was counted as handed back when its run ended");
 }
 
@@ -387,7 +387,7 @@ async fn a_store_that_ends_while_nothing_is_on_its_way_is_said_to_have_ended() {
     let fitting = mill.told(1).await.len();
     assert_eq!(mill.ledger.read().in_flight as usize, 8 - fitting);
     mill.store.close().await.unwrap();
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), mill.clerk).await.expect("it is told");
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(180), mill.clerk).await.expect("it is told");
     assert!(matches!(ended.unwrap(), Err(Error::Ended { .. })));
     assert_eq!(mill.desk.hand_back(), 8 - fitting);
 }

@@ -51,7 +51,7 @@ async fn nobody_waits_for_a_file_that_is_being_opened_anew() {
         let _ = answer.send(inlet);
     });
     let gauge = outlet.gauge();
-    let mut inlet = tokio::time::timeout(Duration::from_secs(60), answered).await.expect("it does not wait").unwrap();
+    let mut inlet = tokio::time::timeout(Duration::from_secs(180), answered).await.expect("it does not wait").unwrap();
     assert!(gauge.read().books.balanced());
     inlet.flush().await.unwrap();
     // Both ends ask for the same page, and none of them holds anything meanwhile.
@@ -76,7 +76,7 @@ async fn a_store_that_ends_is_no_end_of_waiting_for_what_lies_there_only() {
     taken(&mut outlet, 1).await;
     store.close().await.unwrap();
     let mut entries = Vec::new();
-    let next = tokio::time::timeout(Duration::from_secs(60), outlet.next(1, &mut entries)).await;
+    let next = tokio::time::timeout(Duration::from_secs(180), outlet.next(1, &mut entries)).await;
     assert!(matches!(next.expect("it is said"), Err(Error::Ended { .. })));
 }
 
@@ -100,7 +100,7 @@ async fn a_read_that_fails_ends_nothing_though_nobody_writes() {
     let mut entries = Vec::new();
     while entries.len() < COUNT as usize {
         let next = outlet.next(COUNT as usize, &mut entries);
-        tokio::time::timeout(Duration::from_secs(60), next).await.expect("it is tried again").unwrap();
+        tokio::time::timeout(Duration::from_secs(180), next).await.expect("it is tried again").unwrap();
     }
     assert!(entries.iter().all(|entry| entry.event == large));
     assert_eq!(store.read().failures, 1);
@@ -174,7 +174,7 @@ async fn whenever_the_disk_is_full_everything_comes_once_and_in_order() {
     for seed in base..base + 8 {
         eprintln!("seed {seed}");
         failures +=
-            tokio::time::timeout(Duration::from_secs(120), outlasts(seed)).await.expect("it does not stand still");
+            tokio::time::timeout(Duration::from_secs(300), outlasts(seed)).await.expect("it does not stand still");
     }
     assert!(failures > 0, "the disk was never full");
 }

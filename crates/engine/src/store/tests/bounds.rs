@@ -171,7 +171,10 @@ async fn a_full_disk_holds_everybody_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn many_writers_share_transactions() {
-    let (store, table) = one(&Platter::new(Vec::new()), Quota::default(), 0);
+    // Nothing can be written until everybody has asked, however the threads take turns.
+    let platter = Platter::new(Vec::new());
+    let (store, table) = one(&platter, Quota::default(), 0);
+    platter.fits(platter.length() / 2);
     let writers = (0..64_u64).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -180,7 +183,12 @@ async fn many_writers_share_transactions() {
             written(&store, &mut batch).await;
         })
     });
-    for writer in writers.collect::<Vec<_>>() {
+    let writers: Vec<_> = writers.collect();
+    while !store.read().full {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    platter.fits(u64::MAX);
+    for writer in writers {
         writer.await.unwrap();
     }
     let reading = store.read();

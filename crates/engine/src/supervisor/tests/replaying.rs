@@ -83,7 +83,7 @@ async fn what_is_replayed_is_done_removed_and_counted_and_what_fails_again_says_
         (status.rules["t/r"].done, status.rules["t/r"].replayed, status.dead_letters.stored),
         (COUNT, 2 * COUNT, 1)
     );
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
     assert!(matches!(engine.replay(&Selection::default(), Span::default(), false).await, Err(ReplayError::Ending)));
 }
 
@@ -100,7 +100,7 @@ async fn what_was_tried_too_often_or_has_no_rule_any_more_stays() {
     }
     let last = all(&engine, false).await;
     assert_eq!((last[0].replayed, last[0].skipped["redrives"]), (0, 1));
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
     drop((engine, pipe));
     let (function, _) = moody();
     parts.function = Some(function);
@@ -111,7 +111,7 @@ async fn what_was_tried_too_often_or_has_no_rule_any_more_stays() {
     let found = engine.replay(&Selection::default(), Span::default(), true).await.unwrap();
     assert!(found.replayed == 0 && found.skipped.len() == 1, "{found:?}");
     assert_eq!(engine.status().dead_letters.stored, 1);
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -151,5 +151,5 @@ async fn a_replay_that_the_end_interrupts_keeps_its_letter_and_two_at_once_are_r
     let _pipe = parts.source();
     let engine = parts.start().await.unwrap();
     assert_eq!(engine.status().dead_letters.stored, 1, "it is there after the next start");
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }

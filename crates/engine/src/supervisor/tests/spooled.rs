@@ -17,7 +17,7 @@ async fn until(mut there: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(60 * SECOND, waiting).await.expect("it comes to that");
+    tokio::time::timeout(180 * SECOND, waiting).await.expect("it comes to that");
 }
 
 /// Waits until every seat is taken by an event for which the spool has no room.
@@ -90,7 +90,7 @@ async fn a_source_is_told_while_its_rule_is_stuck_and_the_rest_comes_after_a_res
     until(|| engine.status().spools["s0"].settled == 31).await;
     assert_eq!(engine.status().spools["s0"].recovered, 30);
     check(&engine.status());
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -187,13 +187,13 @@ async fn what_a_source_left_is_delivered_when_it_spools_no_more_and_kept_when_it
         [("s1", 5)]
     );
     assert!(engine.metrics(true).contains("tidemill_store_left{store=\"spool\"} 5\n"));
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 
     let _pipes = [parts.source(), parts.source()];
     let engine = parts.start().await.unwrap();
     until(|| log.all().len() == 11).await;
     assert!(engine.status().stores["spool"].left.is_empty());
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_file_that_cannot_be_read_stops_the_start_and_holds_nothing() {
     assert!(parts.start().await.is_err(), "a source cannot be opened");
     let _pipe = parts.source();
     let engine = parts.start().await.unwrap();
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_spool_that_cannot_be_read_on_is_said_to_be_one_and_goes_on_taking_in(
     check(&status);
     assert_eq!((status.spools["s0"].recovered, status.spools["s0"].appended, status.spools["s0"].stored), (1, 1, 2));
     assert!(status.spools["s0"].last_error.is_some());
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn a_plan_without_spools_makes_no_file() {
     let engine = parts.start().await.unwrap();
     assert_eq!(engine.status().stores.keys().collect::<Vec<_>>(), ["deliveries"]);
     assert!(engine.status().spools.is_empty());
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
     assert!(!parts.folder.path().join("spool").exists());
 }
 
@@ -268,7 +268,7 @@ async fn an_event_by_hand_is_taken_over_once_it_is_durable() {
     let _pipe = parts.source();
     let engine = parts.start().await.unwrap();
     until(|| log.all() == ["by hand"]).await;
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -288,7 +288,7 @@ async fn a_pause_holds_the_source_and_its_spool_goes_on() {
     assert_eq!(status.sources["s0"].received, 20);
     engine.resume("s0").unwrap();
     until(|| engine.status().spools["s0"].settled == 21).await;
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -301,5 +301,5 @@ async fn a_message_that_is_no_event_and_one_that_nobody_wants_are_done_with() {
     until(|| told(&pipe) == 2).await;
     assert_eq!(pipe.told(), [("a".to_owned(), Outcome::Ack), ("raw".to_owned(), Outcome::Reject)]);
     assert_eq!(engine.status().dead_letters.stored, 1);
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }

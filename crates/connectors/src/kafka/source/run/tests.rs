@@ -78,7 +78,7 @@ async fn what_waits_for_a_seat_goes_with_its_partition() {
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
     producer.send(BaseRecord::<(), _>::to("orders").payload("1")).map_err(|(cause, _)| cause).unwrap();
-    producer.flush(Duration::from_secs(60)).unwrap();
+    producer.flush(Duration::from_secs(180)).unwrap();
     let made_of = ingredients(&cluster.bootstrap_servers());
     let member = member(&made_of);
     let mut run = Run::new(&made_of, &member, Inbox::new(1, Ledger::default(), Box::new(Done)));
@@ -118,7 +118,7 @@ async fn a_member_that_owes_the_group_an_answer_can_be_closed() {
     asked.unwrap();
     drop(run);
     let closed = tokio::task::spawn_blocking(move || drop((first, second)));
-    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("this waits for ever").unwrap();
+    tokio::time::timeout(Duration::from_secs(180), closed).await.expect("this waits for ever").unwrap();
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn what_is_no_event_keeps_its_headers_and_its_payload_up_to_the_limit() {
         .insert(Header::<&str> { key: "gone", value: None });
     let record = BaseRecord::<(), _>::to("orders").payload(&payload).headers(headers);
     producer.send(record).map_err(|(cause, _)| cause).unwrap();
-    producer.flush(Duration::from_secs(60)).unwrap();
+    producer.flush(Duration::from_secs(180)).unwrap();
     let mut made_of = ingredients(&cluster.bootstrap_servers());
     let other = made_of.clone();
     made_of.limit = payload.len();
