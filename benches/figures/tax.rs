@@ -101,6 +101,7 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
         rate: None,
         timeout: Duration::from_secs(30),
         retry: Policy::default(),
+        dead_letter: None,
     };
     Plan {
         name: "tax".into(),
@@ -108,6 +109,7 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
             name: "memory".into(),
             seats: 1000,
             spool: None,
+            dead_letter: None,
             plan: Box::new(Memory { events, finished: parking_lot::Mutex::new(Some(finished)) }),
         }],
         functions: vec![plan::Function {

@@ -7,6 +7,7 @@
 //! masked, and the rest is read, so that one run of `check` shows every problem with its line, a caret and what to write.
 
 mod build;
+mod dead_letter;
 mod decode;
 mod diagnostic;
 mod entrance;

@@ -5,8 +5,12 @@
 //! so that a full disk is back-pressure and never a loss. Where the quota is to block, a rule that has gone beyond it begins
 //! nothing new until there is room, the other rules go on, and a message that is no event keeps its seat. Letters are
 //! written in batches behind one task, and always forced to the disk; whoever waits for one is told in the order of writing.
+//! What is to go to an output besides is written down with its letter, and goes there afterwards ([`Forwarder`]): no delivery
+//! waits for that.
 
 mod archive;
+mod forward;
+mod forwarder;
 mod id;
 mod letter;
 mod selection;
@@ -16,7 +20,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +33,8 @@ use crate::event::{Event, Text};
 use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
 
 pub use archive::{Archive, By, FILE, Group, Page};
+pub use forward::{Forward, Progress};
+pub use forwarder::{Forwarder, Reading};
 pub use id::{Id, NoId};
 pub use letter::{Content, Letter, Reason};
 pub use selection::{Selection, ago};
@@ -68,6 +74,16 @@ pub struct Postbox {
     archive: Archive,
     clock: ClockHandle,
     unsettled: Unsettled,
+    targets: Arc<Targets>,
+}
+
+/// Where letters go besides: names of outputs.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// By the `trigger/rule` that gives up.
+    pub rules: HashMap<Text, Text>,
+    /// By the source of messages that are no events.
+    pub sources: HashMap<Text, Text>,
 }
 
 /// How many messages that are no events wait for their letters.
@@ -98,7 +114,7 @@ enum Owed {
 impl Postbox {
     /// Starts the writing task on the current runtime. It ends, after its last letter, when every handle is dropped.
     #[must_use]
-    pub fn start(archive: Archive, clock: ClockHandle) -> (Postbox, JoinHandle<()>) {
+    pub fn start(archive: Archive, clock: ClockHandle, targets: Targets) -> (Postbox, JoinHandle<()>) {
         #[expect(clippy::disallowed_methods, reason = "each entry holds a seat, and seats are bounded")]
         let (entries, receiver) = mpsc::unbounded_channel();
         let unsettled = Unsettled::default();
@@ -113,7 +129,7 @@ impl Postbox {
             unsettled: unsettled.clone(),
         };
         let task = tokio::spawn(writer.run(receiver));
-        (Postbox { entries, archive, clock, unsettled }, task)
+        (Postbox { entries, archive, clock, unsettled, targets: Arc::new(targets) }, task)
     }
 
     /// Where to read how many messages wait for their letters. Keeping it does not keep the writing task alive.
@@ -136,6 +152,7 @@ impl Postbox {
     pub(crate) fn delivery(&self, dying: Dying, caller: Arc<Caller>, key: Key) {
         let last = self.now();
         let letter = Letter {
+            forward: self.targets.rules.get(&dying.rule).cloned().map(Forward::to),
             reason: dying.reason,
             attempts: dying.attempts,
             redrives: dying.redrives,
@@ -167,6 +184,7 @@ impl Postbox {
             first: now,
             last: now,
             position: None,
+            forward: self.targets.sources.get(source).cloned().map(Forward::to),
             content: Content::Raw { raw: message.raw, facts: message.facts },
         };
         self.unsettled.0.fetch_add(1, Ordering::Relaxed);
@@ -216,6 +234,7 @@ impl Writer {
                 // Whoever waits has nothing to settle with, and nothing is to be dropped that would be delivered again at once.
                 return std::future::pending().await;
             }
+            batch.iter().filter_map(|entry| entry.letter.forward.as_ref()).for_each(|to| self.archive.wake(&to.output));
             self.settle(&mut batch);
         }
     }
@@ -226,7 +245,7 @@ impl Writer {
             let id = Id::next(self.newest, self.clock.0.now().into());
             self.newest = Some(id);
             let letter = &entry.letter;
-            self.rows.put(self.archive.table(), &id.key(), letter.last, |into| letter.pack(into));
+            self.archive.add(&mut self.rows, id, letter);
             if self.rows.bytes() >= BATCH_BYTES {
                 ticket = Some(send(&self.store, &mut self.rows).await?);
             }

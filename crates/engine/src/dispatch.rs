@@ -38,6 +38,7 @@ use crate::invoke::Failure;
 use crate::port::Verdict;
 use called_off::CalledOff;
 pub(crate) use called_off::Watch;
+pub(crate) use publish::publish;
 
 /// An event on its way to one rule, with the duty to settle it.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 mod source;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use source::{Memory, Message, Pipe};
 
-use crate::dead_letter::{Archive, Postbox, Selection};
+use crate::dead_letter::{Archive, Postbox, Selection, Targets};
 use crate::delivery::{
     Inbox, Intake, Ledger, Outcome, Recall, Recaller, Receipt, Route, Seat, Settlements, Undecodable,
 };
@@ -113,25 +114,29 @@ pub(crate) fn running(options: Options) -> Pool {
     pool
 }
 
-/// An output that answers with a closure and remembers the ids of what it was given.
+/// An output that answers with a closure and remembers what it was given.
 pub(crate) struct Recorder<F> {
-    seen: Arc<Mutex<Vec<Text>>>,
+    seen: Arc<Mutex<Vec<Event>>>,
     answer: F,
 }
 
-/// The ids that an output was given, in order.
+/// What an output was given, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(Arc<Mutex<Vec<Text>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<Event>>>);
 
 impl Seen {
     pub(crate) fn ids(&self) -> Vec<Text> {
+        self.0.lock().iter().map(|event| event.id().clone()).collect()
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().clone()
     }
 }
 
 impl<F: Fn(&Event) -> Say + Send + Sync> Output for Recorder<F> {
     fn publish(&self, event: &Event, offer: Offer<'_>) -> Confirm {
-        self.seen.lock().push(event.id().clone());
+        self.seen.lock().push(event.clone());
         match (self.answer)(event) {
             Say::Now(result) => Confirm::Now(result),
             Say::Later(result) => {
@@ -180,12 +185,17 @@ impl Bin {
     }
 
     pub(crate) fn with(quota: Quota) -> Bin {
-        let platter = Platter::new(Vec::new());
+        Bin::on(Platter::new(Vec::new()), quota, Targets::default())
+    }
+
+    /// What is on this disk, for letters that go to these outputs besides.
+    pub(crate) fn on(platter: Platter, quota: Quota, targets: Targets) -> Bin {
+        let outputs: BTreeSet<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
         let clock = ClockHandle(Arc::new(Wall));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let store = platter.store(Schema::DELIVERIES, vec![Archive::spec(quota)], settings).unwrap();
-        let archive = Archive::of(&store, quota).unwrap();
-        let (postbox, task) = Postbox::start(archive.clone(), clock);
+        let store = platter.store(Schema::DELIVERIES, Archive::specs(quota, &outputs), settings).unwrap();
+        let archive = Archive::of(&store, quota, &outputs).unwrap();
+        let (postbox, task) = Postbox::start(archive.clone(), clock, targets);
         Bin { archive, postbox, task, platter }
     }
 

@@ -47,7 +47,7 @@ pub use pause::UnknownSource;
 pub use replay::{REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span};
 pub use send::SendError;
 pub use status::{
-    DeadLetterStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus,
+    DeadLetterStatus, ForwardStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus,
 };
 
 /// What the engine is given besides its plan.
@@ -84,6 +84,8 @@ pub struct Engine {
     /// The file of the deliveries.
     deliveries: files::File,
     letters: Archive,
+    /// Who sends dead letters to outputs besides.
+    forwarders: letters::Forwarders,
     /// Dead letters that somebody has removed since the start.
     purged: std::sync::atomic::AtomicU64,
     /// Held by whoever replays dead letters, so that none is replayed twice at once.
@@ -110,6 +112,7 @@ struct Tasks {
     lines: JoinSet<()>,
     pools: JoinSet<()>,
     letters: Option<(JoinHandle<()>, Unsettled)>,
+    forwarders: JoinSet<()>,
 }
 
 /// Makes the router of one run of a source.

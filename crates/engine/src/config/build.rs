@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::dead_letter::Targets;
 use super::decode::decode;
 use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry};
 use super::guarantee::Guarantee;
@@ -52,6 +53,8 @@ impl<T> Adapters<T> {
 pub(super) struct Defaults {
     pub(super) retry: Policy,
     pub(super) timeout: Option<std::time::Duration>,
+    /// The output of what is given up.
+    pub(super) dead_letter: Option<usize>,
 }
 
 /// A function with the timeout that it asks for.
@@ -68,16 +71,16 @@ pub(super) fn plan(
     let kept = kept(sections.state.as_ref(), check);
     replicas(sections.replicas.as_ref(), check);
     instance(environment, check);
-    let defaults = defaults(sections.defaults.as_ref(), check);
-    let sources = sources(&sections.sources, registry, &kept, check);
-    let functions = functions(&sections.functions, registry, check);
     let outputs = outputs(&sections.outputs, registry, check);
+    let targets = Targets { outputs: &outputs, sections };
+    let defaults = defaults(sections.defaults.as_ref(), &targets, check);
+    let sources = sources(&sections.sources, registry, (&kept, &targets, &defaults), check);
+    let functions = functions(&sections.functions, registry, check);
     if sections.triggers.is_empty() && !sections.torn {
         check
             .general_error("no trigger is defined", "add 'triggers' with at least one rule, so that something happens");
     }
-    let mut rules = Rules::new(&sources, &functions, &outputs, defaults);
-    rules.torn = sections.torn;
+    let mut rules = Rules::new(&sources, &functions, targets, defaults);
     rules.state = kept.state.clone();
     let triggers = rules.read(&sections.triggers, check);
     let (guarantees, used) = rules.end();
@@ -95,17 +98,20 @@ pub(super) fn plan(
     Some((prune(plan, &used), guarantees))
 }
 
-fn sources(entries: &[Entry], registry: &Registry, kept: &Kept, check: &mut Check) -> Adapters<Source> {
+/// What every source may ask for.
+type Common<'a> = (&'a Kept, &'a Targets<'a>, &'a Defaults);
+
+fn sources(entries: &[Entry], registry: &Registry, common: Common<'_>, check: &mut Check) -> Adapters<Source> {
     let shape = Shape {
         noun: "source",
         holder: "SourceEntry",
-        common: &["ack", "event", "seats", "spool"],
+        common: &["ack", "event", "seats", "spool", "deadLetter"],
         kinds: &registry.sources(),
     };
     let mut sources = Adapters::default();
     for entry in entries {
         let name = name(shape.noun, &entry.key, check);
-        let built = source(entry, name.clone(), &shape, (registry, kept), check);
+        let built = source(entry, name.clone(), &shape, (registry, common), check);
         sources.add(name, built);
     }
     sources
@@ -115,7 +121,7 @@ fn source(
     entry: &Entry,
     name: Spanned<Text>,
     shape: &Shape<'_>,
-    (registry, kept): (&Registry, &Kept),
+    (registry, (kept, targets, defaults)): (&Registry, Common<'_>),
     check: &mut Check,
 ) -> Option<Source> {
     let parts = parts(entry, shape, check)?;
@@ -138,7 +144,9 @@ fn source(
         let message = format!("source {} keeps nothing in a spool", quoted(&name));
         check.error(unused.span, message, "write 'ack: spooled', or leave 'spool' out");
     }
-    Some(Source { name: name.value, seats, spool: spooled.then_some(policy), plan })
+    let mut source = Source { name: name.value, seats, spool: spooled.then_some(policy), dead_letter: None, plan };
+    source.dead_letter = targets.of_source(&source, written.dead_letter.as_ref(), defaults.dead_letter, check);
+    Some(source)
 }
 
 fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Called> {
@@ -197,12 +205,13 @@ fn made<T>(kind: &Entry, check: &mut Check, make: impl FnOnce(&mut Check) -> Opt
     made
 }
 
-fn defaults(entry: Option<&Entry>, check: &mut Check) -> Defaults {
+fn defaults(entry: Option<&Entry>, targets: &Targets<'_>, check: &mut Check) -> Defaults {
     let Some(entry) = entry else { return Defaults::default() };
     let written: DefaultsEntry = decode(&entry.value, &entry.key, check).unwrap_or_default();
     Defaults {
         retry: setting::retry(written.retry.as_ref(), Policy::default(), check),
         timeout: written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check)),
+        dead_letter: written.dead_letter.as_ref().and_then(|target| targets.find(target, check)),
     }
 }
 

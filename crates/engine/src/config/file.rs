@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::dead_letter::DeadLetterEntry;
 use super::many::Many;
 use super::when::WhenEntry;
 use super::{AckPoint, ByteSize, EventTemplate, Period, Spanned};
@@ -24,6 +25,8 @@ pub(super) struct SourceEntry {
     pub(super) seats: Option<Spanned<u32>>,
     /// How much waits in the source's spool, where that is not what `state: { quotas: { spool } }` says.
     pub(super) spool: Option<Spanned<SpoolEntry>>,
+    /// The output that gets messages that are no events, besides their being kept.
+    pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
 }
 
 /// User code. Beside these keys stands exactly one kind, such as `native`.
@@ -84,6 +87,8 @@ pub(super) struct RuleEntry {
     pub(super) timeout: Option<Spanned<Period>>,
     /// What happens after a failure.
     pub(super) retry: Option<Spanned<RetryEntry>>,
+    /// The output that gets what the rule gives up, besides its being kept.
+    pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
     /// What the file insists on: a chain that cannot give it is refused.
     pub(super) require: Option<Spanned<RequireEntry>>,
 }
@@ -146,7 +151,7 @@ pub(super) enum DeliveryEntry {
     AtMostOnce,
 }
 
-/// What rules have that do not say it themselves.
+/// What rules and sources have that do not say it themselves.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DefaultsEntry {
@@ -154,6 +159,8 @@ pub(super) struct DefaultsEntry {
     pub(super) retry: Option<Spanned<RetryEntry>>,
     /// How long one call may take, where neither the rule nor its function says it.
     pub(super) timeout: Option<Spanned<Period>>,
+    /// The output that gets what is given up, of sources too, besides its being kept.
+    pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
 }
 
 /// Where the engine keeps what must survive a restart.

@@ -68,10 +68,13 @@ pub enum Order {
     None,
 }
 
+/// The outputs of results, and that of what is given up.
+pub type Outputs<'o> = (&'o [&'o Output], Option<&'o Output>);
+
 /// What `rule`, known as `id`, promises for events of `sources` that go to `outputs`, with this state; the
 /// slices hold the rule's own.
 #[must_use]
-pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: &[&Output], state: &State) -> Guarantee {
+pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: Outputs<'_>, state: &State) -> Guarantee {
     let chains: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, state)).collect();
     let delivery = weakest(&chains);
     let keyed = sources.iter().any(|source| source.plan.facts().keyed);
@@ -86,7 +89,7 @@ fn weakest(chains: &[Chain]) -> Delivery {
     if same || least == Delivery::AtLeastOnceFromSpool { least } else { Delivery::BestEffort }
 }
 
-fn chain(rule: &Rule, source: &Source, outputs: &[&Output], state: &State) -> Chain {
+fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &State) -> Chain {
     let sync = state.sync;
     let mut facts = source.plan.facts();
     let mut lost = Vec::new();
@@ -113,7 +116,7 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output], state: &State) -> Ch
         lost.push(format!("what output '{}' holds in memory when the engine crashes or restarts", output.name));
     }
     let attempts = rule.retry.max_attempts;
-    let kept = kept(state.dead_letters);
+    let kept = kept(state.dead_letters, target);
     lost.push(match attempts {
         1 => format!("the effect of an event whose only attempt fails or is rejected; {kept}"),
         _ => format!("the effect of an event that fails {attempts} times or is rejected; {kept}"),
@@ -158,8 +161,11 @@ fn chain(rule: &Rule, source: &Source, outputs: &[&Output], state: &State) -> Ch
 }
 
 /// What becomes of an event that is given up.
-fn kept(quota: Quota) -> String {
+fn kept(quota: Quota, target: Option<&Output>) -> String {
     let mut kept = "the event itself is kept as a dead letter".to_owned();
+    if let Some(output) = target {
+        kept += &format!(" and goes to output '{}'", output.name);
+    }
     if let Some(age) = quota.max_age {
         kept += &format!(" for {}", Period(age));
     }

@@ -7,8 +7,6 @@ use super::suggest::quoted;
 
 const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spent ones become dead letters";
 
-const KEPT: &str = "leave it out; what is spent or rejected is kept in the state folder, and 'tidemill dlq' shows it";
-
 /// Struct, key, and what to write instead.
 const LATER: &[(&str, &str, &str)] = &[
     ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
@@ -16,7 +14,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "deadLetter", "leave it out; events that match no rule are counted as unmatched"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
-    ("RuleEntry", "deadLetter", KEPT),
     ("RuleEntry", "maxAge", "leave it out; 'retry' bounds how long a delivery is tried"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
@@ -24,7 +21,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "parkMax", NO_STATE),
     ("RuleEntry", "pauseKey", NO_STATE),
     ("RetryEntry", "hold", "leave it out; a waiting delivery keeps its seat at the source"),
-    ("DefaultsEntry", "deadLetter", KEPT),
     (
         "StateEntry",
         "onCorrupt",

@@ -58,6 +58,8 @@ pub struct Source {
     pub seats: usize,
     /// How its spool keeps its bounds, if it acknowledges what is in there.
     pub spool: Option<spool::Policy>,
+    /// A place in [`Plan::outputs`]: what gets messages that are no events, besides their being kept.
+    pub dead_letter: Option<usize>,
     /// What its kind made of its options.
     pub plan: Box<dyn SourcePlan>,
 }
@@ -114,4 +116,6 @@ pub struct Rule {
     pub timeout: Duration,
     /// When what failed is tried again.
     pub retry: Policy,
+    /// A place in [`Plan::outputs`]: what gets what the rule gives up, besides its being kept.
+    pub dead_letter: Option<usize>,
 }

@@ -18,11 +18,15 @@ pub(super) fn prune(mut plan: Plan, used: &Used) -> Plan {
     let sources = keep(&mut plan.sources, &used.sources);
     let functions = keep(&mut plan.functions, &used.functions);
     let outputs = keep(&mut plan.outputs, &used.outputs);
+    for source in &mut plan.sources {
+        source.dead_letter = source.dead_letter.map(|place| outputs[place]);
+    }
     for trigger in &mut plan.triggers {
         trigger.sources.iter_mut().for_each(|place| *place = sources[*place]);
         for rule in &mut trigger.rules {
             rule.function = rule.function.map(|place| functions[place]);
             rule.outputs.iter_mut().for_each(|place| *place = outputs[*place]);
+            rule.dead_letter = rule.dead_letter.map(|place| outputs[place]);
         }
     }
     plan

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::build::{Adapters, Called, Defaults, without};
+use super::dead_letter::Targets;
 use super::decode::{Whole, decode_whole};
 use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry};
 use super::guarantee::{Delivery, Guarantee, Order, guarantee};
@@ -24,11 +25,12 @@ pub(super) struct Rules<'a> {
     sources: &'a Adapters<Source>,
     functions: &'a Adapters<Called>,
     outputs: &'a Adapters<Output>,
+    targets: Targets<'a>,
     defaults: Defaults,
     used: [Vec<bool>; 3],
     guarantees: Vec<Guarantee>,
     /// Whether names may be missing, so that an unknown one says nothing.
-    pub(super) torn: bool,
+    torn: bool,
     /// What is kept, and how.
     pub(super) state: State,
 }
@@ -41,18 +43,23 @@ impl<'a> Rules<'a> {
     pub(super) fn new(
         sources: &'a Adapters<Source>,
         functions: &'a Adapters<Called>,
-        outputs: &'a Adapters<Output>,
+        targets: Targets<'a>,
         defaults: Defaults,
     ) -> Rules<'a> {
-        let used = [sources.names.len(), functions.names.len(), outputs.names.len()].map(|count| vec![false; count]);
+        let outputs = targets.outputs;
+        let mut used =
+            [sources.names.len(), functions.names.len(), outputs.names.len()].map(|count| vec![false; count]);
+        let targeted = sources.built.iter().flatten().filter_map(|source| source.dead_letter);
+        targeted.for_each(|place| used[OUTPUTS][place] = true);
         Rules {
             sources,
             functions,
             outputs,
+            targets,
             defaults,
             used,
             guarantees: Vec::new(),
-            torn: false,
+            torn: targets.sections.torn,
             state: State::default(),
         }
     }
@@ -148,6 +155,10 @@ impl<'a> Rules<'a> {
             let help = "leave it out, or name a 'function' that is called";
             check.error(timeout.span, "'timeout' bounds a call, but no function is called", help);
         }
+        let from: Vec<&Source> = self.sources_of(trigger).collect();
+        let target = written.dead_letter.as_ref();
+        let dead_letter = self.targets.of_rule(&id, &from, target, (self.defaults.dead_letter, name.span), check);
+        dead_letter.into_iter().for_each(|place| self.used[OUTPUTS][place] = true);
         let rule = Rule {
             name: name.value.clone(),
             filter,
@@ -158,6 +169,7 @@ impl<'a> Rules<'a> {
             rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
             retry: setting::retry(written.retry.as_ref(), self.defaults.retry.clone(), check),
+            dead_letter,
         };
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
         rule
@@ -183,7 +195,8 @@ impl<'a> Rules<'a> {
         if !whole {
             return;
         }
-        let promised = guarantee(id, rule, &sources, &outputs, &self.state);
+        let target = rule.dead_letter.and_then(|place| self.outputs.built.get(place)?.as_ref());
+        let promised = guarantee(id, rule, &sources, (&outputs, target), &self.state);
         if let (Some(required), Some(Order::Key), Order::None) = (required, wanted, promised.order) {
             let message = format!("rule {} does not keep the order of keys", quoted(id));
             check.error(required.span, message, "write 'order: key', or leave 'require: order' out");
@@ -266,7 +279,7 @@ fn resolve<T>(
     found
 }
 
-fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>, check: &mut Check) {
+pub(super) fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>, check: &mut Check) {
     if noun == "output" && name.as_str() == "router" {
         let help = "name an output; results cannot go back into the router yet";
         check.error(name.span, "'output: router' is not available yet", help);

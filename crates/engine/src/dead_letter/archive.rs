@@ -4,13 +4,17 @@
 //! Decision: **it never waits for a quota**. What dies is written however much there is; where the quota says that nothing is
 //! dropped, whoever writes too much is told, and begins nothing new until there is room.
 
+mod outbox;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Id, Letter, Selection};
 use crate::event::Text;
-use crate::store::{Batch, Error, OnFull, OpenError, Quota, Schema, Settings, Spec, Stamp, Store, Table, Usage};
+use crate::store::{Batch, Error, OnFull, OpenError, Quota, Schema, Settings, Stamp, Store, Table, Usage};
+pub(super) use outbox::{Fate, Found, Outbox};
 
 /// The file in a state folder.
 pub const FILE: &str = Schema::DELIVERIES.kind;
@@ -26,6 +30,9 @@ const PIECE: usize = 4096;
 pub struct Archive {
     store: Store,
     table: Table,
+    /// What became of letters that an output was to have besides.
+    marks: Table,
+    outboxes: Arc<[Outbox]>,
     quota: Quota,
 }
 
@@ -87,35 +94,19 @@ impl By {
 }
 
 impl Archive {
-    /// What has to be asked of a store that holds dead letters.
-    #[must_use]
-    pub fn spec(quota: Quota) -> Spec {
-        Spec { name: Text::new_static(TABLE), quota }
-    }
-
-    /// The dead letters in a store that was opened with [`Archive::spec`].
-    #[must_use]
-    pub fn of(store: &Store, quota: Quota) -> Option<Archive> {
-        Some(Archive { table: store.table(TABLE)?, store: store.clone(), quota })
-    }
-
     /// Opens the file of a stopped engine, whose folder the caller has locked.
     ///
     /// # Errors
     /// [`OpenError`] when it cannot be used.
     pub fn open(folder: &Path) -> Result<Archive, OpenError> {
         let path = folder.join(FILE);
-        let store = Store::open(&path, Schema::DELIVERIES, vec![Archive::spec(Quota::default())], Settings::default())?;
+        let store = Store::open(&path, Schema::DELIVERIES, Archive::specs(Quota::default(), []), Settings::default())?;
         let why = "it has no table of dead letters".into();
-        Archive::of(&store, Quota::default()).ok_or(OpenError::Refused { path, why })
+        Archive::of(&store, Quota::default(), []).ok_or(OpenError::Refused { path, why })
     }
 
     pub(super) fn store(&self) -> &Store {
         &self.store
-    }
-
-    pub(super) fn table(&self) -> Table {
-        self.table
     }
 
     /// Writes what waits and closes the file.
@@ -211,6 +202,7 @@ impl Archive {
             page.next = Some(id);
             ControlFlow::Break(())
         })?;
+        self.look_up(&mut page)?;
         Ok(page)
     }
 
@@ -248,16 +240,17 @@ impl Archive {
         Ok(count)
     }
 
-    /// Removes these letters, and answers once that is on the disk.
+    /// Removes these letters, of which it is said what output they were to go to besides, and answers once that is on the
+    /// disk.
     ///
     /// # Errors
     /// [`Error::Ended`].
-    pub(crate) async fn remove(&self, ids: &[Id]) -> Result<(), Error> {
-        if ids.is_empty() {
+    pub(crate) async fn remove(&self, letters: &[(Id, Option<Text>)]) -> Result<(), Error> {
+        if letters.is_empty() {
             return Ok(());
         }
         let mut batch = Batch::default();
-        ids.iter().for_each(|id| batch.delete(self.table, &id.key()));
+        letters.iter().for_each(|(id, output)| self.take_away(&mut batch, *id, output.as_deref()));
         let ticket = self.store.free(&mut batch)?;
         self.store.confirmations().reach(ticket).await
     }
@@ -275,7 +268,7 @@ impl Archive {
             let (archive, selection) = (self.clone(), selection.clone());
             let found = tokio::task::spawn_blocking(move || archive.names(&selection, after, newest)).await;
             let names = found.map_err(|panic| self.store.unreadable(&panic.to_string()))??;
-            let Some(last) = names.last() else { return Ok(purged) };
+            let Some((last, _)) = names.last() else { return Ok(purged) };
             after = Some(*last);
             self.remove(&names).await?;
             purged += names.len() as u64;
@@ -283,14 +276,14 @@ impl Archive {
     }
 
     /// A piece of the names of those that are meant, behind `after` and up to `newest`.
-    fn names(&self, selection: &Selection, after: Option<Id>, newest: Id) -> Result<Vec<Id>, Error> {
+    fn names(&self, selection: &Selection, after: Option<Id>, newest: Id) -> Result<Vec<(Id, Option<Text>)>, Error> {
         let mut names = Vec::new();
         let from = after.map_or([0; 8], Id::behind);
-        self.scan(selection, &from, |id, _, _| {
+        self.scan(selection, &from, |id, letter, _| {
             if id > newest {
                 return ControlFlow::Break(());
             }
-            names.push(id);
+            names.push((id, letter.forward.map(|forward| forward.output)));
             if names.len() < PIECE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(names)

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::Forward;
 use crate::event::{Event, Text, Unreadable, pack_text, unpack_text};
 use crate::store::Stamp;
 
@@ -74,6 +75,8 @@ pub struct Letter {
     pub last: Stamp,
     /// Where it stood at its source, if it did.
     pub position: Option<Text>,
+    /// The output that it goes to besides, and whether it is there; as it lies in the file, the output only.
+    pub forward: Option<Forward>,
     /// What it is.
     pub content: Content,
 }
@@ -98,7 +101,8 @@ const SOURCE: u8 = 4;
 const CODE: u8 = 8;
 const POSITION: u8 = 16;
 const RAW: u8 = 32;
-const KNOWN: u8 = 63;
+const FORWARD: u8 = 64;
+const KNOWN: u8 = 127;
 
 /// A message of bounded length.
 pub(super) fn bounded(message: &str) -> Text {
@@ -106,13 +110,14 @@ pub(super) fn bounded(message: &str) -> Text {
 }
 
 impl Letter {
-    fn options(&self) -> [(u8, Option<&Text>); 5] {
+    fn options(&self) -> [(u8, Option<&Text>); 6] {
         [
             (RULE, self.rule.as_ref()),
             (FUNCTION, self.function.as_ref()),
             (SOURCE, self.source.as_ref()),
             (CODE, self.code.as_ref()),
             (POSITION, self.position.as_ref()),
+            (FORWARD, self.forward.as_ref().map(|forward| &forward.output)),
         ]
     }
 
@@ -158,6 +163,7 @@ impl Letter {
             |flag| if flags & flag == 0 { Ok(None) } else { unpack_text(rest).map(|t| Some(Text::from(t))) };
         let (rule, function, source) = (option(RULE)?, option(FUNCTION)?, option(SOURCE)?);
         let (code, position) = (option(CODE)?, option(POSITION)?);
+        let forward = option(FORWARD)?.map(Forward::to);
         let content = if flags & RAW == 0 {
             Content::Event(Event::unpack(&Bytes::copy_from_slice(rest))?)
         } else {
@@ -169,7 +175,8 @@ impl Letter {
             Content::Raw { raw: Bytes::copy_from_slice(rest), facts }
         };
         let (first, last) = (Stamp(first), Stamp(last));
-        Ok(Letter { reason, attempts, redrives, rule, function, source, code, message, first, last, position, content })
+        let known = Letter { reason, attempts, redrives, rule, function, source, code, message, first, last, position, forward, content };
+        Ok(known)
     }
 }
 
@@ -199,7 +206,8 @@ mod tests {
         let full = exhausted(event("1").with_data(payload.into(), Some("application/json".into())));
         let bare = Letter { rule: None, function: None, code: None, message: "".into(), ..full.clone() };
         let placed = Letter { position: Some("orders/3/17".into()), redrives: 7, ..full.clone() };
-        for letter in [full, bare, placed, undecodable(b"\xff\x00{")] {
+        let bound = Letter { forward: Some(Forward::to("dead".into())), ..bare.clone() };
+        for letter in [full, bare, placed, bound, undecodable(b"\xff\x00{")] {
             assert_eq!(Letter::unpack(&packed(&letter)), Ok(letter));
         }
     }

@@ -17,8 +17,10 @@ use crate::event::json::encode_line;
 use crate::event::{Event, Invalid, Name, Text, Value};
 use crate::store::Stamp;
 
-/// What Knative keeps of an error.
+/// What Knative keeps of an error, and what an attribute says of it: the largest that every protocol's headers bear.
 const DATA_MAX: usize = 1024;
+/// What an attribute says of a message that is no event, in bytes of names and values.
+const FACTS_MAX: usize = 2048;
 
 /// What stands before the event. A type, not a JSON tree, so that the members keep their order.
 #[derive(Serialize)]
@@ -37,13 +39,24 @@ struct Head<'a> {
     position: Option<&'a str>,
     redrives: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    forward: Option<Way<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     facts: Option<BTreeMap<&'a str, &'a str>>,
+}
+
+/// How far it is on its way to an output.
+#[derive(Serialize)]
+struct Way<'a> {
+    output: &'a str,
+    progress: &'static str,
+    time: Option<String>,
+    error: Option<&'a str>,
 }
 
 impl Letter {
     /// Appends the letter as one JSON object on one line, without a line break: `id reason attempts rule function source
-    /// code message firstTime lastTime position redrives event`, and `facts` of what is no event. A payload that is JSON
-    /// stands in it byte for byte.
+    /// code message firstTime lastTime position redrives event`, `forward` of what goes to an output besides, and `facts` of
+    /// what is no event. A payload that is JSON stands in it byte for byte.
     pub fn write_json(&self, id: Id, into: &mut Vec<u8>) {
         let facts = match &self.content {
             Content::Event(_) => None,
@@ -62,6 +75,12 @@ impl Letter {
             last_time: timestamp(self.last),
             position: self.position.as_deref(),
             redrives: self.redrives,
+            forward: self.forward.as_ref().map(|forward| Way {
+                output: &forward.output,
+                progress: forward.progress.name(),
+                time: forward.progress.time().map(timestamp),
+                error: forward.progress.error(),
+            }),
             facts,
         };
         // Text and numbers only: there is nothing that could fail.
@@ -105,6 +124,10 @@ impl Letter {
 
     fn attributes(&self, id: Id) -> impl Iterator<Item = (&'static str, Value)> {
         let text = |text: &str| Value::String(text.into());
+        let facts = match &self.content {
+            Content::Event(_) => None,
+            Content::Raw { facts, .. } => Some(Value::String(attribute(&some(facts)))),
+        };
         let known = |option: &Option<Text>| option.as_ref().map(|text| Value::String(text.clone()));
         let data = &self.message[..self.message.floor_char_boundary(DATA_MAX)];
         // Knative's code is a status of HTTP.
@@ -117,11 +140,12 @@ impl Letter {
             ("dlqfunction", known(&self.function)),
             ("dlqsource", known(&self.source)),
             ("dlqcode", known(&self.code)),
-            ("dlqmessage", Some(text(&self.message))),
+            ("dlqmessage", Some(Value::String(attribute(data)))),
             ("dlqfirsttime", Some(text(&timestamp(self.first)))),
             ("dlqlasttime", Some(text(&timestamp(self.last)))),
             ("dlqposition", known(&self.position)),
             ("dlqredrives", Some(Value::Integer(self.redrives.into()))),
+            ("dlqfacts", facts),
             (
                 "knativeerrordest",
                 self.rule.as_ref().map(|rule| Value::String(format!("/tidemill/rules/{rule}").into())),
@@ -132,6 +156,25 @@ impl Letter {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
     }
+}
+
+/// A text as an attribute may have it, which is without control characters.
+fn attribute(text: &str) -> Text {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
+}
+
+/// Facts as one JSON object: the first ones, as far as there is room for them.
+fn some(facts: &[(Text, Text)]) -> String {
+    let mut room = FACTS_MAX;
+    let fitting = facts.iter().take_while(|(name, value)| {
+        let size = name.len() + value.len();
+        let fits = size <= room;
+        room = room.saturating_sub(size);
+        fits
+    });
+    let fitting: BTreeMap<&str, &str> = fitting.map(|(name, value)| (&**name, &**value)).collect();
+    // Text only: there is nothing that could fail.
+    serde_json::to_string(&fitting).unwrap_or_default()
 }
 
 /// A time as files and attributes have it.

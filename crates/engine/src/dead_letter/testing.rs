@@ -18,6 +18,7 @@ pub(crate) fn exhausted(event: Event) -> Letter {
         first: Stamp(1_699_999_995_000),
         last: Stamp(1_700_000_000_123),
         position: None,
+        forward: None,
         content: Content::Event(event),
     }
 }

@@ -15,7 +15,7 @@ use crate::store::{OnFull, Quota, Schema, Settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn dying(event: Event) -> Dying {
+pub(super) fn dying(event: Event) -> Dying {
     Dying {
         reason: Reason::Rejected,
         rule: "t/r".into(),
@@ -29,7 +29,7 @@ fn dying(event: Event) -> Dying {
     }
 }
 
-fn kill(bin: &Bin, client: &mut Client, event: Event) {
+pub(super) fn kill(bin: &Bin, client: &mut Client, event: Event) {
     let (caller, key) = client.owner();
     bin.postbox.delivery(dying(event), caller, key);
 }
@@ -39,7 +39,7 @@ fn kept(bin: &Bin) -> Vec<String> {
     bin.records().iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn until(is_so: impl Fn() -> bool) {
+pub(super) async fn until(is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             sleep(Duration::from_millis(1)).await;
@@ -145,14 +145,14 @@ async fn the_oldest_go_where_that_is_the_policy() {
 
 /// An archive with these letters.
 async fn filled(letters: &[Letter]) -> Archive {
-    let specs = vec![Archive::spec(Quota::default())];
+    let specs = Archive::specs(Quota::default(), []);
     let store = Platter::new(Vec::new()).store(Schema::DELIVERIES, specs, Settings::default()).unwrap();
-    let archive = Archive::of(&store, Quota::default()).unwrap();
+    let archive = Archive::of(&store, Quota::default(), []).unwrap();
     let (mut batch, mut newest) = (Batch::default(), None);
     for letter in letters {
         let id = Id::next(newest, letter.last);
         newest = Some(id);
-        batch.put(archive.table(), &id.key(), letter.last, |into| letter.pack(into));
+        archive.add(&mut batch, id, letter);
     }
     let ticket = store.write(&mut batch).await.unwrap();
     store.confirmations().reach(ticket).await.unwrap();
@@ -244,19 +244,26 @@ async fn a_purge_removes_what_is_meant_and_its_names_are_never_used_again() {
 async fn bytes_that_are_no_letter_are_damage() {
     let archive = filled(&letters()).await;
     let mut batch = Batch::default();
-    batch.put(archive.table(), &[255; 8], Stamp(0), |into| into.push(9));
+    batch.put(archive.store().table("deadLetters").unwrap(), &[255; 8], Stamp(0), |into| into.push(9));
     let ticket = archive.store().write(&mut batch).await.unwrap();
     archive.store().confirmations().reach(ticket).await.unwrap();
     assert!(matches!(archive.count(&Selection::default()), Err(Error::Damaged { .. })));
 }
 
+/// Every letter of the test's rule goes to an output besides.
+fn to_dead() -> (Targets, [Text; 1]) {
+    let rules = HashMap::from([("t/r".into(), "dead".into())]);
+    (Targets { rules, ..Targets::default() }, ["dead".into()])
+}
+
 /// Deliveries die until the power goes; answers how many are said to be kept.
 async fn life(platter: &Platter, first: u64, dice: &mut fastrand::Rng) -> HashSet<String> {
     let mut told = HashSet::new();
-    let specs = vec![Archive::spec(Quota::default())];
+    let (targets, outputs) = to_dead();
+    let specs = Archive::specs(Quota::default(), &outputs);
     let Ok(store) = platter.store(Schema::DELIVERIES, specs, Settings::default()) else { return told };
-    let archive = Archive::of(&store, Quota::default()).unwrap();
-    let (postbox, task) = Postbox::start(archive, ClockHandle(Arc::new(Wall)));
+    let archive = Archive::of(&store, Quota::default(), &outputs).unwrap();
+    let (postbox, task) = Postbox::start(archive, ClockHandle(Arc::new(Wall)), targets);
     let mut client = Client::new(SECOND);
     let mut sent = 0;
     while !platter.is_lost() && sent < 2_000 {
@@ -288,10 +295,15 @@ async fn what_is_told_to_be_kept_survives_a_power_failure_at_any_moment() {
             owed.extend(life(&platter, round * 10_000, &mut dice).await);
             platter = Platter::new(platter.found(Some(&mut dice)));
         }
-        let specs = vec![Archive::spec(Quota::default())];
+        let outputs = to_dead().1;
+        let specs = Archive::specs(Quota::default(), &outputs);
         let store = platter.store(Schema::DELIVERIES, specs, Settings::default()).unwrap();
-        let archive = Archive::of(&store, Quota::default()).unwrap();
+        let archive = Archive::of(&store, Quota::default(), &outputs).unwrap();
         let page = archive.page(&Selection::default(), None, usize::MAX).unwrap();
+        let waiting = archive.next(archive.outbox("dead").unwrap(), usize::MAX).unwrap();
+        let waiting: Vec<Id> = waiting.into_iter().map(|found| found.id).collect();
+        let kept: Vec<Id> = page.letters.iter().map(|(id, _)| *id).collect();
+        assert_eq!(waiting, kept, "seed {seed}: a letter waits for its output from the moment that it is there");
         let there: HashSet<String> =
             page.letters.iter().map(|(id, letter)| letter.event(*id).unwrap().id().to_string()).collect();
         let missing: Vec<_> = owed.difference(&there).collect();

@@ -16,7 +16,7 @@ pub(super) type Confirmations = port::Confirmations<(Key, Unconfirmed)>;
 pub(super) type Confirmed = ((Key, Unconfirmed), Result<(), PublishError>);
 
 /// Begins to publish. A binding that panics has failed this event and takes no other delivery down with it.
-pub(super) fn publish(binding: &dyn Output, event: &Event, offer: Offer<'_>) -> Confirm {
+pub(crate) fn publish(binding: &dyn Output, event: &Event, offer: Offer<'_>) -> Confirm {
     let confirm = catch_unwind(AssertUnwindSafe(|| binding.publish(event, offer)));
     confirm.unwrap_or_else(|payload| Confirm::Now(Err(panicked(payload.as_ref()))))
 }

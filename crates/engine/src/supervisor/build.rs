@@ -12,13 +12,14 @@ use tokio::time::{Instant, sleep};
 use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
+use super::letters::{forward, forwarded, targets};
 use super::runs::Runs;
 use super::send::SENDS_MAX;
 use super::spools;
 use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
-use crate::dead_letter::{Archive, Postbox};
+use crate::dead_letter::{Archive, Postbox, Targets};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
 use crate::event::Text;
@@ -50,11 +51,12 @@ impl Engine {
         let page = Page::default();
         let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
         let (state, spools) = spools::open(&plan, &host).await?;
-        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &host).await {
+        let targets = targets(&plan);
+        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &forwarded(&targets), &host).await {
             Ok(opened) => opened,
             Err(error) => return Err(abandoned([state.as_ref().map(|state| &state.file), None], error).await),
         };
-        let (postbox, letters_task) = open_postbox(&letters, &host, &homes[0]);
+        let (postbox, letters_task) = open_postbox(&letters, targets, &host, &homes[0]);
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
             instance: host.instance.clone(),
@@ -92,6 +94,7 @@ impl Engine {
         );
         let triggers = plan.triggers.iter().zip(&wirings);
         let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
+        let forwarders = forward(&letters, &outputs, &host, &mut tasks);
         let (sources, spools) = start_sources(sources, spools, &wirings, &postbox);
         Ok(Engine {
             name: plan.name,
@@ -106,6 +109,7 @@ impl Engine {
             outputs,
             deliveries,
             letters,
+            forwarders,
             purged: AtomicU64::new(0),
             replaying: Arc::new(Semaphore::new(1)),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
@@ -138,9 +142,9 @@ fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartErr
     move |error| StartError { kind, name, error }
 }
 
-fn open_postbox(letters: &Archive, host: &Host, home: &Home) -> (Postbox, JoinHandle<()>) {
+fn open_postbox(letters: &Archive, targets: Targets, host: &Host, home: &Home) -> (Postbox, JoinHandle<()>) {
     let _there = home.handle.enter();
-    Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)))
+    Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)), targets)
 }
 
 fn open_outputs(

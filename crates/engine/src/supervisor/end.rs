@@ -111,6 +111,7 @@ impl Engine {
         handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
         self.pools.iter().for_each(|(_, pool)| pool.close());
         self.end_workers(Instant::now() + FLUSH).await;
+        self.end_forwarding(Instant::now() + FLUSH).await;
         // Outputs may have what is left of the grace time: nothing else is waited for any more.
         let least = sleep(FLUSH);
         let enough = async {

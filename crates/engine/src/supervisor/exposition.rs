@@ -232,6 +232,31 @@ fn dead_letters(families: &mut Families, status: &Status) {
     families.add("tidemill_dead_letters_dropped_total", "counter", help, dropped);
     let help = "Dead letters that somebody has removed.";
     families.add("tidemill_dead_letters_purged_total", "counter", help, bare(letters.purged as f64));
+    forwards(families, letters);
+}
+
+fn forwards(families: &mut Families, letters: &super::DeadLetterStatus) {
+    type Value = fn(&super::ForwardStatus) -> f64;
+    let families_of: [(&str, &str, &str, Value); 5] = [
+        ("waiting", "gauge", "Dead letters that wait for an output.", |output| output.waiting as f64),
+        ("forwarded_total", "counter", "Dead letters that an output has confirmed.", |output| output.forwarded as f64),
+        ("refused_total", "counter", "Dead letters that an output has refused for good.", |output| output.refused as f64),
+        ("forward_failures_total", "counter", "Dead letters that an output did not take for now.", |output| {
+            output.failures as f64
+        }),
+        ("waiting_oldest_age_seconds", "gauge", "How long ago the oldest that waits was given up.", |output| {
+            output.oldest_age_seconds.unwrap_or_default()
+        }),
+    ];
+    for (name, kind, help, value) in families_of {
+        let row = |(name, output): (&crate::event::Text, &super::ForwardStatus)| {
+            (format!("output=\"{}\"", escape(name)), value(output))
+        };
+        families.add(&format!("tidemill_dead_letters_{name}"), kind, help, letters.outputs.iter().map(row));
+    }
+    let left = letters.left.iter().map(|(name, count)| (format!("output=\"{}\"", escape(name)), *count as f64));
+    let help = "Dead letters that wait for an output which nothing names any more, as of the start.";
+    families.add("tidemill_dead_letters_left", "gauge", help, left);
 }
 
 fn pools(families: &mut Families, status: &Status) {

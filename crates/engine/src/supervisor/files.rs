@@ -76,14 +76,18 @@ impl File {
         Ok(File { name: schema.kind, store, link, lagging: sync != Sync::Always })
     }
 
-    /// Opens the file of the deliveries. What is in it is always forced to the disk before anybody counts on it: little is,
+    /// Opens the file of the deliveries, of which dead letters may go to these outputs. What is in it is always forced to the disk before anybody counts on it: little is,
     /// and nobody would bring it again.
     ///
     /// # Errors
     /// [`StartError`] when it cannot be used; it is left as it is.
-    pub(super) async fn deliveries(quota: Quota, host: &Host) -> Result<(File, Archive), StartError> {
-        let file = File::open(Schema::DELIVERIES, vec![Archive::spec(quota)], Sync::Always, host).await?;
-        let archive = Archive::of(&file.store, quota);
+    pub(super) async fn deliveries(
+        quota: Quota,
+        outputs: &[Text],
+        host: &Host,
+    ) -> Result<(File, Archive), StartError> {
+        let file = File::open(Schema::DELIVERIES, Archive::specs(quota, outputs), Sync::Always, host).await?;
+        let archive = Archive::of(&file.store, quota, outputs);
         let archive = archive.ok_or_else(|| refused(FILE, "it has no table of dead letters".to_owned()))?;
         Ok((file, archive))
     }

@@ -158,6 +158,7 @@ mod tests {
             name: format!("s{at}").into(),
             seats: 1,
             spool: None,
+            dead_letter: None,
             plan: Box::new(Nothing),
         };
         let output = |at| crate::config::plan::Output { name: format!("o{at}").into(), plan: Box::new(Nothing) };
@@ -175,6 +176,7 @@ mod tests {
                 rate: None,
                 timeout: std::time::Duration::ZERO,
                 retry: Policy::default(),
+                dead_letter: None,
             }],
         };
         Plan {

@@ -1,11 +1,66 @@
-//! The dead letters of a running engine, as its admin API shows and removes them.
+//! The dead letters of a running engine: which outputs they go to besides, and how its admin API shows and removes them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{DeadLetterStatus, Engine};
-use crate::dead_letter::{Archive, Selection};
-use crate::store::Error;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{DeadLetterStatus, Engine, ForwardStatus, Host, RunningOutput, Tasks};
+use crate::config::plan::Plan;
+use crate::dead_letter::{Archive, Forwarder, Reading, Selection, Targets};
+use crate::event::Text;
+use crate::port::Output;
+use crate::store::{ClockHandle, Error, Stamp};
+
+/// Who sends dead letters to outputs besides.
+pub(super) struct Forwarders {
+    /// By the output's name.
+    readings: Vec<(Text, Reading)>,
+    stop: watch::Sender<bool>,
+}
+
+/// Which outputs the plan names for what is given up.
+pub(super) fn targets(plan: &Plan) -> Targets {
+    let name = |place: usize| plan.outputs[place].name.clone();
+    let source = |source: &crate::config::plan::Source| Some((source.name.clone(), name(source.dead_letter?)));
+    let rules = plan.triggers.iter().flat_map(|trigger| {
+        let of = move |rule: &crate::config::plan::Rule| {
+            Some((Text::from(format!("{}/{}", trigger.name, rule.name)), name(rule.dead_letter?)))
+        };
+        trigger.rules.iter().filter_map(of)
+    });
+    Targets { rules: rules.collect(), sources: plan.sources.iter().filter_map(source).collect() }
+}
+
+/// The outputs that are named, each once.
+pub(super) fn forwarded(targets: &Targets) -> Vec<Text> {
+    let mut outputs: Vec<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
+    outputs.sort_unstable();
+    outputs.dedup();
+    outputs
+}
+
+/// Starts forwarding to every output that the archive was opened for, and names those that are not there any more.
+pub(super) fn forward(letters: &Archive, outputs: &[RunningOutput], host: &Host, tasks: &mut Tasks) -> Forwarders {
+    for (output, waiting) in letters.stranded() {
+        tracing::warn!(
+            %output, waiting,
+            "dead letters wait for an output that no 'deadLetter' names any more; they are kept, and go there once one does"
+        );
+    }
+    let stop = watch::Sender::new(false);
+    let mut readings = Vec::new();
+    for output in outputs {
+        let binding = Arc::clone(&output.binding) as Arc<dyn Output>;
+        let clock = ClockHandle(Arc::clone(&host.clock));
+        let Some(forwarder) = Forwarder::new(output.name.clone(), binding, letters, clock) else { continue };
+        readings.push((output.name.clone(), forwarder.reading()));
+        tasks.forwarders.spawn_on(forwarder.run(stop.subscribe()), &output.home);
+    }
+    Forwarders { readings, stop }
+}
 
 impl Engine {
     /// The dead letters, to look into. Reading blocks for as long as the disk takes.
@@ -25,6 +80,35 @@ impl Engine {
         Ok(purged)
     }
 
+    /// Ends forwarding: what is on its way to an output is waited for until `deadline`, and what waits stays.
+    pub(super) async fn end_forwarding(&self, deadline: Instant) {
+        self.forwarders.stop.send_replace(true);
+        let mut forwarders = std::mem::take(&mut self.tasks.lock().forwarders);
+        let ended = async { while forwarders.join_next().await.is_some() {} };
+        if timeout_at(deadline, ended).await.is_err() {
+            tracing::warn!("an output did not confirm dead letters in time; they are sent again after the next start");
+        }
+        forwarders.abort_all();
+    }
+
+    fn forward_status(&self) -> BTreeMap<Text, ForwardStatus> {
+        let now = Stamp::from(self.host.clock.now());
+        let of = |(output, reading): &(Text, Reading)| {
+            let (counts, waiting) = (reading.counts(), self.letters.waiting(output));
+            let oldest = counts.oldest.filter(|_| waiting > 0);
+            let status = ForwardStatus {
+                waiting,
+                forwarded: counts.forwarded,
+                refused: counts.refused,
+                failures: counts.failed,
+                oldest_age_seconds: oldest.map(|oldest| now.0.saturating_sub(oldest.0) as f64 / 1000.0),
+                last_error: counts.last_error,
+            };
+            (output.clone(), status)
+        };
+        self.forwarders.readings.iter().map(of).collect()
+    }
+
     pub(super) fn dead_letter_status(&self) -> DeadLetterStatus {
         let usage = self.letters.usage();
         DeadLetterStatus {
@@ -34,6 +118,8 @@ impl Engine {
             full: self.letters.is_full(),
             dropped: BTreeMap::from([("quota", usage.dropped)]),
             purged: self.purged.load(Ordering::Relaxed),
+            outputs: self.forward_status(),
+            left: self.letters.stranded().into_iter().collect(),
         }
     }
 }

@@ -63,6 +63,9 @@ pub enum ReplayError {
     Store(#[from] store::Error),
 }
 
+/// A letter, and the output that it was to go to besides.
+type Known = (Id, Option<Text>);
+
 /// Catches what is delivered, with its receipts.
 #[derive(Clone, Default)]
 struct Caught(Arc<Mutex<Vec<Arrival>>>);
@@ -100,8 +103,9 @@ impl Engine {
             Replayed { next: next.map(|id| id.to_string()), upto: Some(upto.to_string()), ..Replayed::default() };
         let mut going = Vec::new();
         for (id, letter) in page.letters.into_iter().filter(|(id, _)| *id <= upto) {
+            let output = letter.forward.as_ref().map(|forward| forward.output.clone());
             match self.way_of(letter) {
-                Ok(way) => going.push((id, way)),
+                Ok(way) => going.push(((id, output), way)),
                 Err(reason) => *replayed.skipped.entry(reason).or_default() += 1,
             }
         }
@@ -130,7 +134,7 @@ impl Engine {
 }
 
 /// Sends letters to their rules, in their order, and waits for all of them; answers which have settled.
-async fn send(going: Vec<(Id, (Feed, Event, u32))>) -> Vec<Id> {
+async fn send(going: Vec<(Known, (Feed, Event, u32))>) -> Vec<Known> {
     if going.is_empty() {
         return Vec::new();
     }
@@ -152,15 +156,15 @@ async fn send(going: Vec<(Id, (Feed, Event, u32))>) -> Vec<Id> {
     for (arrival, (feed, redrives)) in arrivals.into_iter().zip(feeds) {
         feed.replay(vec![(arrival, redrives)]);
     }
-    wait(settlements, &ids).await
+    wait(settlements, ids).await
 }
 
-async fn wait(mut settlements: Settlements, ids: &[Option<Id>]) -> Vec<Id> {
+async fn wait(mut settlements: Settlements, mut ids: Vec<Option<Known>>) -> Vec<Known> {
     let (mut pairs, mut settled) = (Vec::new(), Vec::new());
     while settlements.next(&mut pairs).await {
         for (seat, outcome) in pairs.drain(..) {
             if matches!(outcome, Outcome::Ack | Outcome::Reject) {
-                settled.extend(ids.get(seat.index()).copied().flatten());
+                settled.extend(ids.get_mut(seat.index()).and_then(Option::take));
             }
         }
     }

@@ -65,6 +65,28 @@ pub struct DeadLetterStatus {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Removed by somebody since the start.
     pub purged: u64,
+    /// The outputs that they go to besides, by name.
+    pub outputs: BTreeMap<Text, ForwardStatus>,
+    /// Letters that waited at the start for outputs which no rule and no source names any more, by the outputs' names.
+    pub left: BTreeMap<Text, u64>,
+}
+
+/// Dead letters on their way to one output.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardStatus {
+    /// How many wait for it.
+    pub waiting: u64,
+    /// How many it has confirmed since the start.
+    pub forwarded: u64,
+    /// How many it has refused for good since the start.
+    pub refused: u64,
+    /// How often it failed for now since the start.
+    pub failures: u64,
+    /// How long ago the oldest that waits was given up; nothing when none does.
+    pub oldest_age_seconds: Option<f64>,
+    /// What it says as long as it fails.
+    pub last_error: Option<String>,
 }
 
 /// One source, in messages.

@@ -172,6 +172,7 @@ impl Parts {
             name: format!("s{at}").into(),
             seats: 8,
             spool: self.spool,
+            dead_letter: None,
             plan: Box::new(SourceIs(Mutex::new(source), log.clone())),
         });
         let sources: Vec<_> = sources.collect();
@@ -195,6 +196,7 @@ impl Parts {
             rate: None,
             timeout: 30 * SECOND,
             retry: Policy::default(),
+            dead_letter: None,
         };
         let sources_of_trigger = (0..sources.len()).collect();
         let trigger = plan::Trigger { name: "t".into(), sources: sources_of_trigger, filter: None, rules: vec![rule] };

@@ -71,7 +71,7 @@ impl SourcePlan for Plan {
         }
         Ok(Entrance {
             shared: &["url", "user", "password", "tls"],
-            own: vec![("routingKey", escaped(queue).into()), ("timeout", sending.timeout())],
+            own: vec![("exchange", "".into()), ("routingKey", escaped(queue).into()), ("timeout", sending.timeout())],
             place: format!("queue '{queue}'"),
         })
     }

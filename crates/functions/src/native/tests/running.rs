@@ -116,6 +116,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         rate: None,
         timeout: Duration::from_secs(30),
         retry: Policy { delay: Duration::from_millis(1), ..Policy::default() },
+        dead_letter: None,
     };
     let plan = Plan {
         name: "native".into(),
@@ -123,6 +124,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
             name: "once".into(),
             seats: ids.len(),
             spool: None,
+            dead_letter: None,
             plan: Box::new(Once { ids, settled: Mutex::new(Some(settled)) }),
         }],
         functions: vec![plan::Function {

@@ -40,7 +40,7 @@ fn an_output_reaches_the_queue_through_the_brokers_own_exchange() {
         plan.unwrap().entrance(&Sending { to, patience: Duration::from_secs(5) })
     };
     let open = entrance(json!({}), None).unwrap();
-    assert_eq!(open.own, [("routingKey", json!("telemetry")), ("timeout", json!("5000ms"))]);
+    assert_eq!(open.own, [("exchange", json!("")), ("routingKey", json!("telemetry")), ("timeout", json!("5000ms"))]);
     assert_eq!((open.shared, open.place.as_str()), (&["url", "user", "password", "tls"][..], "queue 'telemetry'"));
     assert!(entrance(json!({ "routingKeys": ["#"] }), None).is_ok());
     let said = entrance(json!({ "routingKeys": ["v1.{fleet}"] }), None).unwrap_err();
