@@ -3,6 +3,8 @@
 //!
 //! The rule posts to an address where nobody listens, once; so every event dies, and the source answers 202 when it has.
 
+mod forward;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::{Command, Output};

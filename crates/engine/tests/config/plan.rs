@@ -44,6 +44,9 @@ fn everything_that_is_written_counts() {
     };
     assert_eq!(spools, [None, None, Some(own)]);
     let [count, forward, show] = trigger.rules.as_slice() else { panic!("{} rules", trigger.rules.len()) };
+    assert_eq!([count, forward, show].map(|rule| rule.dead_letter), [Some(1), Some(0), Some(1)]);
+    let garbage: Vec<_> = plan.sources.iter().map(|source| source.dead_letter).collect();
+    assert_eq!(garbage, [Some(1), Some(1), Some(0)]);
     assert_eq!((count.name.as_str(), count.function, count.outputs.as_slice()), ("count", Some(0), &[2, 3][..]));
     assert_eq!(count.timeout, Duration::from_secs(1));
     let retry = Policy {
