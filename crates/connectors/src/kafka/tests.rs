@@ -65,7 +65,10 @@ fn committed(servers: &str) -> Offset {
 
 impl Running {
     fn start(cluster: &Cluster, ack: Option<AckPoint>, more: &str) -> Running {
-        let options = format!(r#"{{"brokers":["{}"],"topics":["orders"]{more}}}"#, cluster.bootstrap_servers());
+        let options = format!(
+            r#"{{"brokers":["{}"],"topics":["orders"],"sessionTimeout":"20s"{more}}}"#,
+            cluster.bootstrap_servers()
+        );
         // The mock has several listeners, and one of them is enough.
         let options =
             options.replacen(&cluster.bootstrap_servers(), cluster.bootstrap_servers().split(',').next().unwrap(), 1);
@@ -97,7 +100,9 @@ impl Running {
     }
 
     async fn next(&mut self) -> (Event, Receipt) {
-        soon(self.given.recv()).await.expect("the source runs").event()
+        let given = timeout(LONG, self.given.recv()).await;
+        let given = given.unwrap_or_else(|_| panic!("no message comes: {:?}", self.link.read()));
+        given.expect("the source runs").event()
     }
 
     /// Whether nothing more comes for a while in which anything would have come.

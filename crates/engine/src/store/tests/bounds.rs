@@ -1,5 +1,6 @@
 //! Room: what waits, what goes, and what a full disk does.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use super::*;
@@ -171,29 +172,39 @@ async fn a_full_disk_holds_everybody_and_recovers_by_itself() {
 
 #[tokio::test]
 async fn many_writers_share_transactions() {
-    // Nothing can be written until everybody has asked, however the threads take turns.
+    const MANY: u64 = 64;
     let platter = Platter::new(Vec::new());
     let (store, table) = one(&platter, Quota::default(), 0);
-    platter.fits(platter.length() / 2);
-    let writers = (0..64_u64).map(|number| {
-        let store = store.clone();
+    // However the threads take turns, nothing is written until everybody has asked: the disk is full.
+    platter.fits(platter.length());
+    let mut large = Batch::default();
+    (MANY..20_000).for_each(|number| put(&mut large, table, number));
+    store.write(&mut large).await.unwrap();
+    while !store.read().full {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let asked = Arc::new(AtomicU64::new(0));
+    let writers = (0..MANY).map(|number| {
+        let (store, asked) = (store.clone(), Arc::clone(&asked));
         tokio::spawn(async move {
             let mut batch = Batch::default();
             put(&mut batch, table, number);
-            written(&store, &mut batch).await;
+            let ticket = store.write(&mut batch).await.unwrap();
+            asked.fetch_add(1, Ordering::Relaxed);
+            store.confirmations().reach(ticket).await.unwrap();
         })
     });
     let writers: Vec<_> = writers.collect();
-    while !store.read().full {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    while asked.load(Ordering::Relaxed) < MANY {
+        tokio::task::yield_now().await;
     }
     platter.fits(u64::MAX);
     for writer in writers {
         writer.await.unwrap();
     }
     let reading = store.read();
-    assert_eq!(reading.writes, 64);
-    assert!(reading.groups < 64, "{reading:?}");
+    assert_eq!(reading.writes, 20_000);
+    assert!(reading.groups < MANY, "{reading:?}");
 }
 
 #[tokio::test]
