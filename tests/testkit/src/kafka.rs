@@ -20,7 +20,7 @@ pub use config::Config;
 use parts::Parts;
 
 use crate::certificates::Certificates;
-use crate::patience::until;
+use crate::patience::{RETRY, until, within};
 use crate::port;
 use crate::server::{Program, Server, tethered};
 
@@ -179,11 +179,21 @@ async fn known(address: SocketAddr) -> bool {
 async fn create_topic(address: SocketAddr, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
     let topic = topic.to_owned();
     let settings: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let made = tokio::task::spawn_blocking(move || {
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        wire::create_topic(address, &topic, partitions, &settings)
-    });
-    made.await.expect("the request does not panic").unwrap_or_else(|error| panic!("{error}"));
+    let making = async {
+        loop {
+            let (topic, settings) = (topic.clone(), settings.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                wire::create_topic(address, &topic, partitions, &settings)
+            });
+            let made = made.await.expect("the request does not panic").unwrap_or_else(|error| panic!("{error}"));
+            if made {
+                return;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    within("a broker that takes a topic", making).await;
 }
 
 #[cfg(test)]

@@ -131,7 +131,8 @@ impl Parts {
         command.args(&java[1..]).arg(properties).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut broker = command.spawn().expect("java starts");
         until_answered(ports[0], &mut broker);
-        wire::create_topic(ports[0], "archive", 1, &[]).expect("a new broker makes a topic");
+        let made = wire::create_topic(ports[0], "archive", 1, &[]).expect("a new broker makes a topic");
+        assert!(made, "a new broker is known to its controller");
         let pid = rustix::process::Pid::from_child(&broker);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
         let status = broker.wait().expect("a child can be awaited");

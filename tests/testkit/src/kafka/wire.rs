@@ -17,7 +17,10 @@ pub(super) fn brokers(address: SocketAddr) -> Option<usize> {
     usize::try_from(count).ok().filter(|count| *count > 0)
 }
 
-/// Makes a topic with these settings.
+/// What a broker answers whose controller has not heard of it for some seconds, because the machine stood still.
+const FENCED: i16 = 38;
+
+/// Makes a topic with these settings; tells `false` when the broker cannot yet.
 ///
 /// # Errors
 /// The broker's words, or why it did not answer.
@@ -26,7 +29,7 @@ pub(super) fn create_topic(
     topic: &str,
     partitions: i32,
     settings: &[(&str, &str)],
-) -> Result<(), String> {
+) -> Result<bool, String> {
     // CreateTopics version 2.
     let mut body = Vec::new();
     body.extend(1_i32.to_be_bytes());
@@ -46,7 +49,8 @@ pub(super) fn create_topic(
     let after_name = 4 + 4 + 2 + topic.len();
     let code = answer.get(after_name..after_name + 2).and_then(|bytes| bytes.try_into().ok());
     match code.map(i16::from_be_bytes) {
-        Some(0) => Ok(()),
+        Some(0) => Ok(true),
+        Some(FENCED) => Ok(false),
         Some(code) => {
             let words = String::from_utf8_lossy(answer.get(after_name + 4..).unwrap_or_default());
             Err(format!("the broker refused topic '{topic}' with code {code}: {words}"))
