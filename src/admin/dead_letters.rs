@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::dead_letter::{Archive, By, Id, Letter, Selection};
+use engine::dead_letter::{Archive, By, EditError, Id, ImportError, Letter, Selection};
 use engine::store;
-use engine::supervisor::{Engine, ReplayError, Span};
+use engine::supervisor::{Drive, Engine, ReplayError, Span, Through};
 use serde_json::json;
 
-use super::routes::refused;
+use super::routes::{body, refused};
 
 /// Letters in one answer, unless the request wants fewer.
 const LIMIT: usize = 1000;
@@ -103,20 +103,80 @@ pub(super) async fn purge(State(engine): State<Arc<Engine>>, Query(pairs): Pairs
     }
 }
 
+/// `POST /v1/dead-letters/import`: an export as the body; `{imported, duplicates}`.
+pub(super) async fn import(State(engine): State<Arc<Engine>>, request: Request) -> Response {
+    let body = match body(request, "the export").await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let Ok(lines) = String::from_utf8(body.into()) else {
+        return refused(StatusCode::BAD_REQUEST, "what was sent is no text");
+    };
+    match tokio::spawn(async move { engine.import(&lines).await }).await {
+        Ok(Ok(imported)) => Json(json!(imported)).into_response(),
+        Ok(Err(ImportError::Store(error))) => unreadable(&error),
+        Ok(Err(error @ ImportError::Full)) => refused(StatusCode::INSUFFICIENT_STORAGE, &error.to_string()),
+        Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "importing failed; the log says why"),
+    }
+}
+
+/// `PUT /v1/dead-letters/{id}?edits=N`: a CloudEvent in JSON, which takes the place of the letter's own if that was edited N
+/// times until now; `{edits}`.
+pub(super) async fn edit(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    Query(options): Query<HashMap<String, String>>,
+    request: Request,
+) -> Response {
+    let asked = (|| {
+        let id = id.parse::<Id>().map_err(|error| error.to_string())?;
+        let edits = options.get("edits").map_or(Ok(0), |text| text.parse()).map_err(|_| "'edits' is a number")?;
+        Ok::<_, String>((id, edits))
+    })();
+    let (id, edits) = match asked {
+        Ok(asked) => asked,
+        Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let body = match body(request, "the event").await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let event = match engine::event::json::decode(&body) {
+        Ok(event) => event,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match tokio::spawn(async move { engine.edit(id, edits, event).await }).await {
+        Ok(Ok(edits)) => Json(json!({ "edits": edits })).into_response(),
+        Ok(Err(EditError::Store(error))) => unreadable(&error),
+        Ok(Err(error @ EditError::Unknown(_))) => refused(StatusCode::NOT_FOUND, &error.to_string()),
+        Ok(Err(error)) => refused(StatusCode::CONFLICT, &error.to_string()),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "editing failed; the log says why"),
+    }
+}
+
 /// `POST /v1/dead-letters/replay`: one piece, `{replayed, handedBack, skipped, next, upto}`; whoever goes on says `after` and
-/// `upto`.
+/// `upto`. With `through=router` to every rule of a letter's trigger that matches, with `rate` no faster than so many in a second.
 pub(super) async fn replay(State(engine): State<Arc<Engine>>, Query(pairs): Pairs) -> Response {
-    let asked = Asked::read(&pairs, &["all", "dryRun", "after", "upto"]).and_then(Asked::sure);
+    let asked = Asked::read(&pairs, &["all", "dryRun", "after", "upto", "through", "rate"]).and_then(Asked::sure);
     let asked = asked.and_then(|(asked, dry_run)| {
         let span = Span { after: asked.id("after")?, upto: asked.id("upto")? };
-        Ok((asked.selection, span, dry_run))
+        let through = match asked.options.get("through").map(String::as_str) {
+            None | Some("rule") => Through::Rule,
+            Some("router") => Through::Router,
+            Some(_) => return Err("'through' is rule or router".to_owned()),
+        };
+        let rate =
+            asked.options.get("rate").map(|text| text.parse::<f64>().ok().filter(|rate| (0.01..=1e9).contains(rate)));
+        let rate = rate.map(|rate| rate.ok_or("'rate' is a number from 0.01 to a billion")).transpose()?;
+        Ok((asked.selection, span, Drive { through, rate, dry_run }))
     });
-    let (selection, span, dry_run) = match asked {
+    let (selection, span, drive) = match asked {
         Ok(asked) => asked,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
     // A task of its own: a client that goes away half-way must not keep what has settled from being removed.
-    match tokio::spawn(async move { engine.replay(&selection, span, dry_run).await }).await {
+    match tokio::spawn(async move { engine.replay(&selection, span, drive).await }).await {
         Ok(Ok(replayed)) => Json(json!(replayed)).into_response(),
         Ok(Err(ReplayError::Store(error))) => unreadable(&error),
         Ok(Err(error @ ReplayError::Ending)) => refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{Guard, dead_letters};
 
-/// The largest event that can be sent by hand, in bytes; it comes over the network to one that waits.
+/// The largest event, or piece of an export, that can be sent by hand, in bytes; it comes over the network to one that waits.
 const BODY_MAX: usize = 64 << 20;
 
 /// How long it may take to come.
@@ -27,7 +27,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
     let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/dead-letters, \
-                 GET /v1/dead-letters/{id}, POST /v1/dead-letters/replay, POST /v1/dead-letters/purge, \
+                 GET /v1/dead-letters/{id}, PUT /v1/dead-letters/{id}, POST /v1/dead-letters/replay, \
+                 POST /v1/dead-letters/purge, POST /v1/dead-letters/import, \
                  POST /v1/sources/{name}/events, POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
                  POST /v1/sources/{name}/resume";
     let control = Router::new()
@@ -35,7 +36,8 @@ pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/replay", post(dead_letters::replay))
         .route("/v1/dead-letters/purge", post(dead_letters::purge))
-        .route("/v1/dead-letters/{id}", get(dead_letters::show))
+        .route("/v1/dead-letters/import", post(dead_letters::import))
+        .route("/v1/dead-letters/{id}", get(dead_letters::show).put(dead_letters::edit))
         .route("/v1/sources/{name}/events", post(send))
         .route("/v1/sources/{name}/fire", post(fire))
         .route("/v1/sources/{name}/leave", post(leave))
@@ -157,13 +159,9 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
 }
 
 async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, request: Request) -> Response {
-    let body = match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let sentence = format!("the event is larger than {} MiB, which is the most that is taken", BODY_MAX >> 20);
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, &sentence);
-        }
-        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the event did not come in time"),
+    let body = match body(request, "the event").await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     let event = match engine::event::json::decode(&body) {
         Ok(event) => event,
@@ -178,6 +176,18 @@ async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, reque
             refused(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "sending failed; the log says why"),
+    }
+}
+
+/// What was sent, which is called so; else the refusal.
+pub(super) async fn body(request: Request, what: &str) -> Result<Bytes, Response> {
+    match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), BODY_MAX)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let sentence = format!("{what} is larger than {} MiB, which is the most that is taken", BODY_MAX >> 20);
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, &sentence))
+        }
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, &format!("{what} did not come in time"))),
     }
 }
 

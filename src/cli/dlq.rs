@@ -1,11 +1,14 @@
-//! `tidemill dlq`: what was given up, why, and away with it.
+//! `tidemill dlq`: what was given up and why; put right, sent on its way again, or away with it.
 //!
 //! Decision: **the folder's lock decides where it is looked up**. With `--state` the folder is opened if nobody runs on it,
 //! and whoever does is asked otherwise; so a script need not know whether the engine is up, and nobody reads a file that an
 //! engine writes to.
 
+mod edit;
 mod export;
+mod import;
 mod place;
+mod progress;
 mod shown;
 
 use std::path::PathBuf;
@@ -18,8 +21,9 @@ use engine::port::{Clock, SystemClock};
 use super::remote::Remote;
 use super::{Exit, Failure, data, note};
 use place::Place;
+use progress::Progress;
 
-/// List, show, count, replay, export and remove dead letters: what was given up, and why
+/// List, show, count, edit, replay, export, import and remove dead letters: what was given up, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -35,6 +39,9 @@ Examples:
   tidemill dlq show 01m7zsytm000
   tidemill dlq export --state /var/lib/tidemill dead.jsonl
   tidemill dlq replay --rule telemetry/battery --since 2h --dry-run
+  tidemill dlq replay --reason exhausted --through router --rate 50
+  tidemill dlq edit 01m7zsytm000 --merge @fix.json
+  tidemill dlq import --state /var/lib/tidemill dead.jsonl
   tidemill dlq purge --reason undecodable --until 2026-11-01T00:00:00Z --dry-run
 
 Without --state the running engine is asked. Exit codes: 0 well, 1 failed, 2 wrong usage.";
@@ -47,13 +54,18 @@ enum Command {
     Show(Show),
     /// Send dead letters to the rules that gave them up again; needs an id, a filter, or --all
     ///
-    /// Asks the running engine. A letter goes to its own rule only, and is removed once that has settled it; what fails again is a
-    /// new dead letter, which says so in 'redrives'. After 16 of those it stays. Interrupted, it loses nothing.
-    Replay(Chosen),
+    /// Asks the running engine. A letter goes to its own rule only, unless --through says otherwise, and is removed once that has
+    /// settled it; what fails again is a new dead letter, which says so in 'redrives'. After 16 of those it stays. Interrupted, it
+    /// loses nothing.
+    Replay(Replay),
+    /// Put right the event of one dead letter: its payload or its attributes
+    Edit(edit::Edit),
     /// Remove dead letters for good; needs an id, a filter, or --all
     Purge(Chosen),
     /// Write dead letters as JSON lines, one object each, to a file or to standard output
     Export(Export),
+    /// Bring dead letters back that `export` has written, under their old ids; those that are there stay as they are
+    Import(import::Import),
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,6 +121,19 @@ struct Chosen {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+struct Replay {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// To whom: to the rule that gave it up, or to every rule of its trigger that matches it now
+    #[arg(long, value_name = "WAY", value_parser = ["rule", "router"], default_value = "rule")]
+    through: String,
+    /// How many in a second at most; as many as the rules take by default
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 struct Export {
     /// The file, which must not be there yet; standard output without one
     #[arg(value_name = "FILE")]
@@ -156,9 +181,11 @@ pub(super) fn dlq(arguments: &Arguments) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::List(list) => list.run(),
         Command::Show(show) => show.run(),
-        Command::Replay(chosen) => chosen.replay(),
+        Command::Replay(replay) => replay.run(),
+        Command::Edit(edit) => edit.run(),
         Command::Purge(chosen) => chosen.purge(),
         Command::Export(export) => export::run(export),
+        Command::Import(import) => import.run(),
     }
 }
 
@@ -191,6 +218,11 @@ fn moment(text: &str) -> Result<String, String> {
     time.map_err(|sentence| format!("{sentence}, or how long ago it was, such as 2h"))
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.01..=1e9).contains(rate));
+    rate.ok_or_else(|| "write how many in a second, such as 50 or 0.5".to_owned())
+}
+
 impl List {
     fn run(&self) -> Result<Exit, Failure> {
         let pairs = self.filters.pairs(&[])?;
@@ -219,23 +251,48 @@ impl List {
     }
 }
 
+/// The letter of this name, as one line of JSON.
+fn one(place: &Place<'_>, id: &str) -> Result<String, Failure> {
+    let pairs = vec![("id", id.to_owned())];
+    selection(&pairs)?;
+    let mut found = None;
+    place.each(&pairs, Some(1), &mut |line| {
+        found = Some(line.to_owned());
+        Ok(false)
+    })?;
+    found.ok_or_else(|| {
+        Failure::failed(format!(
+            "there is no dead letter '{id}'; it may have been removed, and 'tidemill dlq list' shows those that there are"
+        ))
+    })
+}
+
 impl Show {
     fn run(&self) -> Result<Exit, Failure> {
-        let pairs = vec![("id", self.id.clone())];
-        selection(&pairs)?;
-        let mut found = None;
-        Place::find(&self.place)?.each(&pairs, Some(1), &mut |line| {
-            found = Some(line.to_owned());
-            Ok(false)
-        })?;
-        let Some(line) = found else {
-            return Err(Failure::failed(format!(
-                "there is no dead letter '{}'; it may have been removed, and 'tidemill dlq list' shows those that there are",
-                self.id
-            )));
-        };
+        selection(&[("id", self.id.clone())])?;
+        let line = one(&Place::find(&self.place)?, &self.id)?;
         data(&if self.json { line } else { shown::letter(&line)? })?;
         Ok(Exit::Well)
+    }
+}
+
+impl Replay {
+    fn run(&self) -> Result<Exit, Failure> {
+        let Replay { chosen, through, rate } = self;
+        let pairs = chosen.pairs()?;
+        let place = Place::find(&chosen.place)?;
+        let mut drive = vec![("through", through.clone())];
+        drive.extend(chosen.dry_run.then(|| ("dryRun", "true".to_owned())));
+        drive.extend(rate.map(|rate| ("rate", rate.to_string())));
+        let mut progress = match chosen.dry_run {
+            true => Progress::silent(),
+            false => Progress::of(|| place.total(&pairs))?,
+        };
+        let found = place.replay(&pairs, &drive, &mut |done| progress.show(done));
+        progress.end();
+        let found = found?;
+        data(&if chosen.json { found.to_string() } else { shown::replayed(&found, chosen.dry_run) })?;
+        Ok(if found["handedBack"] == 0 { Exit::Well } else { Exit::Failed })
     }
 }
 
@@ -250,13 +307,6 @@ impl Chosen {
             }));
         }
         Ok(pairs)
-    }
-
-    fn replay(&self) -> Result<Exit, Failure> {
-        let pairs = self.pairs()?;
-        let found = Place::find(&self.place)?.replay(&pairs, self.dry_run)?;
-        data(&if self.json { found.to_string() } else { shown::replayed(&found, self.dry_run) })?;
-        Ok(if found["handedBack"] == 0 { Exit::Well } else { Exit::Failed })
     }
 
     fn purge(&self) -> Result<Exit, Failure> {

@@ -4,6 +4,7 @@
 //! The rule posts to an address where nobody listens, once; so every event dies, and the source answers 202 when it has.
 
 mod forward;
+mod mending;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

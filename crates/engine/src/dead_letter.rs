@@ -13,6 +13,7 @@ mod forward;
 mod forwarder;
 mod id;
 mod letter;
+mod read;
 mod selection;
 mod shown;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use crate::dispatch::{Caller, Key};
 use crate::event::{Event, Text};
 use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
 
-pub use archive::{Archive, By, FILE, Group, Page};
+pub use archive::{Archive, By, EditError, FILE, Group, ImportError, Imported, Page};
 pub use forward::{Forward, Progress};
 pub use forwarder::{Forwarder, Reading};
 pub use id::{Id, NoId};
@@ -156,6 +157,7 @@ impl Postbox {
             reason: dying.reason,
             attempts: dying.attempts,
             redrives: dying.redrives,
+            edits: 0,
             rule: Some(dying.rule),
             function: dying.function,
             source: None,
@@ -176,6 +178,7 @@ impl Postbox {
             reason: Reason::Undecodable,
             attempts: 0,
             redrives: 0,
+            edits: 0,
             rule: None,
             function: None,
             source: Some(source.clone()),
@@ -241,6 +244,8 @@ impl Writer {
 
     async fn write(&mut self, batch: &[Entry]) -> Result<(), Error> {
         let mut ticket = None;
+        // Somebody may have brought letters that are newer than the last one here.
+        self.newest = self.newest.max(self.archive.newest());
         for entry in batch {
             let id = Id::next(self.newest, self.clock.0.now().into());
             self.newest = Some(id);

@@ -44,10 +44,11 @@ pub use end::{Drained, LeaveError};
 pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
-pub use replay::{REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span};
+pub use replay::{Drive, REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span, Through};
 pub use send::SendError;
 pub use status::{
-    DeadLetterStatus, ForwardStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus, TriggerStatus,
+    DeadLetterStatus, ForwardStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus,
+    TriggerStatus,
 };
 
 /// What the engine is given besides its plan.
@@ -78,6 +79,8 @@ pub struct Engine {
     /// The file of the spools.
     state: Option<spools::State>,
     triggers: Vec<(Text, Arc<Tally>)>,
+    /// The filters of each trigger and its rules, for what goes through them again.
+    filters: Vec<replay::Filters>,
     rules: Vec<RunningRule>,
     pools: Vec<(Text, Pool)>,
     outputs: Vec<RunningOutput>,
@@ -90,6 +93,8 @@ pub struct Engine {
     purged: std::sync::atomic::AtomicU64,
     /// Held by whoever replays dead letters, so that none is replayed twice at once.
     replaying: Arc<Semaphore>,
+    /// Read by whoever removes dead letters, written by whoever changes one.
+    tending: tokio::sync::RwLock<()>,
     /// Places for events that are sent by hand.
     sends: Arc<Semaphore>,
     page: Page,

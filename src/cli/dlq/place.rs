@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::dead_letter::{Archive, By, FILE};
+use engine::event::Event;
+use engine::event::json::encode_line;
+use engine::port::{Clock, SystemClock};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -44,6 +47,13 @@ pub(super) type Visit<'v> = dyn FnMut(&str) -> Result<bool, Failure> + 'v;
 struct Page {
     dead_letters: Vec<Box<RawValue>>,
     next: Option<String>,
+}
+
+/// What became of one piece of an export.
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(super) struct Imported {
+    pub(super) imported: u64,
+    pub(super) duplicates: u64,
 }
 
 /// What became of one piece of a replay.
@@ -130,8 +140,14 @@ impl<'w> Place<'w> {
         serde_json::from_value(groups).map_err(Failure::failed)
     }
 
-    /// Has what is meant run again, piece by piece: `{replayed, handedBack, skipped}`; no pairs mean everything.
-    pub(super) fn replay(&self, pairs: &[Pair], dry_run: bool) -> Result<Value, Failure> {
+    /// How many are meant.
+    pub(super) fn total(&self, pairs: &[Pair]) -> Result<u64, Failure> {
+        Ok(self.groups(pairs, "reason")?.iter().filter_map(|group| group["count"].as_u64()).sum())
+    }
+
+    /// Has what is meant run again, piece by piece, and says after each how many were: `{replayed, handedBack, skipped}`; no
+    /// pairs mean everything.
+    pub(super) fn replay(&self, pairs: &[Pair], drive: &[Pair], said: &mut dyn FnMut(u64)) -> Result<Value, Failure> {
         let Place::Engine(remote) = self else {
             return Err(Failure::failed(
                 "a replay needs the engine whose rules run them again; start it with 'tidemill run'",
@@ -140,8 +156,8 @@ impl<'w> Place<'w> {
         let (mut replayed, mut handed_back, mut skipped) = (0, 0, BTreeMap::<String, u64>::new());
         let (mut after, mut upto) = (None, None);
         loop {
-            let options = [("all", pairs.is_empty()), ("dryRun", dry_run)];
-            let options = options.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (name, "true"));
+            let all = pairs.is_empty().then_some(("all", "true"));
+            let options = drive.iter().map(|(name, text)| (*name, text.as_str())).chain(all);
             let span = [("after", after.as_deref()), ("upto", upto.as_deref())];
             let span = span.into_iter().filter_map(|(name, id)| Some((name, id?)));
             let path = path("/v1/dead-letters/replay", pairs, options.chain(span));
@@ -149,11 +165,43 @@ impl<'w> Place<'w> {
                 serde_json::from_value(remote.ask("POST", &path, PATIENCE * 10)?).map_err(Failure::failed)?;
             replayed += piece.replayed;
             handed_back += piece.handed_back;
+            said(replayed);
             piece.skipped.into_iter().for_each(|(reason, count)| *skipped.entry(reason).or_default() += count);
             if piece.next.is_none() || handed_back > 0 {
                 return Ok(json!({ "replayed": replayed, "handedBack": handed_back, "skipped": skipped }));
             }
             (after, upto) = (piece.next, piece.upto);
+        }
+    }
+
+    /// Adds lines of an export; how many were added, and how many were there.
+    pub(super) fn import(&self, lines: &str) -> Result<Imported, Failure> {
+        match self {
+            Place::Engine(remote) => {
+                let request = Request { method: "POST", path: "/v1/dead-letters/import", body: lines.as_bytes() };
+                serde_json::from_value(remote.tell(request, PATIENCE)?).map_err(Failure::failed)
+            }
+            Place::Folder(stopped) => {
+                let now = SystemClock.now().into();
+                let imported = stopped.runtime.block_on(stopped.archive.import(lines, now)).map_err(Failure::failed)?;
+                Ok(Imported { imported: imported.imported, duplicates: imported.duplicates })
+            }
+        }
+    }
+
+    /// Puts an event in the place of a letter's own, if that was edited `edits` times until now.
+    pub(super) fn edit(&self, id: &str, edits: u32, event: Event) -> Result<(), Failure> {
+        match self {
+            Place::Engine(remote) => {
+                let (mut body, path) = (Vec::new(), format!("/v1/dead-letters/{}?edits={edits}", client::segment(id)));
+                encode_line(&event, &mut body);
+                remote.tell(Request { method: "PUT", path: &path, body: &body }, PATIENCE).map(drop)
+            }
+            Place::Folder(stopped) => {
+                let id = id.parse().map_err(Failure::refused)?;
+                let edited = stopped.runtime.block_on(stopped.archive.edit(id, edits, event));
+                edited.map(drop).map_err(Failure::failed)
+            }
         }
     }
 

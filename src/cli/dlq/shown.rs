@@ -102,6 +102,7 @@ pub(super) fn replayed(found: &Value, dry_run: bool) -> String {
         ("undecodable", "are no events"),
         ("redrives", "were replayed too often already"),
         ("rule", "have no rule any more"),
+        ("unmatched", "no rule matches"),
     ] {
         if let Some(count) = found["skipped"][reason].as_u64() {
             text += &format!("; {count} stay, which {words}");
@@ -129,6 +130,7 @@ pub(super) fn letter(line: &str) -> Result<String, Failure> {
         ("message", "message"),
         ("attempts", "attempts"),
         ("redrives", "redrives"),
+        ("edits", "edits"),
         ("rule", "rule"),
         ("function", "function"),
         ("source", "source"),
@@ -141,6 +143,11 @@ pub(super) fn letter(line: &str) -> Result<String, Failure> {
             Value::String(text) => lines.push(format!("{label:<11} {}", plain(text))),
             other => lines.push(format!("{label:<11} {other}")),
         }
+    }
+    if let Some(output) = tree["forward"]["output"].as_str() {
+        let (progress, error) = (tree["forward"]["progress"].as_str(), tree["forward"]["error"].as_str());
+        let error = error.map(|error| format!(": {}", plain(error))).unwrap_or_default();
+        lines.push(format!("{:<11} {} to {}{error}", "forward", progress.unwrap_or_default(), plain(output)));
     }
     for (name, value) in tree["facts"].as_object().into_iter().flatten() {
         lines.push(format!("{:<11} {}: {}", "fact", plain(name), plain(value.as_str().unwrap_or_default())));

@@ -82,7 +82,8 @@ fn a_purge_says_what_it_means() {
         (purge(&["01m7zsytm000"], true), "leave one of them out"),
         (purge(&["7"], false), "no id of a dead letter"),
     ] {
-        for failure in [purge.purge().unwrap_err(), purge.replay().unwrap_err()] {
+        let replay = |chosen| Replay { chosen, through: "rule".to_owned(), rate: None };
+        for failure in [purge.purge().unwrap_err(), replay(purge).run().unwrap_err()] {
             assert!(failure.exit == Exit::Refused && failure.sentence().contains(part), "{}", failure.sentence());
         }
     }

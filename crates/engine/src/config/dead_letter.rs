@@ -175,7 +175,8 @@ fn circle(source: &Source, receives: &Node, publishes: &Node) -> Option<String> 
     written.map(Some).chain([None]).find_map(|to| {
         let sending = Sending { to: to.as_deref(), patience: Duration::from_secs(30) };
         let entrance = source.plan.entrance(&sending).ok()?;
-        let is_same = |(key, value): &(&'static str, serde_json::Value)| match (texts(&publishes, key), value.as_str()) {
+        let is_same = |(key, value): &(&'static str, serde_json::Value)| match (texts(&publishes, key), value.as_str())
+        {
             _ if *key == "timeout" => true,
             // What is left out is what the entrance says only where that is empty.
             (None, text) => text.is_none_or(str::is_empty),

@@ -5,6 +5,7 @@
 //! dropped, whoever writes too much is told, and begins nothing new until there is room.
 
 mod outbox;
+mod tending;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,6 +16,7 @@ use super::{Id, Letter, Selection};
 use crate::event::Text;
 use crate::store::{Batch, Error, OnFull, OpenError, Quota, Schema, Settings, Stamp, Store, Table, Usage};
 pub(super) use outbox::{Fate, Found, Outbox};
+pub use tending::{EditError, ImportError, Imported};
 
 /// The file in a state folder.
 pub const FILE: &str = Schema::DELIVERIES.kind;

@@ -32,6 +32,11 @@ impl Id {
         Id(after.map_or(now, |after| now.max(after.0.saturating_add(1))))
     }
 
+    /// Whether it was given before this time, so that none that is given from then on is the same.
+    pub(super) fn is_before(self, now: Stamp) -> bool {
+        self.0 >> SPARE < now.0.min(MILLIS_MAX)
+    }
+
     /// Its key in the table.
     pub(super) fn key(self) -> [u8; 8] {
         self.0.to_be_bytes()

@@ -59,6 +59,8 @@ pub struct Letter {
     pub attempts: u32,
     /// How often it was sent on its way again.
     pub redrives: u32,
+    /// How often somebody has put something else in its event's place.
+    pub edits: u32,
     /// `trigger/rule` that gave it up; nothing for what is no event.
     pub rule: Option<Text>,
     /// The rule's function, if it has one.
@@ -102,7 +104,7 @@ const CODE: u8 = 8;
 const POSITION: u8 = 16;
 const RAW: u8 = 32;
 const FORWARD: u8 = 64;
-const KNOWN: u8 = 127;
+const EDITED: u8 = 128;
 
 /// A message of bounded length.
 pub(super) fn bounded(message: &str) -> Text {
@@ -124,10 +126,14 @@ impl Letter {
     /// Appends the letter as it lies in the file.
     pub(super) fn pack(&self, into: &mut Vec<u8>) {
         let raw = if matches!(self.content, Content::Raw { .. }) { RAW } else { 0 };
+        let raw = if self.edits > 0 { raw | EDITED } else { raw };
         let there = self.options().iter().filter(|(_, text)| text.is_some()).fold(raw, |flags, (flag, _)| flags | flag);
         into.extend_from_slice(&[self.reason.number(), there]);
         into.extend_from_slice(&self.attempts.to_le_bytes());
         into.extend_from_slice(&self.redrives.to_le_bytes());
+        if self.edits > 0 {
+            into.extend_from_slice(&self.edits.to_le_bytes());
+        }
         into.extend_from_slice(&self.first.0.to_le_bytes());
         into.extend_from_slice(&self.last.0.to_le_bytes());
         pack_text(&self.message, into);
@@ -153,10 +159,8 @@ impl Letter {
         let rest = &mut &value[..];
         let [reason, flags] = chunk::<2>(rest)?;
         let reason = Reason::ALL.into_iter().find(|known| known.number() == reason).ok_or(Unreadable)?;
-        if flags & !KNOWN != 0 {
-            return Err(Unreadable);
-        }
         let (attempts, redrives) = (u32::from_le_bytes(chunk(rest)?), u32::from_le_bytes(chunk(rest)?));
+        let edits = if flags & EDITED == 0 { 0 } else { u32::from_le_bytes(chunk(rest)?) };
         let (first, last) = (u64::from_le_bytes(chunk(rest)?), u64::from_le_bytes(chunk(rest)?));
         let message = unpack_text(rest)?.into();
         let mut option =
@@ -175,7 +179,22 @@ impl Letter {
             Content::Raw { raw: Bytes::copy_from_slice(rest), facts }
         };
         let (first, last) = (Stamp(first), Stamp(last));
-        let known = Letter { reason, attempts, redrives, rule, function, source, code, message, first, last, position, forward, content };
+        let known = Letter {
+            reason,
+            attempts,
+            redrives,
+            edits,
+            rule,
+            function,
+            source,
+            code,
+            message,
+            first,
+            last,
+            position,
+            forward,
+            content,
+        };
         Ok(known)
     }
 }
@@ -205,7 +224,7 @@ mod tests {
         let payload = &b"{\"speed\":1.10,\n\"big\":12345678901234567890123,\xff"[..];
         let full = exhausted(event("1").with_data(payload.into(), Some("application/json".into())));
         let bare = Letter { rule: None, function: None, code: None, message: "".into(), ..full.clone() };
-        let placed = Letter { position: Some("orders/3/17".into()), redrives: 7, ..full.clone() };
+        let placed = Letter { position: Some("orders/3/17".into()), redrives: 7, edits: 2, ..full.clone() };
         let bound = Letter { forward: Some(Forward::to("dead".into())), ..bare.clone() };
         for letter in [full, bare, placed, bound, undecodable(b"\xff\x00{")] {
             assert_eq!(Letter::unpack(&packed(&letter)), Ok(letter));

@@ -39,6 +39,8 @@ struct Head<'a> {
     position: Option<&'a str>,
     redrives: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    edits: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     forward: Option<Way<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     facts: Option<BTreeMap<&'a str, &'a str>>,
@@ -75,6 +77,7 @@ impl Letter {
             last_time: timestamp(self.last),
             position: self.position.as_deref(),
             redrives: self.redrives,
+            edits: (self.edits > 0).then_some(self.edits),
             forward: self.forward.as_ref().map(|forward| Way {
                 output: &forward.output,
                 progress: forward.progress.name(),
@@ -105,7 +108,7 @@ impl Letter {
             Content::Raw { raw, .. } => self.wrapped(id, raw)?,
         };
         let mut edit = event.edit();
-        edit.remove_extensions(|name| name.starts_with("dlq") || name.starts_with("knativeerror"));
+        edit.remove_extensions(is_ours);
         for (name, value) in self.attributes(id) {
             // Constants, which are names.
             if let Ok(name) = Name::new(name) {
@@ -145,6 +148,7 @@ impl Letter {
             ("dlqlasttime", Some(text(&timestamp(self.last)))),
             ("dlqposition", known(&self.position)),
             ("dlqredrives", Some(Value::Integer(self.redrives.into()))),
+            ("dlqedits", (self.edits > 0).then(|| Value::Integer(self.edits.into()))),
             ("dlqfacts", facts),
             (
                 "knativeerrordest",
@@ -156,6 +160,11 @@ impl Letter {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
     }
+}
+
+/// Whether an attribute says how something died.
+pub(super) fn is_ours(name: &str) -> bool {
+    name.starts_with("dlq") || name.starts_with("knativeerror")
 }
 
 /// A text as an attribute may have it, which is without control characters.

@@ -10,6 +10,7 @@ pub(crate) fn exhausted(event: Event) -> Letter {
         reason: Reason::Exhausted,
         attempts: 5,
         redrives: 0,
+        edits: 0,
         rule: Some("t/r".into()),
         function: Some("f".into()),
         source: None,

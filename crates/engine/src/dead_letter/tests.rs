@@ -15,7 +15,7 @@ use crate::store::{OnFull, Quota, Schema, Settings};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) fn dying(event: Event) -> Dying {
+fn dying(event: Event) -> Dying {
     Dying {
         reason: Reason::Rejected,
         rule: "t/r".into(),
@@ -39,7 +39,7 @@ fn kept(bin: &Bin) -> Vec<String> {
     bin.records().iter().map(|record| record["event"]["id"].as_str().unwrap().to_owned()).collect()
 }
 
-pub(super) async fn until(is_so: impl Fn() -> bool) {
+async fn until(is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             sleep(Duration::from_millis(1)).await;

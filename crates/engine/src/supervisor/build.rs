@@ -13,6 +13,7 @@ use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
 use super::letters::{forward, forwarded, targets};
+use super::replay::Filters;
 use super::runs::Runs;
 use super::send::SENDS_MAX;
 use super::spools;
@@ -39,6 +40,12 @@ struct Wiring {
     filter: Option<Filter>,
     rules: Vec<(Option<Filter>, Feed)>,
     tally: Arc<Tally>,
+}
+
+impl Wiring {
+    fn filters(&self) -> Filters {
+        Filters { trigger: self.filter.clone(), rules: self.rules.iter().map(|(filter, _)| filter.clone()).collect() }
+    }
 }
 
 impl Engine {
@@ -92,6 +99,7 @@ impl Engine {
             Takers { pools: &pools, outputs: &outputs, postbox: &postbox },
             &mut tasks,
         );
+        let filters = wirings.iter().map(Wiring::filters).collect();
         let triggers = plan.triggers.iter().zip(&wirings);
         let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
@@ -104,6 +112,7 @@ impl Engine {
             spools,
             state,
             triggers,
+            filters,
             rules,
             pools,
             outputs,
@@ -112,6 +121,7 @@ impl Engine {
             forwarders,
             purged: AtomicU64::new(0),
             replaying: Arc::new(Semaphore::new(1)),
+            tending: tokio::sync::RwLock::new(()),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
             _homes: homes,

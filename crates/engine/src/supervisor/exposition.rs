@@ -240,7 +240,9 @@ fn forwards(families: &mut Families, letters: &super::DeadLetterStatus) {
     let families_of: [(&str, &str, &str, Value); 5] = [
         ("waiting", "gauge", "Dead letters that wait for an output.", |output| output.waiting as f64),
         ("forwarded_total", "counter", "Dead letters that an output has confirmed.", |output| output.forwarded as f64),
-        ("refused_total", "counter", "Dead letters that an output has refused for good.", |output| output.refused as f64),
+        ("refused_total", "counter", "Dead letters that an output has refused for good.", |output| {
+            output.refused as f64
+        }),
         ("forward_failures_total", "counter", "Dead letters that an output did not take for now.", |output| {
             output.failures as f64
         }),

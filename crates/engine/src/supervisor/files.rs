@@ -81,11 +81,7 @@ impl File {
     ///
     /// # Errors
     /// [`StartError`] when it cannot be used; it is left as it is.
-    pub(super) async fn deliveries(
-        quota: Quota,
-        outputs: &[Text],
-        host: &Host,
-    ) -> Result<(File, Archive), StartError> {
+    pub(super) async fn deliveries(quota: Quota, outputs: &[Text], host: &Host) -> Result<(File, Archive), StartError> {
         let file = File::open(Schema::DELIVERIES, Archive::specs(quota, outputs), Sync::Always, host).await?;
         let archive = Archive::of(&file.store, quota, outputs);
         let archive = archive.ok_or_else(|| refused(FILE, "it has no table of dead letters".to_owned()))?;

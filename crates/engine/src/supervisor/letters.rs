@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DeadLetterStatus, Engine, ForwardStatus, Host, RunningOutput, Tasks};
 use crate::config::plan::Plan;
-use crate::dead_letter::{Archive, Forwarder, Reading, Selection, Targets};
-use crate::event::Text;
+use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Reading, Selection, Targets};
+use crate::event::{Event, Text};
 use crate::port::Output;
 use crate::store::{ClockHandle, Error, Stamp};
 
@@ -69,11 +69,34 @@ impl Engine {
         &self.letters
     }
 
+    /// Adds the dead letters of an export.
+    ///
+    /// # Errors
+    /// [`ImportError`]; then none is added.
+    pub async fn import(&self, lines: &str) -> Result<Imported, ImportError> {
+        let imported = self.letters.import(lines, self.host.clock.now().into()).await?;
+        tracing::info!(imported = imported.imported, duplicates = imported.duplicates, "dead letters were brought");
+        Ok(imported)
+    }
+
+    /// Puts another event in a dead letter's place; see [`Archive::edit`].
+    ///
+    /// # Errors
+    /// [`EditError`]; then it is as it was.
+    pub async fn edit(&self, id: Id, edits: u32, event: Event) -> Result<u32, EditError> {
+        // What is removed meanwhile must not come back.
+        let _alone = self.tending.try_write().map_err(|_| EditError::Busy)?;
+        let edits = self.letters.edit(id, edits, event).await?;
+        tracing::info!(%id, edits, "a dead letter was edited");
+        Ok(edits)
+    }
+
     /// Removes the dead letters that are meant and are there now, and answers how many.
     ///
     /// # Errors
     /// As [`Archive::purge`].
     pub async fn purge(&self, selection: &Selection) -> Result<u64, Error> {
+        let _tending = self.tending.read().await;
         let purged = self.letters.purge(selection).await?;
         self.purged.fetch_add(purged, Ordering::Relaxed);
         tracing::info!(purged, "dead letters were removed as somebody asked");

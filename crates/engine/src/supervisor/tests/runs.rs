@@ -153,7 +153,13 @@ impl SourcePlan for StubbornPlan {
 async fn leaving_says_when_the_session_may_remain() {
     let mut parts = Parts::new(judge(|_, _| done()));
     let mut plan = parts.plan();
-    plan.sources.push(plan::Source { name: "fleet".into(), seats: 1, spool: None, dead_letter: None, plan: Box::new(StubbornPlan) });
+    plan.sources.push(plan::Source {
+        name: "fleet".into(),
+        seats: 1,
+        spool: None,
+        dead_letter: None,
+        plan: Box::new(StubbornPlan),
+    });
     let engine = Engine::start(plan, parts.host()).await.unwrap();
     let error = engine.leave("fleet").await.unwrap_err();
     assert_eq!(
