@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::delivery::{Outcome, Receipt, Undecodable};
 use crate::dispatch::{Caller, Key};
 use crate::event::{Event, Text};
+use crate::parked::Removal;
 use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
 
 pub use archive::{Archive, By, EditError, FILE, Group, ImportError, Imported, Page};
@@ -66,6 +67,8 @@ pub(crate) struct Dying {
     pub(crate) first: Option<Stamp>,
     /// The event.
     pub(crate) event: Event,
+    /// The row that becomes a dead letter, if it was parked.
+    pub(crate) removal: Option<Removal>,
 }
 
 /// Where one engine puts its dead letters.
@@ -103,6 +106,8 @@ impl Unsettled {
 #[derive(Debug)]
 struct Entry {
     letter: Letter,
+    /// What goes in the same transaction.
+    removal: Option<Removal>,
     owed: Owed,
 }
 
@@ -168,7 +173,7 @@ impl Postbox {
             position: None,
             content: Content::Event(dying.event),
         };
-        self.send(Entry { letter, owed: Owed::Line(caller, key) });
+        self.send(Entry { letter, removal: dying.removal, owed: Owed::Line(caller, key) });
     }
 
     /// Keeps a message that is no event; its receipt settles as [`Outcome::Reject`] once the letter is durable.
@@ -191,7 +196,7 @@ impl Postbox {
             content: Content::Raw { raw: message.raw, facts: message.facts },
         };
         self.unsettled.0.fetch_add(1, Ordering::Relaxed);
-        self.send(Entry { letter, owed: Owed::Source(receipt) });
+        self.send(Entry { letter, removal: None, owed: Owed::Source(receipt) });
     }
 
     fn send(&self, entry: Entry) {
@@ -251,6 +256,7 @@ impl Writer {
             self.newest = Some(id);
             let letter = &entry.letter;
             self.archive.add(&mut self.rows, id, letter);
+            entry.removal.iter().for_each(|removal| removal.add(&mut self.rows));
             if self.rows.bytes() >= BATCH_BYTES {
                 ticket = Some(send(&self.store, &mut self.rows).await?);
             }

@@ -8,6 +8,9 @@
 //! router --Arrival--> Line --Job--> pool --Finished--> Line --publish--> outputs --confirm--> Line --settle--> receipt
 //!                        ^------ due again (retry) -----'                                       '--spent--> dead letters
 //! ```
+//!
+//! With a lot for what is parked, a delivery that waits for its next attempt leaves the table, and with it its seat, once its
+//! row is on the disk; when it is due it comes back from there.
 
 mod books;
 mod called_off;
@@ -38,6 +41,7 @@ use crate::invoke::Failure;
 use crate::port::Verdict;
 use called_off::CalledOff;
 pub(crate) use called_off::Watch;
+pub(crate) use lanes::Place;
 pub(crate) use publish::publish;
 
 /// An event on its way to one rule, with the duty to settle it.
@@ -104,6 +108,11 @@ enum Message {
 pub(crate) struct Key {
     slot: usize,
     serial: u64,
+}
+
+impl Key {
+    /// What no delivery ever has.
+    const NOBODY: Key = Key { slot: usize::MAX, serial: 0 };
 }
 
 /// The answer to one [`Job`].

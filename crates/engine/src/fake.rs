@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use smallvec::smallvec;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 pub(crate) use source::{Memory, Message, Pipe};
 
@@ -20,12 +21,13 @@ use crate::delivery::{
 use crate::dispatch::Arrival;
 use crate::event::{Event, Text};
 use crate::invoke::Turns;
+use crate::parked::Yard;
 use crate::pool::{Limits, Options, Pool};
 use crate::port::{
     BoxFuture, Call, Clock, Confirm, Function, Offer, Output, PublishError, StartError, Verdict, Verdicts, Worker,
 };
 use crate::store::testing::Platter;
-use crate::store::{ClockHandle, Quota, Schema, Settings};
+use crate::store::{ClockHandle, Quota, Schema, Settings, Store};
 
 /// An event with this id and nothing else of interest.
 pub(crate) fn event(id: &str) -> Event {
@@ -171,12 +173,28 @@ impl Clock for Wall {
     }
 }
 
-/// Dead letters on a disk in memory.
+/// Wall time that goes as the tests' own does.
+pub(crate) struct Ticking(Instant);
+
+impl Ticking {
+    pub(crate) fn clock() -> ClockHandle {
+        ClockHandle(Arc::new(Ticking(Instant::now())))
+    }
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> SystemTime {
+        Wall.now() + self.0.elapsed()
+    }
+}
+
+/// Dead letters, and what is parked, on a disk in memory.
 pub(crate) struct Bin {
     pub(crate) archive: Archive,
     pub(crate) postbox: Postbox,
     pub(crate) task: JoinHandle<()>,
     pub(crate) platter: Platter,
+    pub(crate) store: Store,
 }
 
 impl Bin {
@@ -185,18 +203,24 @@ impl Bin {
     }
 
     pub(crate) fn with(quota: Quota) -> Bin {
-        Bin::on(Platter::new(Vec::new()), quota, Targets::default())
+        Bin::on(Platter::new(Vec::new()), quota, Targets::default()).unwrap()
     }
 
-    /// What is on this disk, for letters that go to these outputs besides.
-    pub(crate) fn on(platter: Platter, quota: Quota, targets: Targets) -> Bin {
+    /// On this disk, unless it fails while the file is opened, for letters that go to these outputs besides.
+    pub(crate) fn on(platter: Platter, quota: Quota, targets: Targets) -> Result<Bin, String> {
         let outputs: BTreeSet<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
         let clock = ClockHandle(Arc::new(Wall));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let store = platter.store(Schema::DELIVERIES, Archive::specs(quota, &outputs), settings).unwrap();
+        let specs = Archive::specs(quota, &outputs).into_iter().chain(Yard::specs()).collect();
+        let store = platter.store(Schema::DELIVERIES, specs, settings)?;
         let archive = Archive::of(&store, quota, &outputs).unwrap();
         let (postbox, task) = Postbox::start(archive.clone(), clock, targets);
-        Bin { archive, postbox, task, platter }
+        Ok(Bin { archive, postbox, task, platter, store })
+    }
+
+    /// What is parked in it, in wall time that goes as the test's own.
+    pub(crate) fn yard(&self, max_bytes: u64) -> Yard {
+        Yard::of(&self.store, max_bytes, Ticking::clock()).unwrap()
     }
 
     /// What is kept now.

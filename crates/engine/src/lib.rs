@@ -15,6 +15,7 @@ pub mod invoke;
 pub mod journal;
 pub mod json;
 pub mod metric;
+pub mod parked;
 pub mod pool;
 pub mod port;
 pub mod registry;

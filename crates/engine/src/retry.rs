@@ -15,6 +15,19 @@ pub struct Policy {
     pub max_delay: Duration,
     /// Each delay is moved by up to this share of itself in either direction, 0 to 1.
     pub jitter: f64,
+    /// Where a delivery waits meanwhile.
+    pub hold: Hold,
+}
+
+/// Where a delivery waits for its next attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Hold {
+    /// On the disk, so that it holds no seat and survives a restart.
+    #[default]
+    State,
+    /// In its seat, so that its source still has it.
+    Source,
 }
 
 /// How delays grow from attempt to attempt.
@@ -30,8 +43,8 @@ pub enum Backoff {
 }
 
 impl Default for Policy {
-    /// Five attempts, from 100 ms to 5 s, doubling, with a fifth of jitter: short, because a waiting delivery keeps its
-    /// seat.
+    /// Five attempts, from 100 ms to 5 s, doubling, with a fifth of jitter: short, because what stands behind a
+    /// delivery of its key waits with it.
     fn default() -> Policy {
         Policy {
             max_attempts: 5,
@@ -39,6 +52,7 @@ impl Default for Policy {
             delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(5),
             jitter: 0.2,
+            hold: Hold::State,
         }
     }
 }

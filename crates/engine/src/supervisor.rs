@@ -12,6 +12,7 @@ mod files;
 mod fire;
 mod homes;
 mod letters;
+mod parked;
 mod pause;
 mod replay;
 mod runs;
@@ -35,6 +36,7 @@ use crate::delivery::{Ledger, Route};
 use crate::dispatch::{self, Feed};
 use crate::event::Text;
 use crate::metric::{Link, Page};
+use crate::parked::Yard;
 use crate::pool::Pool;
 use crate::port::{Bell, Clock, Output};
 use crate::registry::OpenError;
@@ -47,8 +49,8 @@ pub use pause::UnknownSource;
 pub use replay::{Drive, REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span, Through};
 pub use send::SendError;
 pub use status::{
-    DeadLetterStatus, ForwardStatus, OutputStatus, RuleStatus, SourceStatus, SpoolStatus, Status, StoreStatus,
-    TriggerStatus,
+    DeadLetterStatus, ForwardStatus, OutputStatus, ParkedStatus, RuleStatus, SourceStatus, SpoolStatus, Status,
+    StoreStatus, TriggerStatus,
 };
 
 /// What the engine is given besides its plan.
@@ -89,6 +91,9 @@ pub struct Engine {
     letters: Archive,
     /// Who sends dead letters to outputs besides.
     forwarders: letters::Forwarders,
+    /// What is parked in that file, and how much of it belongs to rules that are not in the configuration.
+    yard: Yard,
+    left: Vec<(Text, u64)>,
     /// Dead letters that somebody has removed since the start.
     purged: std::sync::atomic::AtomicU64,
     /// Held by whoever replays dead letters, so that none is replayed twice at once.

@@ -1,7 +1,7 @@
 //! Judgements over runs in which exactly one thing went wrong.
 
 use engine::metric::Connection;
-use engine::supervisor::DeadLetterStatus;
+use engine::supervisor::{DeadLetterStatus, ParkedStatus};
 
 use super::super::simulator::{Ledger, Profile};
 use super::*;
@@ -72,6 +72,7 @@ fn remains() -> Remains {
             stores: BTreeMap::new(),
             outputs: BTreeMap::new(),
             dead_letters: DeadLetterStatus { stored: 5, ..DeadLetterStatus::default() },
+            parked: ParkedStatus::default(),
         },
         peak_workers: 3,
         started_workers: 4,

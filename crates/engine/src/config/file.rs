@@ -9,7 +9,7 @@ use super::dead_letter::DeadLetterEntry;
 use super::many::Many;
 use super::when::WhenEntry;
 use super::{AckPoint, ByteSize, EventTemplate, Period, Spanned};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, Hold};
 
 /// Where messages come from. Beside these keys stands exactly one kind, such as `mqtt`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -129,6 +129,8 @@ pub(super) struct RetryEntry {
     pub(super) max_delay: Option<Spanned<Period>>,
     /// The share of a wait that is left to chance, from 0 to 1; 0.2 by default.
     pub(super) jitter: Option<Spanned<f64>>,
+    /// Where a delivery waits for its next attempt; `state` by default.
+    pub(super) hold: Option<Spanned<Hold>>,
 }
 
 /// What a rule insists on.
@@ -198,6 +200,18 @@ pub(super) struct QuotasEntry {
     pub(super) spool: Option<Spanned<SpoolEntry>>,
     /// How much is kept of what was given up.
     pub(super) dead_letters: Option<Spanned<DeadLettersEntry>>,
+    /// How much is kept of what waits for another attempt or for its turn.
+    pub(super) parked: Option<Spanned<ParkedEntry>>,
+}
+
+/// How much is kept of what waits for another attempt or for its turn.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ParkedEntry {
+    /// Bytes of parked deliveries; 1GiB by default.
+    pub(super) max_bytes: Option<Spanned<ByteSize>>,
+    /// What happens when there are more: `block`, so that a delivery keeps its seat.
+    pub(super) on_full: Option<Spanned<FullOfLettersEntry>>,
 }
 
 /// How much is kept of what was given up.

@@ -5,7 +5,7 @@
 
 use super::suggest::quoted;
 
-const NO_STATE: &str = "leave it out; waiting deliveries keep their seat and spent ones become dead letters";
+const PARKED: &str = "leave it out; 'state: { quotas: { parked: { maxBytes: ... } } }' bounds what is parked";
 
 /// Struct, key, and what to write instead.
 const LATER: &[(&str, &str, &str)] = &[
@@ -22,15 +22,20 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
-    ("RuleEntry", "parkMax", NO_STATE),
-    ("RuleEntry", "pauseKey", NO_STATE),
-    ("RetryEntry", "hold", "leave it out; a waiting delivery keeps its seat at the source"),
+    ("RuleEntry", "parkMax", PARKED),
+    ("RuleEntry", "parkMaxPerKey", PARKED),
+    (
+        "RuleEntry",
+        "pauseKey",
+        "leave it out; spent deliveries become dead letters and the next of their key has its turn",
+    ),
+    ("RetryEntry", "maxAge", "leave it out; 'maxAttempts' and 'maxDelay' bound how long a delivery is tried"),
     (
         "StateEntry",
         "onCorrupt",
         "leave it out; a damaged file stops the start, and 'tidemill state salvage' copies what can be read",
     ),
-    ("QuotasEntry", "parked", NO_STATE),
+    ("ParkedEntry", "maxAge", "leave it out; a delivery is parked for as long as its rule's 'retry' says"),
     ("QuotasEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("WhenEntry", "cel", "use exact, prefix, suffix, all, any or not on the event's attributes"),
     ("WhenEntry", "cesql", "use exact, prefix, suffix, all, any or not on the event's attributes"),

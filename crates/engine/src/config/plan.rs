@@ -40,13 +40,16 @@ pub struct State {
     pub sync: Sync,
     /// How much is kept of what was given up.
     pub dead_letters: Quota,
+    /// Bytes of deliveries that wait for another attempt or for their turn.
+    pub parked: u64,
 }
 
 impl Default for State {
-    /// Everything is forced to the disk before anybody counts on it; 1 GiB of dead letters, and then what adds some waits.
+    /// Everything is forced to the disk before anybody counts on it; 1 GiB of dead letters, and then what adds some waits; 1 GiB
+    /// of parked deliveries, and then what waits keeps its seat.
     fn default() -> State {
         let dead_letters = Quota { max_bytes: Some(1 << 30), max_age: None, on_full: OnFull::Block };
-        State { dir: None, sync: Sync::Always, dead_letters }
+        State { dir: None, sync: Sync::Always, dead_letters, parked: 1 << 30 }
     }
 }
 

@@ -59,6 +59,9 @@ pub(super) fn retry(written: Option<&Spanned<RetryEntry>>, base: Policy, check: 
         (_, Some(_)) => retry.delay = retry.delay.min(retry.max_delay),
         (_, None) => retry.max_delay = retry.max_delay.max(retry.delay),
     }
+    if let Some(hold) = &written.hold {
+        retry.hold = hold.value;
+    }
     if let Some(jitter) = &written.jitter {
         if (0.0..=1.0).contains(&jitter.value) {
             retry.jitter = jitter.value;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::decode::decode;
-use super::file::{DeadLettersEntry, FsyncEntry, FullOfLettersEntry, OnFullEntry, SpoolEntry, StateEntry};
+use super::file::{DeadLettersEntry, FsyncEntry, FullOfLettersEntry, OnFullEntry, ParkedEntry, SpoolEntry, StateEntry};
 use super::node::Entry;
 use super::plan::State;
 use super::suggest::quoted;
@@ -51,6 +51,7 @@ pub(super) fn kept(entry: Option<&Entry>, check: &mut Check) -> Kept {
     kept.state.sync = sync(written.fsync, written.interval.as_ref(), check);
     kept.spool = spool(written.quotas.spool.as_ref(), Policy::default(), check);
     kept.state.dead_letters = dead_letters(written.quotas.dead_letters.as_ref(), kept.state.dead_letters, check);
+    kept.state.parked = parked(written.quotas.parked.as_ref(), kept.state.parked, check);
     kept
 }
 
@@ -100,6 +101,20 @@ fn dead_letters(written: Option<&Spanned<DeadLettersEntry>>, base: Quota, check:
         };
     }
     quota
+}
+
+/// What is written of parked deliveries, on top of what holds otherwise.
+fn parked(written: Option<&Spanned<ParkedEntry>>, base: u64, check: &mut Check) -> u64 {
+    let Some(written) = written else { return base };
+    if let Some(on_full) = written.on_full.as_ref().filter(|on_full| on_full.value == FullOfLettersEntry::DropOldest) {
+        let help = "write block, or leave it out; what is parked has neither succeeded nor been given up";
+        check.error(on_full.span, "parked deliveries are never dropped", help);
+    }
+    let Some(bytes) = &written.max_bytes else { return base };
+    if bytes.0 < BYTES_MIN {
+        check.error(bytes.span, "this is room for hardly a delivery", "write at least 64KiB");
+    }
+    bytes.0.max(BYTES_MIN)
 }
 
 /// What is written of a spool, on top of what holds otherwise.

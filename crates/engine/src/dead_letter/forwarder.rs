@@ -22,7 +22,7 @@ use super::{Archive, Id, Progress, send};
 use crate::dispatch::publish;
 use crate::event::{Event, Text};
 use crate::port::{Confirm, Confirmations, Output, PublishError};
-use crate::retry::{Backoff, Policy};
+use crate::retry::{Backoff, Hold, Policy};
 use crate::store::{Batch, ClockHandle, Error, Stamp};
 
 /// Letters that are on their way to an output at once, at most.
@@ -36,6 +36,7 @@ const PAUSES: Policy = Policy {
     delay: Duration::from_millis(200),
     max_delay: Duration::from_secs(30),
     jitter: 0.2,
+    hold: Hold::Source,
 };
 
 /// What a forwarder has done since it was started.

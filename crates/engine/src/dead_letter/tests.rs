@@ -26,6 +26,7 @@ fn dying(event: Event) -> Dying {
         message: "no".to_owned(),
         first: None,
         event,
+        removal: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! The books of one rule: where every delivery of it is.
 //!
 //! The line's task keeps the figures and, at the end of each turn, puts a copy where anybody can read it without waiting
-//! for the task. `in_flight` is the size of the task's table, so the conservation law can be wrong and is worth checking.
+//! for the task. `in_flight` is the size of the task's table and `parked` what its lot counts, so the conservation law can be
+//! wrong and is worth checking.
 
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ impl DropReason {
 pub struct Books {
     /// Taken over from the router.
     pub matched: u64,
+    /// Parked by an earlier run of the engine.
+    pub recovered: u64,
     /// Taken over from the dead letters.
     pub replayed: u64,
     /// Ended well.
@@ -44,6 +47,8 @@ pub struct Books {
     pub dropped: [u64; 1],
     /// Left with the source: when the engine ended, or because the source wanted it back.
     pub handed_back: u64,
+    /// On the disk now, until their next attempt or their turn, and nowhere else.
+    pub parked: u64,
     /// In the line's table now.
     pub in_flight: u64,
     /// Calls and publishes that failed.
@@ -51,11 +56,12 @@ pub struct Books {
 }
 
 impl Books {
-    /// Whether matched + replayed = done + dead-lettered + dropped + handed back + in flight.
+    /// Whether matched + recovered + replayed = done + dead-lettered + dropped + handed back + parked + in flight.
     #[must_use]
     pub fn balance(&self) -> bool {
         let given_up: u64 = self.dead_lettered.iter().chain(&self.dropped).sum();
-        self.matched + self.replayed == self.done + given_up + self.handed_back + self.in_flight
+        let here = self.parked + self.in_flight;
+        self.matched + self.recovered + self.replayed == self.done + given_up + self.handed_back + here
     }
 }
 

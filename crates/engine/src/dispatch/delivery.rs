@@ -8,6 +8,7 @@ use super::{Arrival, Key};
 use crate::dead_letter::Reason;
 use crate::delivery::{Outcome, Recall, Receipt};
 use crate::event::Event;
+use crate::parked::Stored;
 use crate::port::{Confirm, PublishError};
 use crate::store::Stamp;
 
@@ -15,7 +16,7 @@ use crate::store::Stamp;
 #[derive(Debug)]
 pub(super) struct Delivery {
     pub(super) event: Event,
-    receipt: Receipt,
+    origin: Origin,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
     /// What went wrong with it before, which most never need.
@@ -40,6 +41,11 @@ impl Delivery {
         self.past.get_or_insert_default()
     }
 
+    /// The same, without making room for it.
+    pub(super) fn known_past(&self) -> Past {
+        self.past.as_deref().copied().unwrap_or_default()
+    }
+
     /// Whether nobody has ever begun with it.
     pub(super) fn is_new(&self) -> bool {
         self.attempts == 0 && self.past.is_none()
@@ -47,8 +53,47 @@ impl Delivery {
 
     /// Whether nobody works on it: it waits for its turn, for room or for its next attempt.
     pub(super) fn rests(&self) -> bool {
-        !self.active && !matches!(self.stage, Stage::Keep(_))
+        !self.active && !matches!(self.stage, Stage::Keep(_) | Stage::Park)
     }
+
+    /// Its row, if it has one.
+    pub(super) fn stored(&self) -> Option<&Stored> {
+        match &self.origin {
+            Origin::Source(_) => None,
+            Origin::Row(stored) => Some(stored),
+        }
+    }
+}
+
+/// Whom its end concerns.
+#[derive(Debug)]
+enum Origin {
+    /// A source, which wants to know.
+    Source(Receipt),
+    /// A row on the disk, which goes then.
+    Row(Box<Stored>),
+}
+
+/// What was of a delivery that has ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Where it stood in line.
+    pub(super) lane: Option<Place>,
+    /// Whether it was being called or published.
+    pub(super) active: bool,
+    /// Its row, and whether that has become a dead letter.
+    pub(super) row: Option<(Box<Stored>, bool)>,
+}
+
+/// What was left in a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rest {
+    /// Deliveries of sources.
+    pub(super) handed: usize,
+    /// Of those, the ones whose messages are not on the disk here.
+    pub(super) elsewhere: usize,
+    /// Deliveries of rows, which stay.
+    pub(super) rows: usize,
 }
 
 /// What went wrong with a delivery.
@@ -69,6 +114,8 @@ pub(super) enum Stage {
     Publish(Pending),
     /// Given up; settled once it is a dead letter.
     Keep(Reason),
+    /// Put aside; settled once its row is on the disk.
+    Park,
 }
 
 /// What a publishing delivery waits for.
@@ -127,18 +174,27 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
-        self.serial += 1;
         let Arrival { event, receipt } = arrival;
-        let delivery = Delivery {
+        self.put(Delivery {
             event,
-            receipt,
+            origin: Origin::Source(receipt),
             attempts: 0,
             past: None,
             recalled: false,
             lane: None,
             active: false,
             stage: Stage::Call,
-        };
+        })
+    }
+
+    /// Takes in what comes back from its row.
+    pub(super) fn insert_row(&mut self, event: Event, stored: Stored, attempts: u32, stage: Stage) -> Key {
+        let origin = Origin::Row(Box::new(stored));
+        self.put(Delivery { event, origin, attempts, past: None, recalled: false, lane: None, active: false, stage })
+    }
+
+    fn put(&mut self, delivery: Delivery) -> Key {
+        self.serial += 1;
         Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
     }
 
@@ -149,7 +205,9 @@ impl Table {
 
     /// Marks the deliveries that a source wants back, and answers which.
     pub(super) fn recall(&mut self, recall: &Recall) -> Vec<Key> {
-        let meant = self.slots.iter_mut().filter(|(_, (_, delivery))| recall.covers(&delivery.receipt));
+        let is_meant =
+            |delivery: &Delivery| matches!(&delivery.origin, Origin::Source(receipt) if recall.covers(receipt));
+        let meant = self.slots.iter_mut().filter(|(_, (_, delivery))| is_meant(delivery));
         let mark = |(slot, (serial, delivery)): (usize, &mut (u64, Delivery))| {
             delivery.recalled = true;
             Key { slot, serial: *serial }
@@ -162,12 +220,18 @@ impl Table {
         self.slots.get(key.slot).is_some_and(|(serial, _)| *serial == key.serial)
     }
 
-    /// Ends the delivery; answers where it stood in line and whether it was active, or nothing if it was not there.
-    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> Option<(Option<Place>, bool)> {
+    /// Ends the delivery; answers what was of it, or nothing if it was not there.
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> Option<Ended> {
         self.has(key).then(|| {
             let (_, delivery) = self.slots.remove(key.slot);
-            delivery.receipt.settle(outcome);
-            (delivery.lane, delivery.active)
+            let row = match delivery.origin {
+                Origin::Source(receipt) => {
+                    receipt.settle(outcome);
+                    None
+                }
+                Origin::Row(stored) => Some((stored, matches!(delivery.stage, Stage::Keep(_)))),
+            };
+            Ended { lane: delivery.lane, active: delivery.active, row }
         })
     }
 
@@ -175,13 +239,19 @@ impl Table {
         self.slots.len()
     }
 
-    /// Ends every delivery; answers how many there were, and how many of them are not on the disk here.
-    pub(super) fn settle_all(&mut self, outcome: Outcome) -> (usize, usize) {
-        let (count, mut elsewhere) = (self.slots.len(), 0);
+    /// Ends every delivery; answers how many there were.
+    pub(super) fn settle_all(&mut self, outcome: Outcome) -> Rest {
+        let mut rest = Rest::default();
         for (_, delivery) in self.slots.drain() {
-            elsewhere += usize::from(!delivery.receipt.is_durable());
-            delivery.receipt.settle(outcome);
+            match delivery.origin {
+                Origin::Source(receipt) => {
+                    rest.handed += 1;
+                    rest.elsewhere += usize::from(!receipt.is_durable());
+                    receipt.settle(outcome);
+                }
+                Origin::Row(_) => rest.rows += 1,
+            }
         }
-        (count, elsewhere)
+        rest
     }
 }

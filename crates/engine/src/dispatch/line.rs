@@ -1,5 +1,7 @@
 //! The task that owns one rule's deliveries.
 
+// What waits on the disk.
+mod parking;
 // What a source wants back.
 mod recall;
 // Who may begin.
@@ -24,6 +26,7 @@ use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
 use crate::event::{Event, Text};
 use crate::invoke::Failure;
+use crate::parked::Lot;
 use crate::pool::Pool;
 use crate::port::{Confirm, Output, PublishError, Verdict};
 use crate::retry::Policy;
@@ -51,6 +54,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Where what is given up is kept.
     pub postbox: Postbox,
+    /// Where what waits for another attempt is put aside; without one it waits in its seat.
+    pub lot: Option<Lot>,
     /// The pace of the thread that the line runs on.
     pub pace: Arc<Pace>,
 }
@@ -70,7 +75,8 @@ pub struct Line {
     /// Until when the rate lets nothing begin.
     hushed: Option<Instant>,
     confirmations: Confirmations,
-    /// Failed deliveries by the time of their next attempt.
+    lot: Option<Box<Lot>>,
+    /// Failed deliveries that keep their seat, by the time of their next attempt.
     waiting: BinaryHeap<Reverse<(Instant, Key)>>,
     /// Deliveries that have not begun, since the rule has left more dead letters than there may be.
     held: VecDeque<Key>,
@@ -91,12 +97,13 @@ pub struct Line {
 impl Line {
     /// A line, where to hand deliveries over, and where to read its books.
     #[must_use]
-    pub fn new(options: Options) -> (Feed, Reading, Line) {
+    pub fn new(mut options: Options) -> (Feed, Reading, Line) {
         #[expect(clippy::disallowed_methods, reason = "the sources' seats bound it, and a hand-over must never wait")]
         let (sender, messages) = mpsc::unbounded_channel();
         let limiter = options.rate.and_then(Limiter::new);
         let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
-        let line = Line {
+        let lot = options.lot.take().map(Box::new);
+        let mut line = Line {
             options,
             caller: Arc::new(caller),
             messages,
@@ -107,6 +114,7 @@ impl Line {
             limiter,
             hushed: None,
             confirmations: Confirmations::default(),
+            lot,
             waiting: BinaryHeap::new(),
             held: VecDeque::new(),
             is_held: false,
@@ -118,6 +126,7 @@ impl Line {
             curious: Vec::new(),
             random: fastrand::Rng::new(),
         };
+        line.recover();
         (Feed(sender), line.reading.clone(), line)
     }
 
@@ -125,14 +134,17 @@ impl Line {
     pub async fn run(mut self) {
         let mut messages = Vec::with_capacity(TURN);
         let mut confirmed = Vec::new();
+        self.send_parked();
         loop {
             let due = self.due();
+            let parking = self.lot.as_ref().is_some_and(|lot| lot.is_busy());
             tokio::select! {
                 biased;
                 () = self.confirmations.next(&mut confirmed), if !self.confirmations.is_empty() => {}
                 _ = self.messages.recv_many(&mut messages, TURN) => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = self.options.postbox.room(), if self.is_held => self.begin_held(),
+                () = parking::changed(&mut self.lot), if parking => {}
             }
             // A flood of confirmations must not keep the messages waiting.
             while messages.len() < TURN
@@ -157,7 +169,7 @@ impl Line {
                             self.hold();
                         }
                     }
-                    Message::WhenEmpty(answer) => self.curious.push(answer),
+                    Message::WhenEmpty(answer) => self.when_empty(answer),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
                         let _ = answer.send(self.hand_back());
@@ -166,6 +178,7 @@ impl Line {
                 }
             }
             self.wake_due();
+            self.bring_back();
             self.take_turns();
             self.end_turn();
         }
@@ -210,7 +223,7 @@ impl Line {
                 let failed = std::mem::take(&mut pending.failed);
                 self.publish(key, failed);
             }
-            Stage::Keep(_) => {}
+            Stage::Keep(_) | Stage::Park => {}
         }
     }
 
@@ -316,9 +329,8 @@ impl Line {
                 self.give_back(key);
             }
             Some(delay) => {
+                self.wait(key, delay, code, &error);
                 self.last_error = Some(error);
-                self.rest(key);
-                self.waiting.push(Reverse((Instant::now() + delay, key)));
             }
             None => self.give_up(key, Reason::Exhausted, code, error),
         }
@@ -338,6 +350,7 @@ impl Line {
             redrives: past.redrives,
             first: past.failed,
             event: delivery.event.clone(),
+            removal: self.lot.as_ref().zip(delivery.stored()).map(|(lot, stored)| lot.removal(stored)),
         };
         delivery.stage = Stage::Keep(reason);
         self.rest(key);
@@ -359,7 +372,8 @@ impl Line {
     fn due(&self) -> Option<Instant> {
         let waiting = self.waiting.peek().map(|Reverse((due, _))| *due);
         let hushed = self.hushed.filter(|_| !self.turns.is_empty());
-        [waiting, hushed].into_iter().flatten().min()
+        let parked = self.lot.as_ref().and_then(|lot| lot.due());
+        [waiting, hushed, parked].into_iter().flatten().min()
     }
 
     fn wake_due(&mut self) {
@@ -379,6 +393,7 @@ impl Line {
         if let (Some((_, pool)), false) = (&self.options.function, self.jobs.is_empty()) {
             pool.submit(&mut self.jobs);
         }
+        self.send_parked();
         self.publish_books();
         if self.table.len() == 0 {
             for answer in self.curious.drain(..) {
@@ -393,13 +408,18 @@ impl Line {
         self.options.pace.turn((self.books.matched - self.paced) as usize, before, after);
         self.paced = self.books.matched;
         self.books.in_flight = after as u64;
+        self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         self.reading.publish(&self.books, &mut self.last_error);
     }
 
     fn hand_back(&mut self) -> usize {
-        let (handed, elsewhere) = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
-        self.books.handed_back += handed as u64;
+        let rest = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
+        self.books.handed_back += rest.handed as u64;
+        if let Some(lot) = &mut self.lot {
+            lot.flush();
+            lot.stay(rest.rows);
+        }
         self.publish_books();
-        elsewhere
+        rest.elsewhere
     }
 }

@@ -2,7 +2,9 @@
 
 mod lanes;
 mod limits;
+mod lives;
 mod model;
+mod parking;
 mod publishing;
 mod recall;
 
@@ -14,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::dead_letter::{Reason, Selection};
+use crate::dead_letter::{Reason, Selection, Targets};
 use crate::delivery::Outcome;
 use crate::fake::{Bin, Calls, Desk, Say, again, done, event, judge, one, options, recorder, running, settle_down};
 use crate::pool::Pool;
@@ -30,6 +32,7 @@ struct Bench {
     bin: Bin,
     feed: Feed,
     reading: Reading,
+    task: tokio::task::JoinHandle<()>,
 }
 
 /// Three attempts, a second apart.
@@ -63,12 +66,13 @@ fn bench_on(
         retry: policy(),
         timeout: 2 * SECOND,
         postbox: bin.postbox.clone(),
+        lot: None,
         pace: Arc::default(),
     };
     change(&mut options);
     let (feed, reading, line) = Line::new(options);
-    tokio::spawn(line.run());
-    Bench { desk: Desk::new(64), bin, feed, reading }
+    let task = tokio::spawn(line.run());
+    Bench { desk: Desk::new(64), bin, feed, reading, task }
 }
 
 impl Bench {

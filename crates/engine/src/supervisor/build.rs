@@ -16,8 +16,8 @@ use super::letters::{forward, forwarded, targets};
 use super::replay::Filters;
 use super::runs::Runs;
 use super::send::SENDS_MAX;
-use super::spools;
 use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use super::{parked, spools};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::dead_letter::{Archive, Postbox, Targets};
@@ -27,6 +27,7 @@ use crate::event::Text;
 use crate::filter::Filter;
 use crate::invoke::Turns;
 use crate::metric::{Link, Page};
+use crate::parked::Lot;
 use crate::pool::{Options as PoolOptions, Pool};
 use crate::port::Output;
 use crate::registry::{OpenError, Setup};
@@ -63,6 +64,14 @@ impl Engine {
             Ok(opened) => opened,
             Err(error) => return Err(abandoned([state.as_ref().map(|state| &state.file), None], error).await),
         };
+        let parked = match parked::open(&plan, &deliveries, &host).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                let files = [state.as_ref().map(|state| &state.file), Some(&deliveries)];
+                return Err(abandoned(files, error).await);
+            }
+        };
+        let parked::Opened { yard, lots, left } = parked;
         let (postbox, letters_task) = open_postbox(&letters, targets, &host, &homes[0]);
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
@@ -83,7 +92,7 @@ impl Engine {
             Ok(opened) => opened,
             Err(error) => {
                 // Nothing keeps running, nor holds a file that the next start needs.
-                drop(postbox);
+                drop((postbox, lots));
                 close(&outputs, sleep(FLUSH)).await;
                 drop(letters_task.await);
                 drop(spools);
@@ -97,6 +106,7 @@ impl Engine {
             &plan.triggers,
             &homes_of(&addresses.triggers),
             Takers { pools: &pools, outputs: &outputs, postbox: &postbox },
+            lots,
             &mut tasks,
         );
         let filters = wirings.iter().map(Wiring::filters).collect();
@@ -119,6 +129,8 @@ impl Engine {
             deliveries,
             letters,
             forwarders,
+            yard,
+            left,
             purged: AtomicU64::new(0),
             replaying: Arc::new(Semaphore::new(1)),
             tending: tokio::sync::RwLock::new(()),
@@ -232,15 +244,16 @@ fn start_lines(
     triggers: &[plan::Trigger],
     homes: &[&Home],
     takers: Takers<'_>,
+    lots: Vec<Vec<Lot>>,
     tasks: &mut Tasks,
 ) -> (Vec<RunningRule>, Vec<Wiring>) {
     let Takers { pools, outputs, postbox } = takers;
     let mut running = Vec::new();
     let mut wirings = Vec::new();
-    for (at, (trigger, home)) in triggers.iter().zip(homes).enumerate() {
+    for (at, ((trigger, home), lots)) in triggers.iter().zip(homes).zip(lots).enumerate() {
         let mut rules = Vec::new();
-        for (number, rule) in trigger.rules.iter().enumerate() {
-            let name = Text::from(format!("{}/{}", trigger.name, rule.name));
+        for (number, (rule, lot)) in trigger.rules.iter().zip(lots).enumerate() {
+            let name = lot.rule().clone();
             let binding = |place: &usize| {
                 let output = &outputs[*place];
                 (output.name.clone(), Arc::clone(&output.binding) as Arc<dyn Output>)
@@ -255,6 +268,7 @@ fn start_lines(
                 retry: rule.retry.clone(),
                 timeout: rule.timeout,
                 postbox: postbox.clone(),
+                lot: Some(lot),
                 pace: Arc::clone(&home.pace),
             });
             tasks.lines.spawn_on(line.run(), &home.handle);

@@ -104,6 +104,12 @@ impl Engine {
                 self.sources_end(Instant::now() + FLUSH).await;
             }
         }
+        for rule in &self.rules {
+            let parked = rule.reading.books().parked;
+            if parked > 0 {
+                info!(rule = %rule.name, parked, "parked deliveries stay until the next start");
+            }
+        }
         let unended = running.iter().filter(|source| !source.run.ended_well()).count();
         handed_back += self.hand_back().await;
         let mut unsaved = self.close_spools(Instant::now() + FLUSH).await;

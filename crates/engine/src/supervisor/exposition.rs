@@ -38,6 +38,7 @@ pub(super) fn render(status: &Status) -> String {
     outputs(&mut families, status);
     dead_letters(&mut families, status);
     accounts(&mut families, status);
+    parked(&mut families, status);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
     let uptime = [(String::new(), status.uptime_seconds)];
@@ -165,9 +166,12 @@ fn stores(families: &mut Families, status: &Status) {
         ("tidemill_store_failures_total", "counter", "Transactions of the state file that failed.", |store| {
             store.failures
         }),
-        ("tidemill_store_left", "gauge", "Events of sources that are not in the configuration.", |store| {
-            store.left.values().sum()
-        }),
+        (
+            "tidemill_store_left",
+            "gauge",
+            "Events of sources, and parked deliveries of rules, that are not in the configuration.",
+            |store| store.left.values().sum(),
+        ),
     ];
     for (name, kind, help, value) in families_of {
         families.add(name, kind, help, rows(value));
@@ -193,6 +197,10 @@ fn rules(families: &mut Families, status: &Status) {
         families.add(name, "counter", help, rows(value));
     }
     families.add("tidemill_rule_in_flight", "gauge", "Deliveries in flight.", rows(|rule| rule.in_flight));
+    let help = "Deliveries that wait on the disk for another attempt or for their turn.";
+    families.add("tidemill_rule_parked", "gauge", help, rows(|rule| rule.parked));
+    let help = "Deliveries that were parked at the start.";
+    families.add("tidemill_rule_recovered", "gauge", help, rows(|rule| rule.recovered));
     let by_reason = |counts: fn(&super::RuleStatus) -> &BTreeMap<&'static str, u64>| {
         let rows = status.rules.iter().flat_map(move |(name, rule)| {
             let row = move |(reason, count): (&&str, &u64)| {
@@ -259,6 +267,15 @@ fn forwards(families: &mut Families, letters: &super::DeadLetterStatus) {
     let left = letters.left.iter().map(|(name, count)| (format!("output=\"{}\"", escape(name)), *count as f64));
     let help = "Dead letters that wait for an output which nothing names any more, as of the start.";
     families.add("tidemill_dead_letters_left", "gauge", help, left);
+}
+
+fn parked(families: &mut Families, status: &Status) {
+    let bare = |value: u64| [(String::new(), value as f64)];
+    let parked = &status.parked;
+    families.add("tidemill_parked_stored", "gauge", "Parked deliveries in the state file.", bare(parked.stored));
+    families.add("tidemill_parked_bytes", "gauge", "Bytes of parked deliveries.", bare(parked.bytes));
+    let help = "Bytes of parked deliveries that there may be; beyond them what waits keeps its seat.";
+    families.add("tidemill_parked_max_bytes", "gauge", help, bare(parked.max_bytes));
 }
 
 fn pools(families: &mut Families, status: &Status) {

@@ -14,6 +14,7 @@ use super::{Host, StartError};
 use crate::dead_letter::{Archive, FILE};
 use crate::event::Text;
 use crate::metric::{Connection, Link};
+use crate::parked::Yard;
 use crate::registry::OpenError;
 use crate::store::{ClockHandle, Quota, Schema, Settings, Spec, Store, Sync};
 
@@ -82,7 +83,8 @@ impl File {
     /// # Errors
     /// [`StartError`] when it cannot be used; it is left as it is.
     pub(super) async fn deliveries(quota: Quota, outputs: &[Text], host: &Host) -> Result<(File, Archive), StartError> {
-        let file = File::open(Schema::DELIVERIES, Archive::specs(quota, outputs), Sync::Always, host).await?;
+        let specs = Archive::specs(quota, outputs).into_iter().chain(Yard::specs()).collect();
+        let file = File::open(Schema::DELIVERIES, specs, Sync::Always, host).await?;
         let archive = Archive::of(&file.store, quota, outputs);
         let archive = archive.ok_or_else(|| refused(FILE, "it has no table of dead letters".to_owned()))?;
         Ok((file, archive))

@@ -47,6 +47,20 @@ pub struct Status {
     pub outputs: BTreeMap<Text, OutputStatus>,
     /// What was given up and is kept.
     pub dead_letters: DeadLetterStatus,
+    /// What waits on the disk for another attempt or for its turn.
+    pub parked: ParkedStatus,
+}
+
+/// The parked deliveries of all rules.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParkedStatus {
+    /// How many rows there are, those of deliveries that run again included.
+    pub stored: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that there may be.
+    pub max_bytes: u64,
 }
 
 /// The dead letters that are kept.
@@ -145,7 +159,7 @@ pub struct StoreStatus {
     pub failures: u64,
     /// What failed last; kept after recovery.
     pub last_error: Option<String>,
-    /// Events of sources that are not in the configuration, by their names.
+    /// Events of sources, or parked deliveries of rules, that are not in the configuration, by their names.
     pub left: BTreeMap<Text, u64>,
 }
 
@@ -200,7 +214,7 @@ impl Engine {
             let (trigger, number) = rule.place;
             RuleStatus {
                 matched: books.matched,
-                recovered: 0,
+                recovered: books.recovered,
                 replayed: books.replayed,
                 looped: 0,
                 done: books.done,
@@ -208,7 +222,7 @@ impl Engine {
                 dead_letters: Reason::OF_RULES.iter().map(|reason| reason.name()).zip(books.dead_lettered).collect(),
                 dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(books.dropped).collect(),
                 handed_back: books.handed_back,
-                parked: 0,
+                parked: books.parked,
                 in_flight: books.in_flight,
                 filtered: tallies[trigger].1.filtered[number],
                 failed_attempts: books.failed_attempts,
@@ -231,12 +245,18 @@ impl Engine {
             stores: self.stores().collect(),
             outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
             dead_letters: self.dead_letter_status(),
+            parked: self.parked_status(),
         }
+    }
+
+    fn parked_status(&self) -> ParkedStatus {
+        let usage = self.yard.usage();
+        ParkedStatus { stored: usage.rows, bytes: usage.bytes, max_bytes: self.yard.max_bytes() }
     }
 
     fn stores(&self) -> impl Iterator<Item = (Text, StoreStatus)> {
         let spools = self.state.iter().map(|state| state.file.status(state.left.iter().cloned().collect()));
-        spools.chain([self.deliveries.status(BTreeMap::new())])
+        spools.chain([self.deliveries.status(self.left.iter().cloned().collect())])
     }
 
     /// Whether every source is connected, nothing is wrong with the state and the engine is not ending.

@@ -7,7 +7,7 @@ use engine::config::plan::{self, Plan};
 use engine::config::{Environment, Files, load, load_files};
 use engine::event::Event;
 use engine::pool::Limits;
-use engine::retry::{Backoff, Policy};
+use engine::retry::{Backoff, Hold, Policy};
 use engine::spool::{self, OnFull};
 use engine::store::{self, Quota, Sync};
 
@@ -55,6 +55,7 @@ fn everything_that_is_written_counts() {
         delay: Duration::from_millis(50),
         max_delay: Duration::from_secs(1),
         jitter: 0.5,
+        hold: Hold::State,
     };
     assert_eq!(count.retry, retry);
     assert_eq!((forward.function, forward.retry.max_attempts, forward.retry.backoff), (None, 4, Backoff::Linear));

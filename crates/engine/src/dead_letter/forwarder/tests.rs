@@ -25,7 +25,7 @@ fn targets() -> Targets {
 }
 
 fn bin(quota: Quota) -> Bin {
-    Bin::on(Platter::new(Vec::new()), quota, targets())
+    Bin::on(Platter::new(Vec::new()), quota, targets()).unwrap()
 }
 
 /// A forwarder at work.
@@ -182,7 +182,7 @@ async fn what_was_not_confirmed_is_sent_after_a_restart_and_nothing_else_is() {
     drop(postbox);
     task.await.unwrap();
 
-    let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), targets());
+    let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), targets()).unwrap();
     assert_eq!(bin.archive.waiting("dead"), 10, "nothing was confirmed before it was written down");
     let (output, seen) = taking();
     let work = Work::start(&bin, output);
@@ -265,7 +265,7 @@ async fn an_output_that_nobody_names_any_more_is_known_with_what_waits_for_it() 
     killed(&bin, &mut client, 0..3).await;
     let platter = bin.platter.clone();
     bin.archive.close().await.unwrap();
-    let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), Targets::default());
+    let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), Targets::default()).unwrap();
     assert_eq!(bin.archive.stranded(), [("dead".into(), 3)]);
     let page = bin.archive.page(&Selection::default(), None, 10).unwrap();
     assert!(page.letters.iter().all(|(_, letter)| matches!(letter.content, Content::Event(_))));

@@ -3,6 +3,8 @@
 //! Decision: what waits here is a number in a queue and nothing else; it keeps its seat, so that a limit that is always
 //! reached is back-pressure. What waits for another attempt leaves its room to others, and takes its turn again when it is due.
 
+use super::super::delivery::Ended;
+use super::super::lanes::{Entered, Left};
 use super::{Key, Line};
 use crate::delivery::Outcome;
 
@@ -36,9 +38,12 @@ impl Line {
         }
         let Some(delivery) = self.table.get(key) else { return false };
         let Some(named) = delivery.event.key() else { return true };
-        let (place, first) = self.lanes.enter(&named, key);
+        let (place, entered) = self.lanes.enter(&named, key);
         delivery.lane = Some(place);
-        first
+        if entered == Entered::BehindParked {
+            self.park_followers(place);
+        }
+        entered == Entered::First
     }
 
     /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
@@ -68,10 +73,15 @@ impl Line {
     /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
     /// events that all end at once must not grow the stack.
     pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
-        let Some((place, active)) = self.table.settle(key, outcome) else { return false };
+        let Some(Ended { lane, active, row }) = self.table.settle(key, outcome) else { return false };
         self.active -= usize::from(active);
-        if let Some(place) = place {
-            self.turns.extend(self.lanes.leave(place, key, |follower| self.table.has(follower)));
+        if let Some((stored, kept)) = row {
+            self.leave_row(key, lane, &stored, kept);
+        } else if let Some(place) = lane {
+            let left = self.lanes.leave(place, key, None, |follower| self.table.has(follower));
+            if let Left::Next(next) = left {
+                self.turns.push_back(next);
+            }
         }
         true
     }

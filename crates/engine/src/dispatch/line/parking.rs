@@ -1,0 +1,189 @@
+//! What waits on the disk instead of in its seat, and how it comes back.
+//!
+//! Decision: a delivery leaves the table only when its row is on the disk, and a row is only ever out because it is in the
+//! table, so that every delivery is counted in one place. Where there is no room on the disk, it waits in its seat, and what
+//! stands behind it with it: that is the back-pressure of a rule that fails for long.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::delivery::{Past, Pending, Stage, Unconfirmed};
+use super::super::lanes::{Left, Place};
+use super::{Key, Line};
+use crate::dead_letter::Reason;
+use crate::delivery::Outcome;
+use crate::event::Text;
+use crate::parked::{Back, Lot, Parking, Row, Stored};
+
+/// Lanes that are parked at most: each takes about 200 bytes of memory.
+const LANES: usize = 1 << 20;
+
+/// Waits until the lot has something for the line. Cancel safe.
+pub(super) async fn changed(lot: &mut Option<Box<Lot>>) {
+    match lot {
+        Some(lot) => lot.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Line {
+    /// Takes over what an earlier run has parked.
+    pub(super) fn recover(&mut self) {
+        let Some(lot) = &mut self.lot else { return };
+        self.books.recovered = lot.waiting();
+        for standing in lot.take_standing() {
+            if let Some(want) = self.lanes.restore(standing) {
+                lot.want(want);
+            }
+        }
+        self.publish_books();
+    }
+
+    /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat.
+    pub(super) fn wait(&mut self, key: Key, delay: Duration, code: Option<&'static str>, error: &str) {
+        self.rest(key);
+        let Some(delivery) = self.table.get(key) else { return };
+        let (place, again) = (delivery.lane, delivery.stored().is_some());
+        let room = place.is_none() || again || self.lanes.parked() < LANES;
+        if !room || !self.park(key, Some(delay), code, error) {
+            return self.waiting.push(Reverse((Instant::now() + delay, key)));
+        }
+        if let Some(place) = place {
+            self.lanes.park(place, again);
+            self.park_followers(place);
+        }
+    }
+
+    /// Puts a delivery aside, if that is possible; it settles when it is on the disk.
+    fn park(&mut self, key: Key, delay: Option<Duration>, code: Option<&'static str>, error: &str) -> bool {
+        let Some(lot) = self.lot.as_mut() else { return false };
+        let Some(delivery) = self.table.get(key) else { return false };
+        let outputs = &self.options.outputs;
+        let named = |result: &Unconfirmed| Some((outputs.get(result.output)?.0.clone(), result.event.clone()));
+        let results = match &delivery.stage {
+            Stage::Publish(pending) => pending.failed.iter().filter_map(named).collect(),
+            Stage::Call | Stage::Keep(_) | Stage::Park => Vec::new(),
+        };
+        let lane = delivery.lane.and_then(|place| Some((place, self.lanes.key(place)?)));
+        let past = delivery.known_past();
+        let parking = Parking {
+            key,
+            lane,
+            attempts: delivery.attempts,
+            redrives: past.redrives,
+            failed: past.failed,
+            delay,
+            code,
+            message: error.into(),
+            event: delivery.event.clone(),
+            results,
+        };
+        let parked = lot.park(parking, delivery.stored());
+        if parked {
+            delivery.stage = Stage::Park;
+        }
+        parked
+    }
+
+    /// Puts aside what stands in memory behind the stored part of a lane, in its order, as far as there is room.
+    pub(super) fn park_followers(&mut self, place: Place) {
+        while let Some(follower) = self.lanes.follower(place, |key| self.table.has(key)) {
+            if !self.park(follower, None, None, "") {
+                return;
+            }
+            self.lanes.follow(place);
+        }
+    }
+
+    /// Takes over what is on the disk now, and what has come back from there.
+    pub(super) fn bring_back(&mut self) {
+        while let Some(confirmed) = self.lot.as_mut().and_then(|lot| lot.confirmed()) {
+            // It neither ends nor leaves its lane, and nobody works on it.
+            self.table.settle(confirmed.key, Outcome::Ack);
+            let want = confirmed.place.and_then(|place| self.lanes.confirmed(place));
+            if let (Some(lot), Some(want)) = (&mut self.lot, want) {
+                lot.want(want);
+            }
+        }
+        let Some(lot) = &mut self.lot else { return };
+        if let Some(fault) = lot.fault() {
+            tracing::error!(rule = %self.options.rule, "{fault}");
+            self.last_error = Some(fault);
+        }
+        for back in lot.backs() {
+            self.returned(back);
+        }
+    }
+
+    /// A delivery is back, and has its turn.
+    fn returned(&mut self, back: Back) {
+        let Back { stored, row, place } = back;
+        let Row { attempts, redrives, failed, laned, event, results, .. } = row;
+        let (stage, unknown) = self.stage(results);
+        let named = event.key().map(|key| Text::from(key.as_ref())).filter(|_| laned);
+        let key = self.table.insert_row(event, stored, attempts, stage);
+        let lane = named.and_then(|named| self.lanes.arrive(place, &named, key));
+        if let Some(delivery) = self.table.get(key) {
+            delivery.lane = lane;
+            if redrives > 0 || failed.is_some() {
+                *delivery.past() = Past { failed, redrives };
+            }
+        }
+        match unknown {
+            None => self.turns.push_back(key),
+            Some(output) => {
+                let message =
+                    format!("output '{output}', which has not confirmed a result, is none of the rule any more");
+                self.give_up(key, Reason::Rejected, None, message);
+            }
+        }
+    }
+
+    /// What a delivery owes that comes back with these results; the name of one that has no output any more.
+    fn stage(&self, results: Vec<(Text, crate::event::Event)>) -> (Stage, Option<Text>) {
+        if results.is_empty() {
+            return (Stage::Call, None);
+        }
+        let mut pending = Pending::default();
+        for (name, event) in results {
+            match self.options.outputs.iter().position(|(known, _)| *known == name) {
+                Some(output) => pending.failed.push(Unconfirmed { event, output }),
+                None => return (Stage::Publish(pending), Some(name)),
+            }
+        }
+        (Stage::Publish(pending), None)
+    }
+
+    /// A delivery that has a row has ended, and the next of its lane has its turn.
+    pub(super) fn leave_row(&mut self, key: Key, lane: Option<Place>, stored: &Stored, kept: bool) {
+        let Some(lot) = &mut self.lot else { return };
+        lot.ended(stored, kept);
+        let Some(place) = lane else { return };
+        match self.lanes.leave(place, key, Some(stored.sequence), |follower| self.table.has(follower)) {
+            Left::Next(next) => return self.turns.push_back(next),
+            Left::Row(want) => lot.want(want),
+            Left::Nobody => {}
+        }
+        // There may be room where there was none.
+        self.park_followers(place);
+    }
+
+    /// Asks for what is due, and sends on its way what this turn has put aside or ended.
+    pub(super) fn send_parked(&mut self) {
+        if let Some(lot) = &mut self.lot {
+            lot.ask();
+            lot.flush();
+        }
+    }
+
+    /// Whoever asks waits for the end: nothing comes back from the disk any more.
+    pub(super) fn when_empty(&mut self, answer: oneshot::Sender<()>) {
+        if let Some(lot) = &mut self.lot {
+            lot.close();
+        }
+        self.curious.push(answer);
+    }
+}
