@@ -52,7 +52,7 @@ triggers:
   telemetry:
     source: fleet
     rules:
-      keep: {{ output: events, retry: {{ maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
+      keep: {{ output: events, retry: {{ hold: source, maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
 "
     );
     Tidemill::new(PROGRAM, &yaml)

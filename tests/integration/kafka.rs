@@ -66,7 +66,7 @@ triggers:
   orders:
     source: orders
     rules:
-      keep: {{ output: events, retry: {{ maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
+      keep: {{ output: events, retry: {{ hold: source, maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
 "
     )
 }

@@ -70,5 +70,8 @@ mod blocked;
 // What is given up: kept before it is acknowledged, whoever is killed, and found again with `tidemill dlq`.
 mod dead_letters;
 
+// What waits for another attempt: it holds no seat, and survives whoever is killed.
+mod parked;
+
 // Sources that acknowledge from the spool: nothing is lost, whoever is stuck, full or killed.
 mod spool;

@@ -38,7 +38,7 @@ triggers:
   telemetry:
     source: fleet
     rules:
-      post: {{ output: sink, retry: {{ maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 500ms }} }}
+      post: {{ output: sink, retry: {{ hold: source, maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 500ms }} }}
 {more}"
     )
 }

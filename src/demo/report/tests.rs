@@ -35,6 +35,7 @@ fn rule(matched: u64, done: u64, rejected: u64) -> RuleStatus {
         dropped: BTreeMap::from([("function", 0)]),
         handed_back: 0,
         parked: 0,
+        parked_oldest_age_seconds: None,
         in_flight: 0,
         filtered: 0,
         failed_attempts: 0,

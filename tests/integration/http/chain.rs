@@ -19,7 +19,7 @@ triggers:
   hooks:
     source: hook
     rules:
-      forward: {{ output: next, retry: {{ maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 500ms }} }}
+      forward: {{ output: next, retry: {{ hold: source, maxAttempts: 1000, backoffDelay: 20ms, maxDelay: 500ms }} }}
 "
     );
     Tidemill::new(PROGRAM, &yaml)

@@ -40,7 +40,7 @@ triggers:
   ledger:
     source: from
     rules:
-      grind: {{ function: mill, output: to, retry: {{ maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
+      grind: {{ function: mill, output: to, retry: {{ hold: source, maxAttempts: 1000, backoffDelay: 100ms, maxDelay: 200ms }} }}
 "
     );
     let this = std::env::current_exe().expect("a running program has a path");

@@ -64,7 +64,7 @@ triggers:
   telemetry:
     source: fleet
     rules:
-      keep: {{ output: out, retry: {{ maxAttempts: 1000, backoffPolicy: linear, backoffDelay: 50ms, maxDelay: 1s }} }}
+      keep: {{ output: out, retry: {{ hold: source, maxAttempts: 1000, backoffPolicy: linear, backoffDelay: 50ms, maxDelay: 1s }} }}
 "
     );
     Tidemill::new(PROGRAM, &yaml)

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::store::Stamp;
+
 /// Why a delivery was dropped and kept nowhere; each is counted by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
@@ -73,12 +75,14 @@ pub struct Reading(Arc<Mutex<Published>>);
 struct Published {
     books: Books,
     last_error: Option<String>,
+    oldest: Option<Stamp>,
 }
 
 impl Reading {
-    pub(super) fn publish(&self, books: &Books, error: &mut Option<String>) {
+    pub(super) fn publish(&self, books: &Books, oldest: Option<Stamp>, error: &mut Option<String>) {
         let mut published = self.0.lock();
         published.books = *books;
+        published.oldest = oldest;
         if error.is_some() {
             published.last_error = error.take();
         }
@@ -88,6 +92,12 @@ impl Reading {
     #[must_use]
     pub fn books(&self) -> Books {
         self.0.lock().books
+    }
+
+    /// Since when the oldest that is parked has failed, as far as that is known without reading the disk.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Stamp> {
+        self.0.lock().oldest
     }
 
     /// The last failure of a call or a publish.

@@ -372,7 +372,7 @@ impl Line {
     fn due(&self) -> Option<Instant> {
         let waiting = self.waiting.peek().map(|Reverse((due, _))| *due);
         let hushed = self.hushed.filter(|_| !self.turns.is_empty());
-        let parked = self.lot.as_ref().and_then(|lot| lot.due());
+        let parked = self.lot.as_ref().and_then(|lot| lot.due().into_iter().chain(lot.look()).min());
         [waiting, hushed, parked].into_iter().flatten().min()
     }
 
@@ -409,7 +409,8 @@ impl Line {
         self.paced = self.books.matched;
         self.books.in_flight = after as u64;
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
-        self.reading.publish(&self.books, &mut self.last_error);
+        let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());
+        self.reading.publish(&self.books, oldest, &mut self.last_error);
     }
 
     fn hand_back(&mut self) -> usize {

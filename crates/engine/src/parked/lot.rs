@@ -5,13 +5,13 @@ mod bring;
 // What an earlier run has left.
 mod load;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 
-use super::calendar::{Calendar, Mark};
+use super::calendar::{Calendar, Due, Mark};
 use super::reader::{Found, Page, Reader};
 use super::{Removal, Row, keys, row};
 use crate::dispatch::{Key, Place};
@@ -55,8 +55,8 @@ pub struct Lot {
     /// Rows that are asked for or back in the line's table, and the bytes of the latter.
     out: usize,
     out_bytes: usize,
-    /// The times under which those that are out stand in the index.
-    busy: HashSet<Mark>,
+    /// The times under which those that are out stand in the index, and since when each has failed.
+    busy: HashMap<Mark, u64>,
     /// The times that have left the index while a page of it was read.
     gone: HashSet<Mark>,
     /// Lanes that an earlier run has left, until the line takes them.
@@ -65,6 +65,8 @@ pub struct Lot {
     fault: Option<String>,
     /// Whether somebody was told.
     told: bool,
+    /// When the oldest was looked for, and what was found.
+    aged: Option<(Instant, Option<u64>)>,
 }
 
 /// A delivery that is to be put aside.
@@ -135,7 +137,7 @@ pub(crate) struct Standing {
 struct Coming {
     key: Key,
     place: Option<Place>,
-    due: Option<(Instant, Mark)>,
+    due: Option<Due>,
     /// What it replaces.
     before: Option<(Option<Mark>, usize)>,
 }
@@ -166,7 +168,8 @@ impl Lot {
             results: parking.results,
         };
         let (yard, key) = (&self.reader.yard, sequence.to_be_bytes());
-        self.staged.put(yard.0.rows, &key, row.failed.unwrap_or(now), |into| row.pack(into));
+        let since = row.failed.unwrap_or(now);
+        self.staged.put(yard.0.rows, &key, since, |into| row.pack(into));
         let size = self.staged.last_bytes();
         match before {
             Some(stored) => yard.exchange(stored.size, size),
@@ -182,7 +185,7 @@ impl Lot {
         }
         if let Some((_, due)) = due {
             let name = lane.as_deref().unwrap_or_default();
-            self.staged.put(yard.0.due, &keys::due(prefix, due, sequence), now, |into| {
+            self.staged.put(yard.0.due, &keys::due(prefix, due, sequence), since, |into| {
                 into.extend_from_slice(name.as_bytes());
             });
         }
@@ -190,12 +193,8 @@ impl Lot {
             self.staged.put(yard.0.lanes, &keys::place(prefix, lane, sequence), now, |_| ());
         }
         let before = before.map(|stored| (stored.due.map(|due| (due, sequence)), stored.size));
-        self.coming.push_back(Coming {
-            key: parking.key,
-            place,
-            due: due.map(|(at, due)| (at, (due, sequence))),
-            before,
-        });
+        let due = due.map(|(at, due)| (at, (due, sequence), since.0));
+        self.coming.push_back(Coming { key: parking.key, place, due, before });
         self.unsent += 1;
         true
     }
@@ -316,8 +315,8 @@ impl Lot {
         if let Some((mark, size)) = before {
             self.came_in(mark, size);
         }
-        if let Some((at, mark)) = due {
-            self.calendar.add(at, mark);
+        if let Some(due) = due {
+            self.calendar.add(due);
         }
         Some(Confirmed { key, place })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use super::calendar::{Mark, PAGE};
+use super::calendar::{Due, Mark, PAGE};
 use super::lot::Want;
 use super::{Row, Yard, keys};
 use crate::store::{Error, Ticket};
@@ -31,7 +31,7 @@ pub(super) struct Reader {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     /// Rows that are due.
-    pub(super) due: Vec<Mark>,
+    pub(super) due: Vec<Due>,
     /// The next rows of lanes.
     pub(super) next: Vec<Want>,
 }
@@ -42,7 +42,7 @@ pub(super) type Sized = (u64, Row, usize);
 /// What was read.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) due: Vec<(Mark, Sized)>,
+    pub(super) due: Vec<(Due, Sized)>,
     pub(super) next: Vec<(Want, Sized)>,
     /// What is to be asked for again.
     pub(super) left: Wanted,
@@ -52,7 +52,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) from: Mark,
-    pub(super) marks: Vec<Mark>,
+    /// Each with since when it has failed.
+    pub(super) marks: Vec<(Mark, u64)>,
     pub(super) last: bool,
 }
 
@@ -94,14 +95,14 @@ impl Reader {
 
     fn find(&self, wanted: Wanted) -> Result<Found, Error> {
         let (mut found, mut bytes) = (Found::default(), 0);
-        for mark in wanted.due {
+        for due in wanted.due {
             if bytes >= BYTES {
-                found.left.due.push(mark);
+                found.left.due.push(due);
                 continue;
             }
-            let row = self.row(mark.1)?;
+            let row = self.row(due.1.1)?;
             bytes += row.2;
-            found.due.push((mark, row));
+            found.due.push((due, row));
         }
         for want in wanted.next {
             if bytes >= BYTES {
@@ -146,13 +147,13 @@ impl Reader {
         let (store, table) = (&self.yard.0.store, self.yard.0.due);
         let (mut marks, mut last, mut damaged) = (Vec::new(), true, None);
         let start = keys::due(&self.prefix, from.0, from.1);
-        store.scan(table, &start, keys::behind(&self.prefix).as_deref(), |key, _| {
+        store.scan(table, &start, keys::behind(&self.prefix).as_deref(), |key, record| {
             if marks.len() == PAGE {
                 last = false;
                 return ControlFlow::Break(());
             }
             match keys::due_of(&self.prefix, key) {
-                Some(mark) => marks.push(mark),
+                Some(mark) => marks.push((mark, record.stamp.0)),
                 None => damaged = Some(key.to_vec()),
             }
             if damaged.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

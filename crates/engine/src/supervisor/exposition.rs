@@ -199,6 +199,12 @@ fn rules(families: &mut Families, status: &Status) {
     families.add("tidemill_rule_in_flight", "gauge", "Deliveries in flight.", rows(|rule| rule.in_flight));
     let help = "Deliveries that wait on the disk for another attempt or for their turn.";
     families.add("tidemill_rule_parked", "gauge", help, rows(|rule| rule.parked));
+    let oldest = status
+        .rules
+        .iter()
+        .filter_map(|(name, rule)| Some((format!("rule=\"{}\"", escape(name)), rule.parked_oldest_age_seconds?)));
+    let help = "How long ago the oldest parked delivery failed first.";
+    families.add("tidemill_rule_parked_oldest_age_seconds", "gauge", help, oldest);
     let help = "Deliveries that were parked at the start.";
     families.add("tidemill_rule_recovered", "gauge", help, rows(|rule| rule.recovered));
     let by_reason = |counts: fn(&super::RuleStatus) -> &BTreeMap<&'static str, u64>| {

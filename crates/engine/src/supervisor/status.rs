@@ -188,6 +188,8 @@ pub struct RuleStatus {
     pub dropped: BTreeMap<&'static str, u64>,
     pub handed_back: u64,
     pub parked: u64,
+    /// How long ago the oldest that is parked failed first; nothing when there is none, or nobody knows without the disk.
+    pub parked_oldest_age_seconds: Option<f64>,
     pub in_flight: u64,
     pub filtered: u64,
     pub failed_attempts: u64,
@@ -209,6 +211,7 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> Status {
         let tallies: Vec<_> = self.triggers.iter().map(|(name, tally)| (name, tally.read())).collect();
+        let now = Stamp::from(self.host.clock.now());
         let rule = |rule: &super::RunningRule| {
             let books = rule.reading.books();
             let (trigger, number) = rule.place;
@@ -223,13 +226,13 @@ impl Engine {
                 dropped: DropReason::ALL.iter().map(|reason| reason.name()).zip(books.dropped).collect(),
                 handed_back: books.handed_back,
                 parked: books.parked,
+                parked_oldest_age_seconds: rule.reading.oldest().map(|oldest| age(oldest, now)),
                 in_flight: books.in_flight,
                 filtered: tallies[trigger].1.filtered[number],
                 failed_attempts: books.failed_attempts,
                 last_error: rule.reading.last_error(),
             }
         };
-        let now = Stamp::from(self.host.clock.now());
         let trigger =
             |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
         Status {
@@ -327,6 +330,11 @@ impl Engine {
     }
 }
 
+/// Seconds since then.
+fn age(since: Stamp, now: Stamp) -> f64 {
+    now.0.saturating_sub(since.0) as f64 / 1000.0
+}
+
 impl super::RunningSource {
     fn status(&self) -> SourceStatus {
         let books = self.ledger.read();
@@ -367,7 +375,7 @@ impl spools::Running {
             seats: self.seats,
             bytes,
             max_bytes,
-            oldest_age_seconds: oldest.map(|oldest| now.0.saturating_sub(oldest.0) as f64 / 1000.0),
+            oldest_age_seconds: oldest.map(|oldest| age(oldest, now)),
             last_error: self.link.read().last_error.or(alone),
         }
     }

@@ -169,7 +169,8 @@ impl World {
             let tries = calls.iter().filter(|call| call.1 == number).count() as u32;
             assert!(tries >= fate.calls(), "seed {seed}: event {number} is lost");
             assert!(tries <= 2 * fate.calls() * lives as u32, "seed {seed}: event {number} is called {tries} times");
-            let of = letters.iter().filter(|letter| letter["event"]["id"] == number.to_string());
+            let id = number.to_string();
+            let of = letters.iter().filter(|letter| letter["event"]["id"] == id.as_str());
             let found: Vec<_> = of.map(|letter| (letter["reason"].as_str(), letter["attempts"].as_u64())).collect();
             match fate.letter() {
                 None => assert_eq!(found, [], "seed {seed}: event {number}"),

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::calendar::Mark;
+use super::super::calendar::{Due, Mark};
 use super::super::reader::{Page, Wanted};
 use super::{Back, Lot, Stored, Want};
+use crate::store::Stamp;
 
 /// Rows that are out at once, at most.
 const OUT: usize = 256;
 /// Bytes of rows in the line's table with which no more are asked for.
 const OUT_BYTES: usize = 8 << 20;
+/// How often the oldest is looked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Lot {
     /// When something is due that nobody is asked for yet.
@@ -50,16 +53,16 @@ impl Lot {
         }
     }
 
-    fn take_due(&mut self, most: usize, into: &mut Vec<Mark>) {
+    fn take_due(&mut self, most: usize, into: &mut Vec<Due>) {
         if self.calendar.next().is_none() {
             return;
         }
         let now = Instant::now();
         while into.len() < most
-            && let Some(mark) = self.calendar.take(now)
+            && let Some(due) = self.calendar.take(now)
         {
-            self.busy.insert(mark);
-            into.push(mark);
+            self.busy.insert(due.1, due.2);
+            into.push(due);
         }
     }
 
@@ -73,9 +76,9 @@ impl Lot {
         let Some(found) = self.found.take() else { return Vec::new() };
         let left = found.left.due.len() + found.left.next.len();
         self.out = self.out.saturating_sub(left);
-        for mark in found.left.due {
-            self.busy.remove(&mark);
-            self.calendar.add(Instant::now(), mark);
+        for due in found.left.due {
+            self.busy.remove(&due.1);
+            self.calendar.add(due);
         }
         for want in found.left.next.into_iter().rev() {
             self.wants.push_front(want);
@@ -83,7 +86,7 @@ impl Lot {
         if !self.brings {
             return Vec::new();
         }
-        let due = found.due.into_iter().map(|(mark, row)| (Some(mark.0), None, row));
+        let due = found.due.into_iter().map(|((_, mark, _), row)| (Some(mark.0), None, row));
         let next = found.next.into_iter().map(|(want, row)| (None, Some(want.place), row));
         let backs: Vec<Back> = due
             .chain(next)
@@ -97,6 +100,23 @@ impl Lot {
         backs
     }
 
+    /// Since when the oldest that is parked has failed, as far as that is known without reading the disk; looked at once a
+    /// second at most.
+    pub(crate) fn oldest(&mut self) -> Option<Stamp> {
+        if self.waiting == 0 {
+            self.aged = None;
+        } else if self.aged.is_none_or(|(at, _)| at.elapsed() >= LOOK) {
+            let oldest = self.calendar.oldest().into_iter().chain(self.busy.values().copied()).min();
+            self.aged = Some((Instant::now(), oldest));
+        }
+        self.aged.and_then(|(_, oldest)| oldest).map(Stamp)
+    }
+
+    /// When the oldest is to be looked at again.
+    pub(crate) fn look(&self) -> Option<Instant> {
+        self.aged.map(|(at, _)| at + LOOK)
+    }
+
     /// Brings nothing back any more: the engine ends.
     pub(crate) fn close(&mut self) {
         self.brings = false;
@@ -107,7 +127,7 @@ impl Lot {
         let Some(page) = page else { return self.calendar.unread() };
         let at = due_at(self.reader.yard.now().0, self.max_delay);
         let (busy, gone) = (&self.busy, &self.gone);
-        let is_stale = |mark: &Mark| busy.contains(mark) || gone.contains(mark);
+        let is_stale = |mark: &Mark| busy.contains_key(mark) || gone.contains(mark);
         let missing = self.calendar.turn(page.from, &page.marks, page.last, at, is_stale);
         self.gone.clear();
         if missing > 0 {

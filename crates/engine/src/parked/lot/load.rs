@@ -31,7 +31,7 @@ impl Yard {
                 damaged = Some(key.to_vec());
                 return ControlFlow::Break(());
             };
-            calendar.add(at(mark), mark);
+            calendar.add((at(mark), mark, record.stamp.0));
             let lane = std::str::from_utf8(record.value).ok().and_then(|lane| places.get(lane));
             match lane.and_then(|place| standing.get_mut(*place)) {
                 Some(lane) => lane.waits = true,
@@ -69,6 +69,7 @@ impl Yard {
             standing,
             fault: None,
             told: false,
+            aged: None,
         })
     }
 }

@@ -118,7 +118,7 @@ async fn the_status_has_the_documented_names() {
     expect(&status["sources"]["s0"], "received settled rejected handedBack inFlight seats connection lastError");
     expect(
         &status["rules"]["t/r"],
-        "matched recovered replayed looped done deadLettered dropped handedBack parked inFlight filtered",
+        "matched recovered replayed looped done deadLettered dropped handedBack parked parkedOldestAgeSeconds inFlight filtered",
     );
     expect(&status["rules"]["t/r"]["deadLetters"], "exhausted rejected");
     expect(&status["rules"]["t/r"]["dropped"], "function");
