@@ -81,6 +81,9 @@ struct List {
     /// How many at most; 100 by default, and with --json all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "group")]
     limit: Option<u64>,
+    /// Not available yet: what has gone to an output is read with the broker's own client
+    #[arg(long, value_name = "OUTPUT", hide = true)]
+    from: Option<String>,
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
@@ -225,6 +228,12 @@ fn rate(text: &str) -> Result<f64, String> {
 
 impl List {
     fn run(&self) -> Result<Exit, Failure> {
+        if let Some(output) = &self.from {
+            return Err(Failure::refused(format!(
+                "'--from {output}' is not available yet; leave it out to see what is kept here, and read what has gone to the output with \
+                 its broker's own client: the attributes 'dlq...' say why"
+            )));
+        }
         let pairs = self.filters.pairs(&[])?;
         let place = Place::find(&self.place)?;
         if let Some(by) = &self.group {

@@ -125,6 +125,12 @@ fn dead_letters(letters: &Value) -> Option<String> {
     if dropped > 0 {
         sentence += &format!("; {dropped} more were dropped for their quota's sake");
     }
+    for (name, output) in letters.get("outputs").and_then(Value::as_object).into_iter().flatten() {
+        let waiting = output.get("waiting").and_then(Value::as_u64).unwrap_or_default();
+        if let Some(error) = output.get("lastError").and_then(Value::as_str).filter(|_| waiting > 0) {
+            sentence += &format!("; {waiting} wait for output '{name}': {}", plain(error));
+        }
+    }
     if letters.get("full") == Some(&Value::Bool(true)) {
         sentence += "; no more are wanted, so rules that add some begin nothing new: 'tidemill dlq purge' makes room";
     }
@@ -170,7 +176,8 @@ mod tests {
     fn figures_stand_in_columns_and_nothing_moves_the_cursor() {
         let status = json!({
             "name": "fleet", "instance": "edge-1", "draining": true, "uptimeSeconds": 12.3,
-            "deadLetters": { "stored": 3, "bytes": 999, "maxBytes": 900, "full": true, "dropped": { "quota": 2 }, "purged": 0 },
+            "deadLetters": { "stored": 3, "bytes": 999, "maxBytes": 900, "full": true, "dropped": { "quota": 2 }, "purged": 0,
+                "outputs": { "dead": { "waiting": 2, "lastError": "away" }, "well": { "waiting": 1, "lastError": null } } },
             "sources": { "a": { "connection": "connected", "paused": true, "received": 12345, "settled": 12300, "rejected": 5,
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
             "rules": { "t/r": { "matched": 7, "done": 4, "deadLetters": { "exhausted": 2, "rejected": 0 },
@@ -183,8 +190,8 @@ mod tests {
             "\
 fleet, instance edge-1, up 12 s, draining
 
-3 dead letters, 999 bytes; 'tidemill dlq list' shows them; 2 more were dropped for their quota's sake; no more are wanted, so \
-rules that add some begin nothing new: 'tidemill dlq purge' makes room
+3 dead letters, 999 bytes; 'tidemill dlq list' shows them; 2 more were dropped for their quota's sake; 2 wait for \
+output 'dead': away; no more are wanted, so rules that add some begin nothing new: 'tidemill dlq purge' makes room
 
 SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
 a       connected  yes        12345    12300         5            0         40  refused  [2J

@@ -97,3 +97,17 @@ fn a_folder_without_dead_letters_is_said_to_be_one() {
     assert!(sentence.contains("it has no file 'deliveries'"), "{sentence}");
     assert!(!folder.path().join("no").exists(), "nothing is made by looking");
 }
+
+#[test]
+fn what_has_gone_to_an_output_is_not_listed_and_that_is_said() {
+    let list = List {
+        filters: Filters { reason: vec![], rule: vec![], since: None, until: None, r#where: vec![] },
+        place: Where { remote: Remote::default(), state: None },
+        group: None,
+        limit: None,
+        from: Some("dead".to_owned()),
+        json: false,
+    };
+    let failure = list.run().unwrap_err();
+    assert!(failure.exit == Exit::Refused && failure.sentence().contains("'--from dead' is not available yet"));
+}

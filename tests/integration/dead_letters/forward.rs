@@ -13,24 +13,16 @@ fn waiting(status: &Value) -> u64 {
     status["deadLetters"]["outputs"]["dead"]["waiting"].as_u64().expect("a number")
 }
 
-#[tokio::test]
-async fn kcat_and_pika_read_the_original_with_why_it_died() {
-    const BAD: &str = r#"{"vin": "IOQ",   "speed":1.10}"#;
-    let (hook, nobody) = (port::free(), port::free());
-    let (kafka, rabbit) = (kafka::shared().await, rabbitmq::shared().await);
-    let (topic, queue, url) = (kafka.topic(1, &[]).await, rabbit.name(), rabbit.url());
-    rabbit.peer().await.declare(&queue, "quorum").await;
-    let brokers = kafka.address();
-    let mut engine = Tidemill::new(
-        PROGRAM,
-        &format!(
-            "sources:
+/// A function that rejects bad VINs to Kafka, and a rule whose output nobody hears, which goes to a queue.
+fn vehicles((hook, nobody): (SocketAddr, SocketAddr), kafka: &str, (url, queue): (&str, &str)) -> Tidemill {
+    let yaml = format!(
+        "sources:
   hook: {{ http: {{ listen: \"{hook}\" }}, ack: processed }}
 functions:
   judge: {{ native: telemetry-to-metrics }}
 outputs:
   nobody: {{ http: {{ url: \"http://{nobody}/\" }} }}
-  vins: {{ kafka: {{ brokers: [\"{brokers}\"], topic: {topic} }} }}
+  vins: {{ kafka: {{ brokers: {kafka} }} }}
   alerts: {{ amqp: {{ url: \"{url}\", routingKey: \"{queue}\" }} }}
 triggers:
   vehicles:
@@ -41,8 +33,18 @@ triggers:
                retry: {{ maxAttempts: 3, backoffDelay: 1ms }} }}
 defaults: {{ deadLetter: vins }}
 "
-        ),
     );
+    Tidemill::new(PROGRAM, &yaml)
+}
+
+#[tokio::test]
+async fn kcat_and_pika_read_the_original_with_why_it_died() {
+    const BAD: &str = r#"{"vin": "IOQ",   "speed":1.10}"#;
+    let (hook, nobody) = (port::free(), port::free());
+    let (kafka, rabbit) = (kafka::shared().await, rabbitmq::shared().await);
+    let (topic, queue, url) = (kafka.topic(1, &[]).await, rabbit.name(), rabbit.url());
+    rabbit.peer().await.declare(&queue, "quorum").await;
+    let mut engine = vehicles((hook, nobody), &format!("[\"{}\"], topic: {topic}", kafka.address()), (&url, &queue));
     engine.start().await;
     assert_eq!(post(hook, "v-1", "vin", BAD).await, Some(202));
     assert_eq!(post(hook, "l-1", "late", "{\"v\":1.10}").await, Some(202));
@@ -56,7 +58,7 @@ defaults: {{ deadLetter: vins }}
     let status = engine.status_where("all forwarded", forwarded).await;
     assert_balanced(&status);
 
-    let records = Kcat::new(brokers).consume(&topic).await;
+    let records = Kcat::new(kafka.address()).consume(&topic).await;
     let header = |at: usize, name: &str| {
         let found = records[at].headers.iter().find(|(key, _)| key == &format!("ce_{name}"));
         found.map(|(_, value)| value.clone()).unwrap_or_default()

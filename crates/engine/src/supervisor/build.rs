@@ -20,7 +20,7 @@ use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource,
 use super::{parked, spools};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
-use crate::dead_letter::{Archive, Postbox, Targets};
+use crate::dead_letter::{Archive, Postbox};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Line, Options as LineOptions};
 use crate::event::Text;
@@ -58,21 +58,9 @@ impl Engine {
     pub async fn start(plan: Plan, host: Host) -> Result<Engine, StartError> {
         let page = Page::default();
         let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
-        let (state, spools) = spools::open(&plan, &host).await?;
-        let targets = targets(&plan);
-        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &forwarded(&targets), &host).await {
-            Ok(opened) => opened,
-            Err(error) => return Err(abandoned([state.as_ref().map(|state| &state.file), None], error).await),
-        };
-        let parked = match parked::open(&plan, &deliveries, &host).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                let files = [state.as_ref().map(|state| &state.file), Some(&deliveries)];
-                return Err(abandoned(files, error).await);
-            }
-        };
+        let Kept { state, spools, deliveries, letters, postbox, writing, parked } =
+            Kept::open(&plan, &host, &homes[0]).await?;
         let parked::Opened { yard, lots, left } = parked;
-        let (postbox, letters_task) = open_postbox(&letters, targets, &host, &homes[0]);
         let setup = |name: &Text, seats: usize, link: &Link| Setup {
             name: name.clone(),
             instance: host.instance.clone(),
@@ -92,15 +80,13 @@ impl Engine {
             Ok(opened) => opened,
             Err(error) => {
                 // Nothing keeps running, nor holds a file that the next start needs.
-                drop((postbox, lots));
+                drop((postbox, lots, spools));
                 close(&outputs, sleep(FLUSH)).await;
-                drop(letters_task.await);
-                drop(spools);
+                drop(writing.await);
                 return Err(abandoned([state.as_ref().map(|state| &state.file), Some(&deliveries)], error).await);
             }
         };
-        let mut tasks = Tasks { letters: Some((letters_task, postbox.unsettled())), ..Tasks::default() };
-
+        let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
         pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
         let (rules, wirings) = start_lines(
             &plan.triggers,
@@ -109,9 +95,7 @@ impl Engine {
             lots,
             &mut tasks,
         );
-        let filters = wirings.iter().map(Wiring::filters).collect();
-        let triggers = plan.triggers.iter().zip(&wirings);
-        let triggers = triggers.map(|(trigger, wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally))).collect();
+        let tally = |(trigger, wiring): (&plan::Trigger, &Wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally));
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
         let (sources, spools) = start_sources(sources, spools, &wirings, &postbox);
         Ok(Engine {
@@ -121,8 +105,8 @@ impl Engine {
             sources,
             spools,
             state,
-            triggers,
-            filters,
+            triggers: plan.triggers.iter().zip(&wirings).map(tally).collect(),
+            filters: wirings.iter().map(Wiring::filters).collect(),
             rules,
             pools,
             outputs,
@@ -133,13 +117,44 @@ impl Engine {
             left,
             purged: AtomicU64::new(0),
             replaying: Arc::new(Semaphore::new(1)),
-            tending: tokio::sync::RwLock::new(()),
+            tending: tokio::sync::RwLock::default(),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
             _homes: homes,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         })
+    }
+}
+
+/// What the state folder holds, and who writes to it.
+struct Kept {
+    state: Option<spools::State>,
+    spools: Vec<Option<spools::Opened>>,
+    deliveries: File,
+    letters: Archive,
+    postbox: Postbox,
+    /// The task that writes what the postbox is given.
+    writing: JoinHandle<()>,
+    parked: parked::Opened,
+}
+
+impl Kept {
+    async fn open(plan: &Plan, host: &Host, home: &Home) -> Result<Kept, StartError> {
+        let (state, spools) = spools::open(plan, host).await?;
+        let spool = state.as_ref().map(|state| &state.file);
+        let targets = targets(plan);
+        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &forwarded(&targets), host).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(abandoned([spool, None], error).await),
+        };
+        let parked = match parked::open(plan, &deliveries, host).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(abandoned([spool, Some(&deliveries)], error).await),
+        };
+        let _there = home.handle.enter();
+        let (postbox, writing) = Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)), targets);
+        Ok(Kept { state, spools, deliveries, letters, postbox, writing, parked })
     }
 }
 
@@ -162,11 +177,6 @@ fn no_thread(cause: std::io::Error) -> StartError {
 fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartError {
     let name = name.clone();
     move |error| StartError { kind, name, error }
-}
-
-fn open_postbox(letters: &Archive, targets: Targets, host: &Host, home: &Home) -> (Postbox, JoinHandle<()>) {
-    let _there = home.handle.enter();
-    Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)), targets)
 }
 
 fn open_outputs(

@@ -113,7 +113,7 @@ impl Addresses {
         // An output that several homes publish to has its own tasks with the first of them.
         let uses = |output: usize| {
             let by = |trigger: &crate::config::plan::Trigger| {
-                trigger.rules.iter().any(|rule| rule.outputs.contains(&output))
+                trigger.rules.iter().any(|rule| rule.outputs.contains(&output) || rule.dead_letter == Some(output))
             };
             plan.triggers.iter().position(by).map_or(0, |trigger| triggers[trigger])
         };
