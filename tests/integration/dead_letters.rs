@@ -37,7 +37,7 @@ triggers:
     source: hook
     rules:
       post: {{ output: sink, when: {{ exact: {{ type: alert }} }}, retry: {{ maxAttempts: 1 }} }}
-      late: {{ output: sink, when: {{ exact: {{ type: late }} }}, retry: {{ maxAttempts: 2, backoffDelay: 1ms }} }}
+      late: {{ output: sink, when: {{ exact: {{ type: late }} }}, retry: {{ hold: source, maxAttempts: 2, backoffDelay: 1ms }} }}
 {state}"
     );
     Tidemill::new(PROGRAM, &yaml)

@@ -98,11 +98,12 @@ pub(crate) async fn error(engine: &Tidemill, path: &str, part: &str) -> String {
     last(&engine.status_where(part, |status| last(status).contains(part)).await)
 }
 
-/// Waits until nothing is in flight at any source, and nothing waits in any spool; answers the status.
+/// Waits until nothing is in flight at any source, nothing waits in any spool, and nothing is parked; answers the status.
 pub(crate) async fn idle(engine: &Tidemill) -> Value {
     let still = |status: &Value| {
         books(status, "sources").all(|(_, source)| source["inFlight"] == 0)
             && spools(status).all(|(_, spool)| spool["inFlight"] == 0 && spool["stored"] == 0)
+            && books(status, "rules").all(|(_, rule)| rule["parked"] == 0 && rule["inFlight"] == 0)
     };
     engine.status_where("nothing in flight", still).await
 }

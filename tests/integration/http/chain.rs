@@ -99,7 +99,7 @@ triggers:
   hooks:
     source: hook
     rules:
-      forward: {{ output: next, retry: {{ maxAttempts: 2, backoffDelay: 20ms }} }}
+      forward: {{ output: next, retry: {{ hold: source, maxAttempts: 2, backoffDelay: 20ms }} }}
 ",
             second.port()
         )

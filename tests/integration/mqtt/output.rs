@@ -25,7 +25,7 @@ triggers:
   telemetry:
     source: fleet
     rules:
-      keep: {{ output: out, retry: {{ maxAttempts: 2, backoffDelay: 50ms }} }}
+      keep: {{ output: out, retry: {{ hold: source, maxAttempts: 2, backoffDelay: 50ms }} }}
 ",
         source.url()
     );

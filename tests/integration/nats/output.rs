@@ -18,7 +18,7 @@ triggers:
   telemetry:
     source: fleet
     rules:
-      keep: {{ output: out, retry: {{ maxAttempts: 3, backoffDelay: 50ms }} }}
+      keep: {{ output: out, retry: {{ hold: source, maxAttempts: 3, backoffDelay: 50ms }} }}
 "
     );
     Tidemill::new(PROGRAM, &yaml)
