@@ -89,7 +89,7 @@ triggers:
         // What was not committed when the engine was killed comes again, behind the first time.
         numbers.for_each(|number| {
             if !once.contains(&number) {
-                once.push(number)
+                once.push(number);
             }
         });
         assert!(once.is_sorted() && once.len() == COUNT / 10, "veh-{key}: {once:?}");

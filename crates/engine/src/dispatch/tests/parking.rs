@@ -313,6 +313,32 @@ async fn more_than_may_be_out_at_once_all_have_their_turn() {
     assert_eq!(log.of("").len(), 2 * 1280);
 }
 
+/// More than the calendar has in memory, before and after a crash.
+#[tokio::test]
+async fn what_is_far_comes_page_by_page_and_all_of_it() {
+    const COUNT: u64 = 140 * 64;
+    let log = Log::default();
+    let retry = Policy { max_attempts: u32::MAX, ..hourly() };
+    let mut bench = parks(retry, log.pool(|_, _| again()));
+    for round in 0..140 {
+        bench.send_all((0..64).map(|number| event(&format!("{round} {number}"))).collect()).await;
+        bench.desk.settled(64).await;
+    }
+    bench.until(|books| books.parked == COUNT).await;
+    // Some come back in this life, and wait again behind those that are far.
+    tokio::time::pause();
+    let books = bench.until(|books| books.failed_attempts >= 3 * COUNT / 2).await;
+    assert_eq!(books.parked + books.in_flight, COUNT);
+    let bin = bench.crashed().await;
+    let bench = parks_in(bin, ROOM, hourly(), log.pool(|_, _| done()), Vec::new());
+    assert_eq!(bench.books().recovered, COUNT);
+    let books = bench.until(|books| books.done == COUNT).await;
+    assert_eq!((books.parked, books.failed_attempts), (0, 0));
+    bench.feed.is_empty().await;
+    bench.bin.store.close().await.unwrap();
+    assert_eq!(bench.bin.yard(ROOM).usage().rows, 0);
+}
+
 #[tokio::test]
 async fn a_result_whose_output_is_gone_makes_a_dead_letter() {
     let (fails, _) = recorder(|_| Say::Now(Err(PublishError::Retry { after: None, error: "away".to_owned() })));
