@@ -2,8 +2,8 @@
 //! and one table of what became of the others.
 //!
 //! Decisions: a letter and its place in the index are **written together**, so that none is forgotten, whoever is killed when;
-//! the index holds names only, so that whoever forwards reads what waits and nothing else; and a letter is **never written
-//! again**, so that one which is removed meanwhile cannot come back. What outlives its letter is found where it is come upon.
+//! the index holds names only, so that whoever forwards reads what waits and nothing else; and forwarding **never writes a
+//! letter**, so that one which is removed meanwhile cannot come back. What outlives its letter is found where it is come upon.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
