@@ -6,7 +6,6 @@
 mod signals;
 mod state;
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,6 @@ use engine::config::Plan;
 use engine::port::SystemClock;
 use engine::supervisor::{self, Drained, Engine, Host, Housing};
 use tokio::runtime::{self, Runtime};
-use tokio::task::JoinHandle;
 
 use crate::admin::{Bound, Guard, Server};
 
@@ -40,7 +38,6 @@ pub struct Launch {
 /// A running engine and those who answer for it.
 pub struct Running {
     engine: Arc<Engine>,
-    audit: JoinHandle<Infallible>,
     // In this order they are dropped: nobody answers any more when the folder is free again.
     server: Server,
     folder: Folder,
@@ -92,17 +89,15 @@ impl Running {
             idle_after: IDLE_AFTER,
         };
         let engine = Arc::new(Engine::start(launch.plan, host).await?);
-        let audited = Arc::clone(&engine);
-        let audit = tokio::spawn(async move { audited.audit().await });
+        tokio::spawn(Engine::audit(Arc::downgrade(&engine)));
         let server = match Server::start(&engine, launch.admin, launch.observe) {
             Ok(server) => server,
             Err(cause) => {
-                audit.abort();
                 engine.drain(Duration::ZERO).await;
                 return Err(StartError::Admin(cause));
             }
         };
-        Ok(Running { engine, audit, server, folder: launch.folder })
+        Ok(Running { engine, server, folder: launch.folder })
     }
 
     /// The engine, for its status, its metrics and its readiness.
@@ -114,7 +109,6 @@ impl Running {
     /// Ends the engine, with a grace time that is over when `over` is, and then everything else. It answers until the end.
     pub async fn drain_until(self, over: impl Future<Output = ()>) -> Drained {
         let drained = self.engine.drain_until(over).await;
-        self.audit.abort();
         self.server.stop();
         drop(self.folder);
         drained

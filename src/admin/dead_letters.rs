@@ -15,7 +15,7 @@ use engine::store;
 use engine::supervisor::{Drive, Engine, ReplayError, Span, Through};
 use serde_json::json;
 
-use super::routes::{body, refused};
+use super::routes::{body, event, refused};
 
 /// Letters in one answer, unless the request wants fewer.
 const LIMIT: usize = 1000;
@@ -138,13 +138,9 @@ pub(super) async fn edit(
         Ok(asked) => asked,
         Err(sentence) => return refused(StatusCode::BAD_REQUEST, &sentence),
     };
-    let body = match body(request, "the event").await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let event = match engine::event::json::decode(&body) {
+    let event = match event(request).await {
         Ok(event) => event,
-        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(refusal) => return refusal,
     };
     match tokio::spawn(async move { engine.edit(id, edits, event).await }).await {
         Ok(Ok(edits)) => Json(json!({ "edits": edits })).into_response(),
@@ -166,9 +162,7 @@ pub(super) async fn replay(State(engine): State<Arc<Engine>>, Query(pairs): Pair
             Some("router") => Through::Router,
             Some(_) => return Err("'through' is rule or router".to_owned()),
         };
-        let rate =
-            asked.options.get("rate").map(|text| text.parse::<f64>().ok().filter(|rate| (0.01..=1e9).contains(rate)));
-        let rate = rate.map(|rate| rate.ok_or("'rate' is a number from 0.01 to a billion")).transpose()?;
+        let rate = asked.options.get("rate").map(|text| Drive::read_rate(text)).transpose()?;
         Ok((asked.selection, span, Drive { through, rate, dry_run }))
     });
     let (selection, span, drive) = match asked {

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use engine::event::Event;
 use engine::supervisor::{Engine, FireError, LeaveError, SendError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
@@ -159,13 +160,9 @@ async fn leave(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> R
 }
 
 async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, request: Request) -> Response {
-    let body = match body(request, "the event").await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let event = match engine::event::json::decode(&body) {
+    let event = match event(request).await {
         Ok(event) => event,
-        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(refusal) => return refusal,
     };
     let id = event.id().clone();
     // A task of its own: a client that goes away half-way must not hand the event back.
@@ -177,6 +174,12 @@ async fn send(State(engine): State<Arc<Engine>>, Path(name): Path<String>, reque
         }
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "sending failed; the log says why"),
     }
+}
+
+/// The CloudEvent in JSON that was sent; else the refusal.
+pub(super) async fn event(request: Request) -> Result<Event, Response> {
+    let body = body(request, "the event").await?;
+    engine::event::json::decode(&body).map_err(|error| refused(StatusCode::BAD_REQUEST, &error.to_string()))
 }
 
 /// What was sent, which is called so; else the refusal.

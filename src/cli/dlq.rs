@@ -17,6 +17,7 @@ use std::time::Duration;
 use engine::config::Period;
 use engine::dead_letter::{Selection, ago};
 use engine::port::{Clock, SystemClock};
+use engine::supervisor::Drive;
 
 use super::remote::Remote;
 use super::{Exit, Failure, data, note};
@@ -131,7 +132,7 @@ struct Replay {
     #[arg(long, value_name = "WAY", value_parser = ["rule", "router"], default_value = "rule")]
     through: String,
     /// How many in a second at most; as many as the rules take by default
-    #[arg(long, value_name = "N", value_parser = rate)]
+    #[arg(long, value_name = "N", value_parser = Drive::read_rate)]
     rate: Option<f64>,
 }
 
@@ -219,11 +220,6 @@ fn moment(text: &str) -> Result<String, String> {
     }
     let time = Selection::read([("since", text)]).map(|_| text.to_owned());
     time.map_err(|sentence| format!("{sentence}, or how long ago it was, such as 2h"))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| (0.01..=1e9).contains(rate));
-    rate.ok_or_else(|| "write how many in a second, such as 50 or 0.5".to_owned())
 }
 
 impl List {

@@ -15,7 +15,7 @@ use testkit::http::{self, Inbox};
 use testkit::port;
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, assert_balanced};
+use crate::outcome::{PROGRAM, assert_balanced, posted, posted_ids};
 
 /// Where the engine's state is, below its folder.
 const STATE: &str = "tidemill-state/tidemill";
@@ -161,12 +161,7 @@ async fn a_replay_runs_what_is_meant_once_its_reason_is_gone() {
     let inbox = Inbox::open_at(sink).await;
     assert_eq!(replay(&["--all"]), "100 dead letters were replayed\n");
     let posts = inbox.posted(COUNT).await;
-    let ids: HashSet<&str> = posts
-        .iter()
-        .flat_map(|(headers, _)| headers)
-        .filter(|(name, _)| name == "ce-id")
-        .map(|(_, id)| id.as_str())
-        .collect();
+    let ids: HashSet<String> = posted_ids(&posts).into_iter().collect();
     assert_eq!((posts.len(), ids.len()), (COUNT, COUNT), "each once, to its own rule only");
     assert!(
         posts

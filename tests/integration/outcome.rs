@@ -2,10 +2,11 @@
 //!
 //! Every broker's tests judge by the same three, so that a promise means the same for each of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use testkit::patience::until;
+use testkit::http::{Inbox, Post};
+use testkit::patience::{until, within};
 use testkit::tidemill::Tidemill;
 
 /// The output that [`events`] reads.
@@ -23,6 +24,31 @@ pub(crate) fn events(engine: &Tidemill) -> Vec<Value> {
 /// How often each id is in the engine's file.
 pub(crate) fn ids(engine: &Tidemill) -> HashMap<String, usize> {
     ids_of(&[engine])
+}
+
+/// The ids of what outputs have posted to a server of the test, in the order of posting.
+pub(crate) fn posted_ids(posts: &[Post]) -> Vec<String> {
+    let id = |headers: &[(String, String)]| headers.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| id.clone());
+    posts.iter().map(|(headers, _)| id(headers).expect("every event has an id")).collect()
+}
+
+/// Waits until each of these was posted; answers everything that was.
+pub(crate) async fn posted<I: ToString>(sink: &Inbox, wanted: impl IntoIterator<Item = I>) -> Vec<String> {
+    let wanted: HashSet<String> = wanted.into_iter().map(|id| id.to_string()).collect();
+    within("every event at the sink", async {
+        let mut count = wanted.len();
+        loop {
+            let there = posted_ids(&sink.posted(count).await);
+            let different: HashSet<&String> = there.iter().collect();
+            let missing = wanted.iter().filter(|id| !different.contains(id)).count();
+            if missing == 0 {
+                return there;
+            }
+            // What is missing comes beside whatever else comes.
+            count = there.len() + 1;
+        }
+    })
+    .await
 }
 
 /// How often each id is in the files of the engines.

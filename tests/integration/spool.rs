@@ -12,18 +12,16 @@ mod killed;
 // What HTTP and core NATS promise.
 mod kinds;
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use serde_json::Value;
 use testkit::http::Inbox;
 use testkit::mosquitto::{Config, Mosquitto};
-use testkit::patience::within;
 use testkit::port;
 use testkit::recorder::Recorder;
 use testkit::tidemill::Tidemill;
 
-use crate::outcome::{PROGRAM, assert_balanced, idle};
+use crate::outcome::{PROGRAM, assert_balanced, idle, posted, posted_ids};
 
 /// The configuration of an engine that posts what `source` brings, which is lines below its name, to `sink`; `more` are
 /// lines of the top level.
@@ -51,34 +49,6 @@ fn mqtt(broker: SocketAddr, seats: usize) -> String {
 /// A message whose id is its number, with so many bytes more.
 fn message(number: usize, fill: usize) -> String {
     format!("{{\"id\":\"{number}\",\"fill\":\"{}\"}}", "x".repeat(fill))
-}
-
-/// The headers of a request, and its body.
-type Post = (Vec<(String, String)>, Vec<u8>);
-
-/// The ids of what was posted, in the order of posting.
-fn ids(posts: &[Post]) -> Vec<String> {
-    let id = |headers: &[(String, String)]| headers.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| id.clone());
-    posts.iter().map(|(headers, _)| id(headers).expect("every event has an id")).collect()
-}
-
-/// Waits until each of these was posted; answers everything that was.
-async fn posted<I: ToString>(sink: &Inbox, wanted: impl IntoIterator<Item = I>) -> Vec<String> {
-    let wanted: HashSet<String> = wanted.into_iter().map(|id| id.to_string()).collect();
-    within("every event at the sink", async {
-        let mut count = wanted.len();
-        loop {
-            let there = ids(&sink.posted(count).await);
-            let different: HashSet<&String> = there.iter().collect();
-            let missing = wanted.iter().filter(|id| !different.contains(id)).count();
-            if missing == 0 {
-                return there;
-            }
-            // What is missing comes beside whatever else comes.
-            count = there.len() + 1;
-        }
-    })
-    .await
 }
 
 /// The books of the spool.

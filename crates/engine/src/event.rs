@@ -122,8 +122,12 @@ fn excerpt(text: &str) -> Text {
     if text.len() <= MOST {
         return text.into();
     }
-    let end = text.floor_char_boundary(MOST);
-    smol_str::format_smolstr!("{}...", &text[..end])
+    smol_str::format_smolstr!("{}...", beginning(text, MOST))
+}
+
+/// As much of a text as so many bytes hold, with no character cut in half.
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 impl Event {

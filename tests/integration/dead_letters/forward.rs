@@ -134,14 +134,8 @@ triggers:
 
     let inbox = Inbox::open_at(dead).await;
     engine.start().await;
-    let posts = inbox.posted(COUNT).await;
-    let ids: HashSet<&str> = posts
-        .iter()
-        .flat_map(|(headers, _)| headers)
-        .filter(|(name, _)| name == "ce-id")
-        .map(|(_, id)| id.as_str())
-        .collect();
-    assert_eq!(ids.len(), COUNT, "each of them");
+    // An attempt that took too long may have sent one twice.
+    posted(&inbox, 0..COUNT).await;
     let status = engine.status_where("nothing waits", |status| waiting(status) == 0).await;
     assert_eq!(status["deadLetters"]["stored"], COUNT, "they stay until somebody removes them");
     assert!(engine.terminate().await.success());

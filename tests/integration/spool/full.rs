@@ -57,7 +57,8 @@ async fn a_full_spool_that_drops_counts_what_it_drops_and_keeps_the_rest() {
         assert!((20..COUNT).contains(&dropped), "{full}");
         let inbox = Inbox::open_at(sink).await;
         assert_balanced(&idle(&engine).await);
-        let mut left: Vec<usize> = ids(&inbox.posted(0).await).iter().map(|id| id.parse().expect("a number")).collect();
+        let mut left: Vec<usize> =
+            posted_ids(&inbox.posted(0).await).iter().map(|id| id.parse().expect("a number")).collect();
         left.sort_unstable();
         left.dedup();
         assert_eq!(left.len() + dropped, COUNT, "{on_full}");

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub use inbox::Inbox;
+pub use inbox::{Inbox, Post};
 
 use crate::patience::within;
 

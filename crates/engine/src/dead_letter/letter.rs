@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::Forward;
-use crate::event::{Event, Text, Unreadable, pack_text, unpack_text};
+use crate::event::{Event, Text, Unreadable, beginning, pack_text, unpack_text};
 use crate::store::Stamp;
 
 /// Bytes of a message that are kept; what says more says it in a log.
@@ -108,7 +108,7 @@ const EDITED: u8 = 128;
 
 /// A message of bounded length.
 pub(super) fn bounded(message: &str) -> Text {
-    message[..message.floor_char_boundary(MESSAGE_MAX)].into()
+    beginning(message, MESSAGE_MAX).into()
 }
 
 impl Letter {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{Content, Id, Letter};
 use crate::event::json::encode_line;
-use crate::event::{Event, Invalid, Name, Text, Value};
+use crate::event::{Event, Invalid, Name, Text, Value, beginning};
 use crate::store::Stamp;
 
 /// What Knative keeps of an error, and what an attribute says of it: the largest that every protocol's headers bear.
@@ -132,7 +132,7 @@ impl Letter {
             Content::Raw { facts, .. } => Some(Value::String(attribute(&some(facts)))),
         };
         let known = |option: &Option<Text>| option.as_ref().map(|text| Value::String(text.clone()));
-        let data = &self.message[..self.message.floor_char_boundary(DATA_MAX)];
+        let data = beginning(&self.message, DATA_MAX);
         // Knative's code is a status of HTTP.
         let status = self.code.as_ref().and_then(|code| code.parse::<u16>().ok());
         [

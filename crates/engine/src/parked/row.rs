@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::event::{Event, Text, Unreadable, pack_text, unpack_text};
+use crate::event::{Event, Text, Unreadable, beginning, pack_text, unpack_text};
 use crate::store::Stamp;
 
 /// Bytes of a message that are kept.
@@ -43,7 +43,7 @@ const KNOWN: u8 = 15;
 
 /// A message of bounded length.
 pub(super) fn bounded(message: &str) -> Text {
-    message[..message.floor_char_boundary(MESSAGE_MAX)].into()
+    beginning(message, MESSAGE_MAX).into()
 }
 
 impl Row {

@@ -5,7 +5,7 @@
 //! again when it grows.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -85,13 +85,15 @@ impl Auditor {
 }
 
 impl Engine {
-    /// Looks at the books again and again, and reports each drift in the log.
-    pub async fn audit(&self) -> Infallible {
+    /// Looks at the books again and again for as long as there is an engine, which it keeps nobody from dropping, and reports
+    /// each drift in the log.
+    pub async fn audit(engine: Weak<Engine>) {
         let (mut auditor, mut ticks) = (Auditor::default(), interval(PERIOD));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            for account in auditor.look(&self.status()) {
+            let Some(status) = engine.upgrade().map(|engine| engine.status()) else { return };
+            for account in auditor.look(&status) {
                 let Account { kind, name, taken, accounted } = account;
                 error!(
                     %kind, %name, taken, accounted,

@@ -50,6 +50,19 @@ pub struct Drive {
     pub dry_run: bool,
 }
 
+impl Drive {
+    /// Reads a rate, from 0.01 to a billion in a second.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn read_rate(text: &str) -> Result<f64, String> {
+        let rate = text.parse::<f64>().ok().filter(|rate| (0.01..=1e9).contains(rate));
+        rate.ok_or_else(|| {
+            format!("'{text}' is no rate; write how many in a second, from 0.01 to a billion, such as 50 or 0.5")
+        })
+    }
+}
+
 /// To whom a letter goes again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Through {

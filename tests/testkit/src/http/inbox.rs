@@ -13,7 +13,7 @@ use super::header;
 use crate::patience::within;
 
 /// A request: its headers, whose names are in lower case, and its body.
-type Post = (Vec<(String, String)>, Vec<u8>);
+pub type Post = (Vec<(String, String)>, Vec<u8>);
 
 /// A running server. Dropping it ends it.
 pub struct Inbox {

@@ -24,3 +24,15 @@ async fn books_that_do_not_balance_are_found_and_said_once() {
     assert!(page.contains(&format!("\ntidemill_conservation_drift{{kind=\"rule\",name=\"{name}\"}} 3\n")), "{page}");
     assert!(page.contains("\ntidemill_conservation_drift{kind=\"source\","), "{page}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn looking_ends_with_the_engine_and_keeps_nobody_from_dropping_it() {
+    let mut parts = Parts::new(judge(|_, _| done()));
+    let _pipe = parts.source();
+    let engine = Arc::new(Engine::start(parts.plan(), parts.host()).await.unwrap());
+    let audit = tokio::spawn(Engine::audit(Arc::downgrade(&engine)));
+    settle_down().await;
+    assert!(!audit.is_finished() && Arc::strong_count(&engine) == 1);
+    drop(engine);
+    audit.await.unwrap();
+}
