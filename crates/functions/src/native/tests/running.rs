@@ -11,7 +11,7 @@ use engine::event::{Event, Text};
 use engine::pool::Limits;
 use engine::port::{BoxFuture, Call, Confirm, Offer, Output, Shutdown, Source, SourceError, SystemClock};
 use engine::registry::{FunctionKind, OpenError, OutputPlan, Setup, SourceFacts, SourcePlan};
-use engine::retry::Policy;
+use engine::retry::{Hold, Policy};
 use engine::supervisor::{Engine, Host, Housing};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -115,7 +115,8 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         max_in_flight: usize::MAX,
         rate: None,
         timeout: Duration::from_secs(30),
-        retry: Policy { delay: Duration::from_millis(1), ..Policy::default() },
+        // The source waits for every attempt, so what it was told says that all is done.
+        retry: Policy { delay: Duration::from_millis(1), hold: Hold::Source, ..Policy::default() },
         dead_letter: None,
     };
     let plan = Plan {
