@@ -123,6 +123,8 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
             name: "telemetry".into(),
             sources: vec![0],
             filter: None,
+            unmatched: plan::Unmatched::Drop,
+            dead_letter: None,
             rules: (0..8).map(rule).collect(),
         }],
         state: plan::State::default(),

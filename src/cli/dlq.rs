@@ -151,7 +151,7 @@ struct Export {
 /// Which ones; everything that is said has to fit.
 #[derive(Debug, clap::Args)]
 struct Filters {
-    /// Died for this reason: exhausted, rejected or undecodable; may be repeated, and means any of them
+    /// Died for this reason: exhausted, rejected, undecodable or unmatched; may be repeated, and means any of them
     #[arg(long)]
     reason: Vec<String>,
     /// Given up by this rule; may be repeated, and means any of them

@@ -140,6 +140,43 @@ async fn what_is_given_up_is_found_in_a_running_engine_and_in_its_folder() {
     assert!(engine.terminate().await.success());
 }
 
+#[tokio::test]
+async fn an_event_that_no_rule_takes_is_kept_where_its_trigger_says_so() {
+    let hook = port::free();
+    let yaml = format!(
+        "sources: {{ hook: {{ http: {{ listen: \"{hook}\" }}, ack: processed }} }}
+outputs: {{ kept: {{ file: {{ path: kept.jsonl }} }}, strange: {{ file: {{ path: strange.jsonl }} }} }}
+triggers:
+  strict:
+    source: hook
+    unmatched: deadLetter
+    deadLetter: strange
+    rules: {{ known: {{ output: kept, when: {{ exact: {{ type: known }} }} }} }}
+"
+    );
+    let mut engine = Tidemill::new(PROGRAM, &yaml);
+    engine.start().await;
+    for (id, kind) in [("k-1", "known"), ("s-1", "strange"), ("k-2", "known")] {
+        assert_eq!(post(hook, id, kind, "{}").await, Some(202), "{id}");
+    }
+    let forwarded = |status: &Value| status["deadLetters"]["outputs"]["strange"]["forwarded"] == 1;
+    let status = engine.status_where("the letter to be forwarded", forwarded).await;
+    assert_balanced(&status);
+    assert_eq!(
+        (&status["triggers"]["strict"]["unmatched"], &status["rules"]["strict/known"]["done"]),
+        (&1.into(), &2.into())
+    );
+    let strange = std::fs::read_to_string(engine.folder().join("strange.jsonl")).expect("written");
+    assert_eq!((&lines(&strange)[0]["id"], &lines(&strange)[0]["dlqreason"]), (&"s-1".into(), &"unmatched".into()));
+    let admin = engine.admin().to_string();
+    let listed = said(&engine, &["list", "--json", "--reason", "unmatched", "--rule", "strict", "--admin", &admin]);
+    let letters = lines(&listed);
+    assert_eq!((letters.len(), &letters[0]["source"], &letters[0]["attempts"]), (1, &"hook".into(), &0.into()));
+    let replayed = said(&engine, &["replay", "--all", "--admin", &admin]);
+    assert!(replayed.contains("1 stay, which no rule matches"), "{replayed}");
+    assert!(engine.terminate().await.success());
+}
+
 // The command blocks one thread while the sink answers on the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_runs_what_is_meant_once_its_reason_is_gone() {

@@ -3,7 +3,7 @@
 //! Decisions: **being a dead letter is what settles a delivery**, so that nothing is acknowledged that is neither done nor
 //! kept; **dying never waits for a quota**, only for the disk: a record that cannot be written keeps its delivery in flight,
 //! so that a full disk is back-pressure and never a loss. Where the quota is to block, a rule that has gone beyond it begins
-//! nothing new until there is room, the other rules go on, and a message that is no event keeps its seat. Letters are
+//! nothing new until there is room, the other rules go on, and a message that no rule has keeps its seat. Letters are
 //! written in batches behind one task, and always forced to the disk; whoever waits for one is told in the order of writing.
 //! What is to go to an output besides is written down with its letter, and goes there afterwards ([`Forwarder`]): no delivery
 //! waits for that.
@@ -86,11 +86,13 @@ pub struct Postbox {
 pub struct Targets {
     /// By the `trigger/rule` that gives up.
     pub rules: HashMap<Text, Text>,
+    /// By the trigger of events that no rule takes.
+    pub triggers: HashMap<Text, Text>,
     /// By the source of messages that are no events.
     pub sources: HashMap<Text, Text>,
 }
 
-/// How many messages that are no events wait for their letters.
+/// How many messages wait for their letters of which no rule has a delivery.
 #[derive(Clone, Debug, Default)]
 pub struct Unsettled(Arc<AtomicUsize>);
 
@@ -114,7 +116,8 @@ struct Entry {
 #[derive(Debug)]
 enum Owed {
     Line(Arc<Caller>, Key),
-    Source(Receipt),
+    /// A message's fork, and what its letter makes of it.
+    Source(Receipt, Outcome),
 }
 
 impl Postbox {
@@ -195,8 +198,34 @@ impl Postbox {
             forward: self.targets.sources.get(source).cloned().map(Forward::to),
             content: Content::Raw { raw: message.raw, facts: message.facts },
         };
+        self.of_source(letter, receipt, Outcome::Reject);
+    }
+
+    /// Keeps an event that no rule of a trigger takes; its receipt settles as [`Outcome::Ack`] once the letter is durable.
+    pub(crate) fn unmatched(&self, source: &Text, trigger: &Text, event: Event, receipt: Receipt) {
+        let now = self.now();
+        let letter = Letter {
+            reason: Reason::Unmatched,
+            attempts: 0,
+            redrives: 0,
+            edits: 0,
+            rule: Some(trigger.clone()),
+            function: None,
+            source: Some(source.clone()),
+            code: None,
+            message: smol_str::format_smolstr!("no rule of trigger '{trigger}' matches"),
+            first: now,
+            last: now,
+            position: None,
+            forward: self.targets.triggers.get(trigger).cloned().map(Forward::to),
+            content: Content::Event(event),
+        };
+        self.of_source(letter, receipt, Outcome::Ack);
+    }
+
+    fn of_source(&self, letter: Letter, receipt: Receipt, outcome: Outcome) {
         self.unsettled.0.fetch_add(1, Ordering::Relaxed);
-        self.send(Entry { letter, removal: None, owed: Owed::Source(receipt) });
+        self.send(Entry { letter, removal: None, owed: Owed::Source(receipt, outcome) });
     }
 
     fn send(&self, entry: Entry) {
@@ -215,7 +244,7 @@ struct Writer {
     /// The name that was given last.
     newest: Option<Id>,
     rows: Batch,
-    /// Messages that are no events, for which there is no room. Each holds its seat.
+    /// Messages that no rule has, for which there is no room. Each holds its seat.
     held: VecDeque<Entry>,
     unsettled: Unsettled,
 }
@@ -275,9 +304,9 @@ impl Writer {
         let mut kept: Option<(Arc<Caller>, Vec<Key>)> = None;
         for entry in batch.drain(..) {
             match entry.owed {
-                Owed::Source(receipt) => {
+                Owed::Source(receipt, outcome) => {
                     self.unsettled.0.fetch_sub(1, Ordering::Relaxed);
-                    receipt.settle(Outcome::Reject);
+                    receipt.settle(outcome);
                 }
                 Owed::Line(caller, key) => match &mut kept {
                     Some((same, keys)) if Arc::ptr_eq(same, &caller) => keys.push(key),

@@ -25,6 +25,8 @@ pub struct Trigger {
     pub filter: Option<Filter>,
     /// Its rules: filter, and where matching deliveries go.
     pub rules: Vec<(Option<Filter>, Feed)>,
+    /// Its name, where what no rule takes becomes a dead letter.
+    pub keeps_unmatched: Option<Text>,
     /// Its counts, shared by every source that feeds it.
     pub tally: Arc<Tally>,
 }
@@ -67,6 +69,8 @@ pub struct Router {
     /// Rules that match the present event, kept for its allocation.
     matching: Vec<Place>,
     undecodable: Vec<(Undecodable, Receipt)>,
+    /// Triggers that keep the present batch's events, which none of their rules takes.
+    kept: Vec<(usize, Arrival)>,
     postbox: Postbox,
     /// Receipts of events that no rule wants, settled with the batch so that the books are written first.
     unmatched: Vec<Receipt>,
@@ -79,6 +83,7 @@ struct Staged {
     filters: Vec<Option<Filter>>,
     /// Each rule's deliveries.
     batches: Vec<Batch>,
+    keeps_unmatched: Option<Text>,
     tally: Arc<Tally>,
     offered: u64,
     unmatched: u64,
@@ -105,6 +110,7 @@ impl Router {
             index,
             matching: Vec::new(),
             undecodable: Vec::new(),
+            kept: Vec::new(),
             postbox,
             unmatched: Vec::new(),
         }
@@ -143,8 +149,13 @@ impl Route for Router {
         for place in &self.matching {
             self.triggers[place.trigger].matched = true;
         }
-        for staged in &mut self.triggers {
-            staged.unmatched += u64::from(staged.passed && !staged.matched);
+        for (trigger, staged) in self.triggers.iter_mut().enumerate() {
+            if staged.passed && !staged.matched {
+                staged.unmatched += 1;
+                if staged.keeps_unmatched.is_some() {
+                    self.kept.push((trigger, Arrival { event: event.clone(), receipt: receipt.fork() }));
+                }
+            }
         }
         let Some(last) = self.matching.pop() else { return self.unmatched.push(receipt) };
         while let Some(place) = self.matching.pop() {
@@ -165,6 +176,11 @@ impl Route for Router {
         for (message, receipt) in self.undecodable.drain(..) {
             self.postbox.undecodable(&self.source, message, receipt);
         }
+        for (trigger, Arrival { event, receipt }) in self.kept.drain(..) {
+            if let Some(name) = &self.triggers[trigger].keeps_unmatched {
+                self.postbox.unmatched(&self.source, name, event, receipt);
+            }
+        }
         for receipt in self.unmatched.drain(..) {
             receipt.settle(Outcome::Ack);
         }
@@ -184,6 +200,7 @@ impl From<Trigger> for Staged {
             filter: trigger.filter,
             filters,
             batches: feeds.into_iter().map(|feed| Batch { feed, arrivals: Vec::new() }).collect(),
+            keeps_unmatched: trigger.keeps_unmatched,
             tally: trigger.tally,
             offered: 0,
             unmatched: 0,

@@ -110,10 +110,10 @@ impl Targets<'_> {
         Some(named.0)
     }
 
-    /// Where what a rule gives up goes, whose events are of these sources.
-    pub(super) fn of_rule(
+    /// Where what a rule or a trigger gives up goes, whose events are of these sources.
+    pub(super) fn of_events(
         &self,
-        id: &str,
+        owner: &str,
         sources: &[&Source],
         written: Option<&Spanned<DeadLetterEntry>>,
         usual: (Option<usize>, Span),
@@ -121,7 +121,7 @@ impl Targets<'_> {
     ) -> Option<usize> {
         let named = self.named(written, usual, check)?;
         for source in sources {
-            self.refuse_circle(&format!("rule {}", quoted(id)), source, named, check);
+            self.refuse_circle(owner, source, named, check);
         }
         Some(named.0)
     }

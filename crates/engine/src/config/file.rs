@@ -64,6 +64,20 @@ pub(super) struct TriggerEntry {
     pub(super) source: Many<Spanned<String>>,
     /// Which of their events belong to the trigger; all by default.
     pub(super) when: Option<Spanned<WhenEntry>>,
+    /// What becomes of an event that none of its rules takes; `drop` by default, which counts it.
+    pub(super) unmatched: Option<Spanned<UnmatchedEntry>>,
+    /// The output that gets what its rules give up, and what none of them takes where that is kept, besides its being kept.
+    pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
+}
+
+/// What becomes of an event that no rule takes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum UnmatchedEntry {
+    /// It is counted.
+    Drop,
+    /// It becomes a dead letter.
+    DeadLetter,
 }
 
 /// What happens to a trigger's events. All matching rules fire.

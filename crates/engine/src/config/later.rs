@@ -12,8 +12,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
-    ("TriggerEntry", "deadLetter", "write it below a rule or in 'defaults'; events that match no rule are counted"),
-    ("TriggerEntry", "unmatched", "leave it out; events that match no rule are counted"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
     ("RuleEntry", "maxAge", "leave it out; 'retry' bounds how long a delivery is tried"),
     ("RuleEntry", "onExhausted", "leave it out; what is spent becomes a dead letter"),

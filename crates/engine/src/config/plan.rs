@@ -95,8 +95,22 @@ pub struct Trigger {
     pub sources: Vec<usize>,
     /// Which events belong to it; `None` for all.
     pub filter: Option<Filter>,
+    /// What becomes of an event that none of its rules takes.
+    pub unmatched: Unmatched,
+    /// A place in [`Plan::outputs`]: what gets such an event where it is kept, besides that.
+    pub dead_letter: Option<usize>,
     /// Its rules.
     pub rules: Vec<Rule>,
+}
+
+/// What becomes of an event that belongs to a trigger and that none of its rules takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It is counted, and that is all.
+    #[default]
+    Drop,
+    /// It is kept as a dead letter.
+    DeadLetter,
 }
 
 /// One rule.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::build::{Adapters, Called, Defaults, without};
 use super::dead_letter::Targets;
 use super::decode::{Whole, decode_whole};
-use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry};
+use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry, UnmatchedEntry};
 use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
-use super::plan::{Output, Rule, Source, State, Trigger};
+use super::plan::{Output, Rule, Source, State, Trigger, Unmatched};
 use super::prune::Used;
 use super::section::name;
 use super::suggest::{instead, quoted};
@@ -103,7 +103,21 @@ impl<'a> Rules<'a> {
         }
         let when = written.as_ref().and_then(|written| written.when.as_ref());
         let filter = when.and_then(|when| filter(when, whole, check));
-        let mut trigger = Trigger { name: name.value, sources, filter, rules: Vec::new() };
+        let mut trigger = Trigger {
+            name: name.value,
+            sources,
+            filter,
+            unmatched: unmatched(written.as_ref().and_then(|written| written.unmatched.as_ref())),
+            dead_letter: None,
+            rules: Vec::new(),
+        };
+        let target = written.as_ref().and_then(|written| written.dead_letter.as_ref());
+        // What its rules give up is compared with its sources there.
+        let keeps = trigger.unmatched == Unmatched::DeadLetter;
+        let from: Vec<&Source> = self.sources_of(&trigger).filter(|_| keeps).collect();
+        let (owner, usual) = (format!("trigger {}", quoted(&trigger.name)), (self.defaults.dead_letter, name.span));
+        trigger.dead_letter = self.targets.of_events(&owner, &from, target, usual, check);
+        trigger.dead_letter.filter(|_| keeps).into_iter().for_each(|place| self.used[OUTPUTS][place] = true);
         self.rules(entry, rules, &mut trigger, check);
         written.map(|_| trigger)
     }
@@ -157,7 +171,8 @@ impl<'a> Rules<'a> {
         }
         let from: Vec<&Source> = self.sources_of(trigger).collect();
         let target = written.dead_letter.as_ref();
-        let dead_letter = self.targets.of_rule(&id, &from, target, (self.defaults.dead_letter, name.span), check);
+        let owner = format!("rule {}", quoted(&id));
+        let dead_letter = self.targets.of_events(&owner, &from, target, (trigger.dead_letter, name.span), check);
         dead_letter.into_iter().for_each(|place| self.used[OUTPUTS][place] = true);
         let rule = Rule {
             name: name.value.clone(),
@@ -288,6 +303,13 @@ pub(super) fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>
     let names = known.names.iter().map(|known| known.as_str());
     let help = if check.is_full() { String::new() } else { instead(name, &format!("{noun}s"), names) };
     check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);
+}
+
+fn unmatched(written: Option<&Spanned<UnmatchedEntry>>) -> Unmatched {
+    written.map_or(Unmatched::default(), |written| match written.value {
+        UnmatchedEntry::Drop => Unmatched::Drop,
+        UnmatchedEntry::DeadLetter => Unmatched::DeadLetter,
+    })
 }
 
 fn filter(when: &Spanned<WhenEntry>, whole: Whole, check: &mut Check) -> Option<Filter> {

@@ -22,11 +22,13 @@ pub enum Reason {
     Rejected,
     /// It is no event.
     Undecodable,
+    /// No rule of its trigger took it.
+    Unmatched,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 3] = [Reason::Exhausted, Reason::Rejected, Reason::Undecodable];
+    pub const ALL: [Reason; 4] = [Reason::Exhausted, Reason::Rejected, Reason::Undecodable, Reason::Unmatched];
     /// Those for which a rule gives up a delivery.
     pub const OF_RULES: [Reason; 2] = [Reason::Exhausted, Reason::Rejected];
 
@@ -37,6 +39,7 @@ impl Reason {
             Reason::Exhausted => "exhausted",
             Reason::Rejected => "rejected",
             Reason::Undecodable => "undecodable",
+            Reason::Unmatched => "unmatched",
         }
     }
 
@@ -46,6 +49,7 @@ impl Reason {
             Reason::Exhausted => 1,
             Reason::Rejected => 2,
             Reason::Undecodable => 3,
+            Reason::Unmatched => 4,
         }
     }
 }
@@ -55,13 +59,13 @@ impl Reason {
 pub struct Letter {
     /// Why.
     pub reason: Reason,
-    /// Attempts of the stage that failed, the first included; 0 for what is no event.
+    /// Attempts of the stage that failed, the first included; 0 for what no rule has tried.
     pub attempts: u32,
     /// How often it was sent on its way again.
     pub redrives: u32,
     /// How often somebody has put something else in its event's place.
     pub edits: u32,
-    /// `trigger/rule` that gave it up; nothing for what is no event.
+    /// `trigger/rule` that gave it up, or the trigger of which no rule took it; nothing for what is no event.
     pub rule: Option<Text>,
     /// The rule's function, if it has one.
     pub function: Option<Text>,

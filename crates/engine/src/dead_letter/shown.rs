@@ -12,7 +12,7 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::{Content, Id, Letter};
+use super::{Content, Id, Letter, Reason};
 use crate::event::json::encode_line;
 use crate::event::{Event, Invalid, Name, Text, Value, beginning};
 use crate::store::Stamp;
@@ -152,7 +152,10 @@ impl Letter {
             ("dlqfacts", facts),
             (
                 "knativeerrordest",
-                self.rule.as_ref().map(|rule| Value::String(format!("/tidemill/rules/{rule}").into())),
+                self.rule.as_ref().map(|rule| {
+                    let noun = if self.reason == Reason::Unmatched { "triggers" } else { "rules" };
+                    Value::String(format!("/tidemill/{noun}/{rule}").into())
+                }),
             ),
             ("knativeerrorcode", status.map(|status| Value::Integer(status.into()))),
             ("knativeerrordata", Some(Value::String(STANDARD.encode(data).into()))),

@@ -48,7 +48,7 @@ fn trigger(filter: Option<Filter>, rules: Vec<Option<Filter>>) -> (Trigger, Vec<
     let tally = Arc::new(Tally::new(rules.len()));
     let (feeds, taken): (Vec<_>, Vec<_>) = rules.iter().map(|_| feed()).unzip();
     let rules = rules.into_iter().zip(feeds).collect();
-    (Trigger { filter, rules, tally: Arc::clone(&tally) }, taken, tally)
+    (Trigger { filter, rules, keeps_unmatched: None, tally: Arc::clone(&tally) }, taken, tally)
 }
 
 fn exact(name: &str, text: &str) -> Filter {
@@ -98,10 +98,36 @@ async fn what_no_rule_wants_is_counted_and_acknowledged_with_its_batch() {
 }
 
 #[tokio::test]
+async fn what_no_rule_of_a_trigger_takes_is_kept_where_it_says_so_and_settles_with_its_letter() {
+    let (keeps, mut lines, tally) = trigger(None, vec![Some(exact("type", "x"))]);
+    let (other, mut others, _) = trigger(None, vec![Some(exact("type", "y"))]);
+    let mut routed = routed(vec![Trigger { keeps_unmatched: Some("t".into()), ..keeps }, other]);
+    routed.deliver(vec![typed("1", "x"), typed("2", "y"), typed("3", "z")]).await;
+    assert_eq!(tally.read(), Counts { offered: 3, unmatched: 2, filtered: vec![2] });
+    let mut pairs = Vec::new();
+    assert!(routed.settlements.next(&mut pairs).await);
+    assert_eq!(
+        pairs.iter().map(|(_, outcome)| *outcome).collect::<Vec<_>>(),
+        [Outcome::Ack],
+        "only the third is settled"
+    );
+    let records = routed.bin.records();
+    let said = |at: usize| {
+        ["reason", "rule", "source", "message"].map(|name| records[at][name].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(said(0), ["unmatched", "t", "s", "no rule of trigger 't' matches"]);
+    assert_eq!(records[0]["event"]["knativeerrordest"], "/tidemill/triggers/t");
+    assert_eq!([0, 1].map(|at: usize| records[at]["event"]["id"].as_str().unwrap_or_default().to_owned()), ["2", "3"]);
+    lines[0].all().into_iter().chain(others[0].all()).for_each(|arrival| arrival.receipt.settle(Outcome::Ack));
+    assert_eq!(routed.settled(), [Outcome::Ack; 2]);
+    assert!(routed.ledger.read().balance());
+}
+
+#[tokio::test]
 async fn several_sources_share_one_triggers_count() {
     let (first, mut taken, tally) = trigger(None, vec![Some(exact("type", "x"))]);
     let rules = first.rules.iter().map(|(filter, feed)| (filter.clone(), feed.clone())).collect();
-    let second = Trigger { filter: None, rules, tally: Arc::clone(&tally) };
+    let second = Trigger { filter: None, rules, keeps_unmatched: None, tally: Arc::clone(&tally) };
     let (mut one, mut two) = (routed(vec![first]), routed(vec![second]));
     one.deliver(vec![typed("1", "x"), typed("2", "y")]).await;
     two.deliver(vec![typed("3", "x")]).await;

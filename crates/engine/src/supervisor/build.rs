@@ -40,6 +40,7 @@ struct Wiring {
     sources: Vec<usize>,
     filter: Option<Filter>,
     rules: Vec<(Option<Filter>, Feed)>,
+    keeps_unmatched: Option<Text>,
     tally: Arc<Tally>,
 }
 
@@ -286,7 +287,9 @@ fn start_lines(
             running.push(RunningRule { name, place: (at, number), feed, reading });
         }
         let tally = Arc::new(Tally::new(rules.len()));
-        wirings.push(Wiring { sources: trigger.sources.clone(), filter: trigger.filter.clone(), rules, tally });
+        let keeps_unmatched = (trigger.unmatched == plan::Unmatched::DeadLetter).then(|| trigger.name.clone());
+        let (sources, filter) = (trigger.sources.clone(), trigger.filter.clone());
+        wirings.push(Wiring { sources, filter, rules, keeps_unmatched, tally });
     }
     (running, wirings)
 }
@@ -321,6 +324,7 @@ fn start_source(
             let trigger = |wiring: &Wiring| Trigger {
                 filter: wiring.filter.clone(),
                 rules: wiring.rules.clone(),
+                keeps_unmatched: wiring.keeps_unmatched.clone(),
                 tally: Arc::clone(&wiring.tally),
             };
             Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), postbox.clone()))

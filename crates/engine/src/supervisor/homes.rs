@@ -166,6 +166,8 @@ mod tests {
             name: "t".into(),
             sources: sources.to_vec(),
             filter: None,
+            unmatched: crate::config::plan::Unmatched::Drop,
+            dead_letter: None,
             rules: vec![Rule {
                 name: "r".into(),
                 filter: None,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::{DeadLetterStatus, Engine, ForwardStatus, Host, RunningOutput, Tasks};
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, Unmatched};
 use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Reading, Selection, Targets};
 use crate::event::{Event, Text};
 use crate::port::Output;
@@ -31,12 +31,15 @@ pub(super) fn targets(plan: &Plan) -> Targets {
         };
         trigger.rules.iter().filter_map(of)
     });
-    Targets { rules: rules.collect(), sources: plan.sources.iter().filter_map(source).collect() }
+    let unmatched = plan.triggers.iter().filter(|trigger| trigger.unmatched == Unmatched::DeadLetter);
+    let triggers = unmatched.filter_map(|trigger| Some((trigger.name.clone(), name(trigger.dead_letter?)))).collect();
+    Targets { rules: rules.collect(), triggers, sources: plan.sources.iter().filter_map(source).collect() }
 }
 
 /// The outputs that are named, each once.
 pub(super) fn forwarded(targets: &Targets) -> Vec<Text> {
-    let mut outputs: Vec<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
+    let named = [&targets.rules, &targets.triggers, &targets.sources];
+    let mut outputs: Vec<Text> = named.iter().flat_map(|named| named.values()).cloned().collect();
     outputs.sort_unstable();
     outputs.dedup();
     outputs

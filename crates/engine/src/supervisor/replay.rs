@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use super::Engine;
-use crate::dead_letter::{Content, Id, Letter, Selection};
+use crate::dead_letter::{Content, Id, Letter, Reason, Selection};
 use crate::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Settlements, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
@@ -66,7 +66,7 @@ impl Drive {
 /// To whom a letter goes again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Through {
-    /// To the rule that gave it up.
+    /// To the rule that gave it up; what no rule took goes to those that take it now.
     #[default]
     Rule,
     /// To every rule of that rule's trigger that matches it now.
@@ -89,7 +89,7 @@ pub struct Replayed {
     /// Were given back unfinished, because the engine ends; they stay.
     pub handed_back: u64,
     /// Cannot be replayed, by reason: `undecodable`, `redrives`, because they were tried too often, `rule`, because there is
-    /// no such rule any more, and `unmatched`, because no rule of its trigger matches. They stay.
+    /// no such rule or trigger any more, and `unmatched`, because no rule of its trigger matches. They stay.
     pub skipped: BTreeMap<&'static str, u64>,
     /// Where to go on, if there may be more.
     pub next: Option<String>,
@@ -184,10 +184,15 @@ impl Engine {
             return Err("redrives");
         }
         let is_its = |name: &Text| letter.rule.as_ref() == Some(name);
-        let rule = self.rules.iter().find(|rule| is_its(&rule.name)).ok_or("rule")?;
-        let feeds = match through {
-            Through::Rule => vec![rule.feed.clone()],
-            Through::Router => self.matching(rule.place.0, &event),
+        let feeds = if letter.reason == Reason::Unmatched {
+            let trigger = self.triggers.iter().position(|(name, _)| is_its(name)).ok_or("rule")?;
+            self.matching(trigger, &event)
+        } else {
+            let rule = self.rules.iter().find(|rule| is_its(&rule.name)).ok_or("rule")?;
+            match through {
+                Through::Rule => vec![rule.feed.clone()],
+                Through::Router => self.matching(rule.place.0, &event),
+            }
         };
         if feeds.is_empty() {
             return Err("unmatched");

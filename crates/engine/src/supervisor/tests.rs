@@ -199,7 +199,14 @@ impl Parts {
             dead_letter: None,
         };
         let sources_of_trigger = (0..sources.len()).collect();
-        let trigger = plan::Trigger { name: "t".into(), sources: sources_of_trigger, filter: None, rules: vec![rule] };
+        let trigger = plan::Trigger {
+            name: "t".into(),
+            sources: sources_of_trigger,
+            filter: None,
+            unmatched: plan::Unmatched::Drop,
+            dead_letter: None,
+            rules: vec![rule],
+        };
         Plan {
             name: "test".into(),
             sources,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::config::plan::{self, Plan};
+use engine::config::plan::{self, Plan, Unmatched};
 use engine::config::{Environment, Files, load, load_files};
 use engine::event::Event;
 use engine::pool::Limits;
@@ -44,7 +44,8 @@ fn everything_that_is_written_counts() {
     };
     assert_eq!(spools, [None, None, Some(own)]);
     let [count, forward, show] = trigger.rules.as_slice() else { panic!("{} rules", trigger.rules.len()) };
-    assert_eq!([count, forward, show].map(|rule| rule.dead_letter), [Some(1), Some(0), Some(1)]);
+    assert_eq!([count, forward, show].map(|rule| rule.dead_letter), [Some(0), Some(1), Some(0)]);
+    assert_eq!((trigger.unmatched, trigger.dead_letter), (Unmatched::DeadLetter, Some(0)));
     let garbage: Vec<_> = plan.sources.iter().map(|source| source.dead_letter).collect();
     assert_eq!(garbage, [Some(1), Some(1), Some(0)]);
     assert_eq!((count.name.as_str(), count.function, count.outputs.as_slice()), ("count", Some(0), &[2, 3][..]));

@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Rules whose letters go to `dead`, and a source whose garbage does.
 fn targets() -> Targets {
     let to = |name: &str| HashMap::from([(name.into(), "dead".into())]);
-    Targets { rules: to("t/r"), sources: to("s") }
+    Targets { rules: to("t/r"), sources: to("s"), ..Targets::default() }
 }
 
 fn bin(quota: Quota) -> Bin {

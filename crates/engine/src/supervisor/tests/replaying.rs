@@ -212,6 +212,42 @@ async fn what_goes_through_the_router_goes_to_every_rule_that_matches_and_no_fas
 }
 
 #[tokio::test]
+async fn what_no_rule_took_goes_to_those_that_take_it_now() {
+    let mut parts = Parts::new(judge(|event, _| one(Verdict::Done(vec![event.clone()]))));
+    let pipe = parts.source();
+    let mut plan = parts.plan();
+    plan.triggers[0].unmatched = plan::Unmatched::DeadLetter;
+    plan.triggers[0].rules[0].filter = Some(Filter::exact([(Attribute::named("id").unwrap(), "a")]).unwrap());
+    let engine = Engine::start(plan, parts.host()).await.unwrap();
+    pipe.send(&["a", "b", "c"]).await;
+    until(|| engine.status().dead_letters.stored == 2).await;
+    until(|| engine.status().sources["s0"].settled == 3).await;
+    check(&engine.status());
+    assert_eq!(all(&engine, false).await[0].skipped["unmatched"], 2, "they still match none");
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
+    drop((engine, pipe));
+
+    let _pipe = parts.source();
+    let mut plan = parts.plan();
+    plan.triggers[0].rules[0].filter = Some(Filter::exact([(Attribute::named("id").unwrap(), "b")]).unwrap());
+    let engine = Engine::start(plan, parts.host()).await.unwrap();
+    let pieces = all(&engine, false).await;
+    assert_eq!((sum(&pieces), pieces[0].skipped["unmatched"]), (1, 1));
+    let status = engine.status();
+    check(&status);
+    assert_eq!((status.rules["t/r"].replayed, status.dead_letters.stored), (1, 1));
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
+    drop(engine);
+
+    let _pipe = parts.source();
+    let mut plan = parts.plan();
+    plan.triggers[0].name = "other".into();
+    let engine = Engine::start(plan, parts.host()).await.unwrap();
+    assert_eq!(all(&engine, false).await[0].skipped["rule"], 1, "its trigger is gone");
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
+}
+
+#[tokio::test]
 async fn what_is_edited_is_what_is_replayed_and_what_is_brought_twice_is_there_once() {
     let (function, well) = moody();
     let mut parts = Parts::new(function);

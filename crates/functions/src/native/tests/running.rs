@@ -1,5 +1,6 @@
 //! A native function in a running engine: its verdicts, its panics and its state, as a rule sees them.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,17 @@ impl Output for Kept {
     }
 }
 
+fn host(state: &Path) -> Host {
+    Host {
+        instance: "test".into(),
+        state: state.to_owned(),
+        clock: Arc::new(SystemClock),
+        turns: 1,
+        housing: Housing::Here,
+        idle_after: Duration::from_secs(60),
+    }
+}
+
 #[tokio::test]
 async fn a_rule_sees_every_verdict_and_survives_a_panic() {
     let (settled, all_settled) = oneshot::channel();
@@ -135,19 +147,18 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
             plan,
         }],
         outputs: vec![plan::Output { name: "kept".into(), plan: Box::new(kept.clone()) }],
-        triggers: vec![plan::Trigger { name: "trigger".into(), sources: vec![0], filter: None, rules: vec![rule] }],
+        triggers: vec![plan::Trigger {
+            name: "trigger".into(),
+            sources: vec![0],
+            filter: None,
+            unmatched: plan::Unmatched::Drop,
+            dead_letter: None,
+            rules: vec![rule],
+        }],
         state: plan::State::default(),
     };
     let state = tempfile::tempdir().unwrap();
-    let host = Host {
-        instance: "test".into(),
-        state: state.path().to_owned(),
-        clock: Arc::new(SystemClock),
-        turns: 1,
-        housing: Housing::Here,
-        idle_after: Duration::from_secs(60),
-    };
-    let engine = Engine::start(plan, host).await.unwrap();
+    let engine = Engine::start(plan, host(state.path())).await.unwrap();
     assert_eq!(all_settled.await.unwrap(), [Outcome::Ack; 6]);
     let status = engine.status();
     let rule = &status.rules["trigger/rule"];
