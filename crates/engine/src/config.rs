@@ -10,6 +10,7 @@ mod build;
 mod dead_letter;
 mod decode;
 mod diagnostic;
+mod ending;
 mod entrance;
 mod environment;
 mod file;

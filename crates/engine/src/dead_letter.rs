@@ -60,7 +60,7 @@ pub(crate) struct Dying {
     /// How often it was given up before and sent on its way again.
     pub(crate) redrives: u32,
     /// What kind of failure the last one was, where it has a name.
-    pub(crate) code: Option<&'static str>,
+    pub(crate) code: Option<Text>,
     /// What the function or the output said last.
     pub(crate) message: String,
     /// When an attempt failed first; nothing for now.
@@ -169,7 +169,7 @@ impl Postbox {
             rule: Some(dying.rule),
             function: dying.function,
             source: None,
-            code: dying.code.map(Text::new_static),
+            code: dying.code,
             message: letter::bounded(&dying.message),
             first: dying.first.unwrap_or(last),
             last,

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::store::Stamp;
 use attribute::twice;
 pub use attribute::{Attribute, Name, NameError, Value};
 pub use edit::Edit;
@@ -56,7 +57,21 @@ struct Parts {
     data: Option<Bytes>,
     /// The trace context of the hop that brought the event, where it is not what the attributes say.
     hop: Option<Arc<trace::Hop>>,
+    received: Received,
 }
+
+/// When an event was received here, in milliseconds since 1970; 0 for one of which that is written down nowhere. It says
+/// nothing of what the event is, so it makes no two differ.
+#[derive(Clone, Copy, Debug, Default)]
+struct Received(u64);
+
+impl PartialEq for Received {
+    fn eq(&self, _: &Received) -> bool {
+        true
+    }
+}
+
+impl Eq for Received {}
 
 /// Extension attributes in the order in which they were received; as many as an event of Kafka has need no memory of their own.
 type Extensions = SmallVec<[(Name, Value); 5]>;
@@ -152,12 +167,23 @@ impl Event {
             extensions: Extensions::new(),
             data: None,
             hop: None,
+            received: Received::default(),
         })))
     }
 
     /// The parts, for changing them; those of a shared event are copied first.
     fn parts(&mut self) -> &mut Parts {
         Arc::make_mut(&mut self.0)
+    }
+
+    /// Notes when the event was received here, for one that does not go on at once.
+    pub(crate) fn received_at(&mut self, at: Stamp) {
+        self.parts().received = Received(at.0);
+    }
+
+    /// When the event was received here, if that was noted.
+    pub(crate) fn received(&self) -> Option<Stamp> {
+        Some(Stamp(self.0.received.0)).filter(|at| at.0 > 0)
     }
 
     /// Begins to change attributes; a shared event is copied once for all changes.

@@ -27,7 +27,7 @@ use crate::port::{
     BoxFuture, Call, Clock, Confirm, Function, Offer, Output, PublishError, StartError, Verdict, Verdicts, Worker,
 };
 use crate::store::testing::Platter;
-use crate::store::{ClockHandle, Quota, Schema, Settings, Store};
+use crate::store::{ClockHandle, Quota, Schema, Settings, Stamp, Store};
 
 /// An event with this id and nothing else of interest.
 pub(crate) fn event(id: &str) -> Event {
@@ -173,6 +173,31 @@ impl Clock for Wall {
     }
 }
 
+/// Wall time that goes when it is told to.
+#[derive(Clone, Default)]
+pub(crate) struct Hand(Arc<Mutex<Duration>>);
+
+impl Hand {
+    /// A bin in this time.
+    pub(crate) fn bin(&self) -> Bin {
+        Bin::at(Platter::new(Vec::new()), ClockHandle(Arc::new(self.clone())))
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        *self.0.lock() += time;
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.now().into()
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> SystemTime {
+        Wall.now() + *self.0.lock()
+    }
+}
+
 /// Wall time that goes as the tests' own does.
 pub(crate) struct Ticking(Instant);
 
@@ -195,6 +220,8 @@ pub(crate) struct Bin {
     pub(crate) task: JoinHandle<()>,
     pub(crate) platter: Platter,
     pub(crate) store: Store,
+    /// Wall time that outlives it, if it has one.
+    clock: Option<ClockHandle>,
 }
 
 impl Bin {
@@ -208,19 +235,34 @@ impl Bin {
 
     /// On this disk, unless it fails while the file is opened, for letters that go to these outputs besides.
     pub(crate) fn on(platter: Platter, quota: Quota, targets: Targets) -> Result<Bin, String> {
+        Bin::with_clock(platter, quota, targets, None)
+    }
+
+    /// In this wall time.
+    pub(crate) fn at(platter: Platter, clock: ClockHandle) -> Bin {
+        Bin::with_clock(platter, Quota::default(), Targets::default(), Some(clock)).unwrap()
+    }
+
+    fn with_clock(platter: Platter, quota: Quota, targets: Targets, own: Option<ClockHandle>) -> Result<Bin, String> {
         let outputs: BTreeSet<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
-        let clock = ClockHandle(Arc::new(Wall));
+        let clock = own.clone().unwrap_or(ClockHandle(Arc::new(Wall)));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
         let specs = Archive::specs(quota, &outputs).into_iter().chain(Yard::specs()).collect();
         let store = platter.store(Schema::DELIVERIES, specs, settings)?;
         let archive = Archive::of(&store, quota, &outputs).unwrap();
         let (postbox, task) = Postbox::start(archive.clone(), clock, targets);
-        Ok(Bin { archive, postbox, task, platter, store })
+        Ok(Bin { archive, postbox, task, platter, store, clock: own })
     }
 
     /// What is parked in it, in wall time that goes as the test's own.
     pub(crate) fn yard(&self, max_bytes: u64) -> Yard {
-        Yard::of(&self.store, max_bytes, Ticking::clock()).unwrap()
+        Yard::of(&self.store, max_bytes, self.clock.clone().unwrap_or_else(Ticking::clock)).unwrap()
+    }
+
+    /// The same disk as it is found after a crash.
+    pub(crate) fn found(&self) -> Bin {
+        let platter = Platter::new(self.platter.found(None));
+        Bin::with_clock(platter, Quota::default(), Targets::default(), self.clock.clone()).unwrap()
     }
 
     /// What is kept now.

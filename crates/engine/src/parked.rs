@@ -25,7 +25,7 @@ use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, 
 
 pub use lot::Lot;
 pub(crate) use lot::{Back, Parking, Standing, Stored, Want};
-pub(crate) use row::Row;
+pub(crate) use row::{Row, bounded};
 
 const ROWS: &str = "parked";
 const DUE: &str = "parkedDue";

@@ -17,6 +17,9 @@ pub struct Policy {
     pub jitter: f64,
     /// Where a delivery waits meanwhile.
     pub hold: Hold,
+    /// How old a delivery may become, in wall time since its event was first received here; one that is older is given up
+    /// when it would be tried. Nothing is no bound.
+    pub max_age: Option<Duration>,
 }
 
 /// Where a delivery waits for its next attempt.
@@ -53,6 +56,7 @@ impl Default for Policy {
             max_delay: Duration::from_secs(5),
             jitter: 0.2,
             hold: Hold::State,
+            max_age: None,
         }
     }
 }
@@ -76,6 +80,12 @@ impl Policy {
         let own = Duration::from_secs_f64(seconds.clamp(0.0, longest));
         Some(wish.map_or(own, |wish| wish.max(own).min(self.max_delay)))
     }
+
+    /// The least time from the first attempt to the last, if every one fails at once.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        (1..self.max_attempts).filter_map(|attempts| self.next(attempts, None, 0.0)).sum()
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +102,13 @@ mod tests {
         assert_eq!(delays(Backoff::Exponential), [Some(100), Some(200), Some(400), Some(800), None]);
         assert_eq!(delays(Backoff::Linear), [Some(100), Some(200), Some(300), Some(400), None]);
         assert_eq!(delays(Backoff::Constant), [Some(100), Some(100), Some(100), Some(100), None]);
+    }
+
+    #[test]
+    fn the_shortest_way_to_the_last_attempt_is_known() {
+        let policy = Policy { jitter: 0.5, ..Policy::default() };
+        assert_eq!(policy.window(), Duration::from_millis(750), "half of 100, 200, 400 and 800 ms");
+        assert_eq!(Policy { max_attempts: 1, ..policy }.window(), Duration::ZERO);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::dead_letter::Targets;
 use super::decode::decode;
+use super::ending::Ending;
 use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry};
 use super::guarantee::Guarantee;
 use super::node::{Entry, Node, Value};
@@ -209,7 +210,7 @@ fn defaults(entry: Option<&Entry>, targets: &Targets<'_>, check: &mut Check) -> 
     let Some(entry) = entry else { return Defaults::default() };
     let written: DefaultsEntry = decode(&entry.value, &entry.key, check).unwrap_or_default();
     Defaults {
-        retry: setting::retry(written.retry.as_ref(), Policy::default(), check),
+        retry: Ending::from(&written).policy(Policy::default(), check),
         timeout: written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check)),
         dead_letter: written.dead_letter.as_ref().and_then(|target| targets.find(target, check)),
     }

@@ -101,6 +101,9 @@ pub(super) struct RuleEntry {
     pub(super) timeout: Option<Spanned<Period>>,
     /// What happens after a failure.
     pub(super) retry: Option<Spanned<RetryEntry>>,
+    /// How old a delivery may become, since its event was received here: one that is older is given up when it would be
+    /// tried; no bound by default.
+    pub(super) max_age: Option<Spanned<Period>>,
     /// The output that gets what the rule gives up, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
     /// What the file insists on: a chain that cannot give it is refused.
@@ -173,6 +176,8 @@ pub(super) enum DeliveryEntry {
 pub(super) struct DefaultsEntry {
     /// What happens after a failure.
     pub(super) retry: Option<Spanned<RetryEntry>>,
+    /// How old a delivery may become, since its event was received here.
+    pub(super) max_age: Option<Spanned<Period>>,
     /// How long one call may take, where neither the rule nor its function says it.
     pub(super) timeout: Option<Spanned<Period>>,
     /// The output that gets what is given up, of sources too, besides its being kept.

@@ -117,9 +117,11 @@ fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &S
     }
     let attempts = rule.retry.max_attempts;
     let kept = kept(state.dead_letters, target);
+    let old = rule.retry.max_age.map(|age| format!(", or that is older than {} when it would be tried", Period(age)));
+    let old = old.unwrap_or_default();
     lost.push(match attempts {
-        1 => format!("the effect of an event whose only attempt fails or is rejected; {kept}"),
-        _ => format!("the effect of an event that fails {attempts} times or is rejected; {kept}"),
+        1 => format!("the effect of an event whose only attempt fails or is rejected{old}; {kept}"),
+        _ => format!("the effect of an event that fails {attempts} times or is rejected{old}; {kept}"),
     });
     let mut repeated = Vec::new();
     if facts.redelivers {

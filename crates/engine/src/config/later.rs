@@ -13,7 +13,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
-    ("RuleEntry", "maxAge", "leave it out; 'retry' bounds how long a delivery is tried"),
     ("RuleEntry", "onExhausted", "leave it out; what is spent becomes a dead letter"),
     ("RuleEntry", "onFailure", "write 'deadLetter', which names an output for what the rule gives up"),
     ("RuleEntry", "onSuccess", "leave it out; 'output' takes a list, and every result goes to each"),
@@ -27,7 +26,6 @@ const LATER: &[(&str, &str, &str)] = &[
         "pauseKey",
         "leave it out; spent deliveries become dead letters and the next of their key has its turn",
     ),
-    ("RetryEntry", "maxAge", "leave it out; 'maxAttempts' and 'maxDelay' bound how long a delivery is tried"),
     (
         "StateEntry",
         "onCorrupt",
@@ -48,6 +46,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("RuleEntry", "filter", "when: { exact: { type: ... } }"),
     ("RuleEntry", "filters", "when: { all: [...] }"),
     ("SourceEntry", "maxInFlight", "seats: 1000"),
+    ("RetryEntry", "maxAge", "maxAge: 6h beside 'retry', on the rule or in 'defaults'"),
     ("File", "spool", "state: { quotas: { spool: { maxBytes: 1GiB } } }"),
     ("File", "<<", "defaults: { retry: ..., timeout: ... }, for YAML 1.2 has no merge keys"),
 ];

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::build::{Adapters, Called, Defaults, without};
 use super::dead_letter::Targets;
 use super::decode::{Whole, decode_whole};
+use super::ending::Ending;
 use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry, UnmatchedEntry};
 use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
@@ -183,7 +184,7 @@ impl<'a> Rules<'a> {
             max_in_flight: written.max_in_flight.as_ref().map_or(usize::MAX, |most| at_least_one(most, check)),
             rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
-            retry: setting::retry(written.retry.as_ref(), self.defaults.retry.clone(), check),
+            retry: Ending::from(written).policy(self.defaults.retry.clone(), check),
             dead_letter,
         };
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);

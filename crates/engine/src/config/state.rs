@@ -74,7 +74,7 @@ fn sync(fsync: FsyncEntry, interval: Option<&Spanned<Period>>, check: &mut Check
     }
 }
 
-fn max_age(age: &Spanned<Period>, check: &mut Check) -> Duration {
+pub(super) fn max_age(age: &Spanned<Period>, check: &mut Check) -> Duration {
     if age.0.is_zero() || age.0 > AGE_MAX {
         check.error(age.span, "'maxAge' is zero or longer than a year", "write a time such as 30s, 6h or 7d");
     }

@@ -37,6 +37,7 @@ const PAUSES: Policy = Policy {
     max_delay: Duration::from_secs(30),
     jitter: 0.2,
     hold: Hold::Source,
+    max_age: None,
 };
 
 /// What a forwarder has done since it was started.

@@ -20,6 +20,8 @@ pub enum Reason {
     Exhausted,
     /// The function or an output refused it for good.
     Rejected,
+    /// It was older than its rule lets it become, before it was done.
+    Expired,
     /// It is no event.
     Undecodable,
     /// No rule of its trigger took it.
@@ -28,9 +30,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 4] = [Reason::Exhausted, Reason::Rejected, Reason::Undecodable, Reason::Unmatched];
+    pub const ALL: [Reason; 5] =
+        [Reason::Exhausted, Reason::Rejected, Reason::Expired, Reason::Undecodable, Reason::Unmatched];
     /// Those for which a rule gives up a delivery.
-    pub const OF_RULES: [Reason; 2] = [Reason::Exhausted, Reason::Rejected];
+    pub const OF_RULES: [Reason; 3] = [Reason::Exhausted, Reason::Rejected, Reason::Expired];
 
     /// Its name in figures, filters and attributes.
     #[must_use]
@@ -38,6 +41,7 @@ impl Reason {
         match self {
             Reason::Exhausted => "exhausted",
             Reason::Rejected => "rejected",
+            Reason::Expired => "expired",
             Reason::Undecodable => "undecodable",
             Reason::Unmatched => "unmatched",
         }
@@ -49,7 +53,8 @@ impl Reason {
             Reason::Exhausted => 1,
             Reason::Rejected => 2,
             Reason::Undecodable => 3,
-            Reason::Unmatched => 4,
+            Reason::Expired => 4,
+            Reason::Unmatched => 5,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::publish::Confirmations;
 use super::{Arrival, Key};
 use crate::dead_letter::Reason;
 use crate::delivery::{Outcome, Recall, Receipt};
-use crate::event::Event;
+use crate::event::{Event, Text};
 use crate::parked::Stored;
 use crate::port::{Confirm, PublishError};
 use crate::store::Stamp;
@@ -17,6 +17,8 @@ use crate::store::Stamp;
 pub(super) struct Delivery {
     pub(super) event: Event,
     origin: Origin,
+    /// When its event was received here; 0 where that is of no use.
+    received: Stamp,
     /// Attempts of the present stage that have begun.
     pub(super) attempts: u32,
     /// What went wrong with it before, which most never need.
@@ -43,7 +45,17 @@ impl Delivery {
 
     /// The same, without making room for it.
     pub(super) fn known_past(&self) -> Past {
-        self.past.as_deref().copied().unwrap_or_default()
+        self.past.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Notes when its event was received here.
+    pub(super) fn received_at(&mut self, at: Stamp) {
+        self.received = at;
+    }
+
+    /// When its event was received here, if anybody has noted that.
+    pub(super) fn received(&self) -> Option<Stamp> {
+        Some(self.received).filter(|at| at.0 > 0).or(self.event.received())
     }
 
     /// Whether nobody has ever begun with it.
@@ -97,12 +109,23 @@ pub(super) struct Rest {
 }
 
 /// What went wrong with a delivery.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Past {
     /// When an attempt failed first.
     pub(super) failed: Option<Stamp>,
     /// How often it was given up before and sent on its way again.
     pub(super) redrives: u32,
+    /// What the last failure was, if it had to be remembered.
+    pub(super) last: Option<Fault>,
+}
+
+/// One failure.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    /// What kind it was, where that has a name.
+    pub(super) code: Option<Text>,
+    /// What was said, of bounded length.
+    pub(super) message: Text,
 }
 
 /// What is owed next. A failure repeats its own stage only.
@@ -178,6 +201,7 @@ impl Table {
         self.put(Delivery {
             event,
             origin: Origin::Source(receipt),
+            received: Stamp::default(),
             attempts: 0,
             past: None,
             recalled: false,
@@ -189,8 +213,17 @@ impl Table {
 
     /// Takes in what comes back from its row.
     pub(super) fn insert_row(&mut self, event: Event, stored: Stored, attempts: u32, stage: Stage) -> Key {
-        let origin = Origin::Row(Box::new(stored));
-        self.put(Delivery { event, origin, attempts, past: None, recalled: false, lane: None, active: false, stage })
+        self.put(Delivery {
+            event,
+            origin: Origin::Row(Box::new(stored)),
+            received: Stamp::default(),
+            attempts,
+            past: None,
+            recalled: false,
+            lane: None,
+            active: false,
+            stage,
+        })
     }
 
     fn put(&mut self, delivery: Delivery) -> Key {

@@ -1,5 +1,7 @@
 //! The task that owns one rule's deliveries.
 
+// What is too old.
+mod age;
 // What waits on the disk.
 mod parking;
 // What a source wants back.
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
-use super::delivery::{Pending, Stage, Table, Unconfirmed};
+use super::delivery::{Fault, Pending, Stage, Table, Unconfirmed};
 use super::lanes::Lanes;
 use super::pace::Pace;
 use super::publish::{Confirmations, Confirmed, publish};
@@ -26,7 +28,7 @@ use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
 use crate::event::{Event, Text};
 use crate::invoke::Failure;
-use crate::parked::Lot;
+use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
 use crate::port::{Confirm, Output, PublishError, Verdict};
 use crate::retry::Policy;
@@ -82,6 +84,8 @@ pub struct Line {
     held: VecDeque<Key>,
     /// Whether nothing new is begun.
     is_held: bool,
+    /// Whether a delivery whose turn it is may have to do something else than begin.
+    guarded: bool,
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
@@ -103,6 +107,7 @@ impl Line {
         let limiter = options.rate.and_then(Limiter::new);
         let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
         let lot = options.lot.take().map(Box::new);
+        let guarded = options.retry.max_age.is_some();
         let mut line = Line {
             options,
             caller: Arc::new(caller),
@@ -118,6 +123,7 @@ impl Line {
             waiting: BinaryHeap::new(),
             held: VecDeque::new(),
             is_held: false,
+            guarded,
             jobs: Vec::new(),
             books: Books::default(),
             paced: 0,
@@ -187,6 +193,9 @@ impl Line {
     fn arrived(&mut self, arrival: Arrival) {
         self.books.matched += 1;
         let key = self.table.insert(arrival);
+        if self.guarded {
+            self.note_age(key);
+        }
         self.enter(key);
     }
 
@@ -197,6 +206,9 @@ impl Line {
         let key = self.table.insert(arrival);
         if let Some(delivery) = self.table.get(key) {
             delivery.past().redrives = redrives;
+        }
+        if self.guarded {
+            self.note_age(key);
         }
         self.enter(key);
     }
@@ -329,17 +341,19 @@ impl Line {
                 self.give_back(key);
             }
             Some(delay) => {
-                self.wait(key, delay, code, &error);
+                delivery.past().last = Some(Fault { code: code.map(Text::new_static), message: bounded(&error) });
+                let delay = self.until_expiry(key, delay);
+                self.wait(key, delay);
                 self.last_error = Some(error);
             }
-            None => self.give_up(key, Reason::Exhausted, code, error),
+            None => self.give_up(key, Reason::Exhausted, code.map(Text::new_static), error),
         }
     }
 
     /// Makes the delivery a dead letter; it settles when that is durable.
-    fn give_up(&mut self, key: Key, reason: Reason, code: Option<&'static str>, message: String) {
+    fn give_up(&mut self, key: Key, reason: Reason, code: Option<Text>, message: String) {
         let Some(delivery) = self.table.get(key) else { return };
-        let past = *delivery.past();
+        let past = delivery.known_past();
         let dying = Dying {
             reason,
             rule: self.options.rule.clone(),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::calendar::{Calendar, Due, Mark};
 use super::reader::{Found, Page, Reader};
-use super::{Removal, Row, keys, row};
+use super::{Removal, Row, keys};
 use crate::dispatch::{Key, Place};
 use crate::event::Text;
 use crate::store::{Batch, Confirmations, Error, Stamp, Ticket};
@@ -78,9 +78,10 @@ pub(crate) struct Parking {
     pub(crate) attempts: u32,
     pub(crate) redrives: u32,
     pub(crate) failed: Option<Stamp>,
+    pub(crate) received: Option<Stamp>,
     /// How long until its next attempt; nothing for what stands behind another of its key.
     pub(crate) delay: Option<Duration>,
-    pub(crate) code: Option<&'static str>,
+    pub(crate) code: Option<Text>,
     pub(crate) message: Text,
     pub(crate) event: crate::event::Event,
     pub(crate) results: Vec<(Text, crate::event::Event)>,
@@ -161,9 +162,11 @@ impl Lot {
             redrives: parking.redrives,
             due: due.map(|(_, due)| Stamp(due)),
             failed: parking.failed,
+            // What nobody has noted is not younger than this.
+            received: Some(parking.received.or(parking.failed).unwrap_or(now)),
             laned: lane.is_some(),
-            code: parking.code.map(Text::new_static),
-            message: row::bounded(&parking.message),
+            code: parking.code,
+            message: parking.message,
             event: parking.event,
             results: parking.results,
         };

@@ -23,6 +23,8 @@ pub(crate) struct Row {
     pub(crate) due: Option<Stamp>,
     /// When an attempt failed first.
     pub(crate) failed: Option<Stamp>,
+    /// When its event was received here, as well as that is known; nothing in rows of older versions.
+    pub(crate) received: Option<Stamp>,
     /// Whether its key orders it.
     pub(crate) laned: bool,
     /// What kind of failure the last one was, where it has a name.
@@ -39,10 +41,11 @@ const LANED: u8 = 1;
 const DUE: u8 = 2;
 const FAILED: u8 = 4;
 const CODE: u8 = 8;
-const KNOWN: u8 = 15;
+const RECEIVED: u8 = 16;
+const KNOWN: u8 = 31;
 
 /// A message of bounded length.
-pub(super) fn bounded(message: &str) -> Text {
+pub(crate) fn bounded(message: &str) -> Text {
     beginning(message, MESSAGE_MAX).into()
 }
 
@@ -54,11 +57,12 @@ impl Row {
             (DUE, self.due.is_some()),
             (FAILED, self.failed.is_some()),
             (CODE, self.code.is_some()),
+            (RECEIVED, self.received.is_some()),
         ];
         into.push(flags.iter().filter(|(_, there)| *there).fold(0, |flags, (flag, _)| flags | flag));
         into.extend_from_slice(&self.attempts.to_le_bytes());
         into.extend_from_slice(&self.redrives.to_le_bytes());
-        for time in [self.due, self.failed].into_iter().flatten() {
+        for time in [self.due, self.failed, self.received].into_iter().flatten() {
             into.extend_from_slice(&time.0.to_le_bytes());
         }
         pack_text(&self.rule, into);
@@ -86,7 +90,7 @@ impl Row {
         let (attempts, redrives) = (u32::from_le_bytes(chunk(rest)?), u32::from_le_bytes(chunk(rest)?));
         let mut time =
             |flag| if flags & flag == 0 { Ok(None) } else { chunk(rest).map(|t| Some(Stamp(u64::from_le_bytes(t)))) };
-        let (due, failed) = (time(DUE)?, time(FAILED)?);
+        let (due, failed, received) = (time(DUE)?, time(FAILED)?, time(RECEIVED)?);
         let rule = unpack_text(rest)?.into();
         let code = if flags & CODE == 0 { None } else { Some(unpack_text(rest)?.into()) };
         let message = unpack_text(rest)?.into();
@@ -96,7 +100,7 @@ impl Row {
             results.push((unpack_text(rest)?.into(), unpack_event(&whole, rest)?));
         }
         let laned = flags & LANED != 0;
-        Ok(Row { rule, attempts, redrives, due, failed, laned, code, message, event, results })
+        Ok(Row { rule, attempts, redrives, due, failed, received, laned, code, message, event, results })
     }
 }
 
@@ -136,6 +140,7 @@ mod tests {
             redrives: 7,
             due: Some(Stamp(1_700_000_000_123)),
             failed: Some(Stamp(1_699_999_000_000)),
+            received: Some(Stamp(1_699_998_000_000)),
             laned: true,
             code: Some("timeout".into()),
             message: "it said \"no\"".into(),
@@ -152,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_with_its_payloads_byte_for_byte() {
-        let bare = Row { due: None, failed: None, laned: false, code: None, results: Vec::new(), ..full() };
+        let bare =
+            Row { due: None, failed: None, received: None, laned: false, code: None, results: Vec::new(), ..full() };
         for row in [full(), bare] {
             assert_eq!(Row::unpack(&packed(&row)), Ok(row));
         }

@@ -26,6 +26,7 @@ pub(super) fn write(event: &Event, origin: &str, into: &mut Vec<u8>) {
 pub(super) fn read(sequence: u64, received: Stamp, value: &[u8]) -> Result<Entry, Unreadable> {
     let mut rest = value;
     let origin = unpack_text(&mut rest)?.into();
-    let event = Event::unpack(&Bytes::copy_from_slice(rest))?;
+    let mut event = Event::unpack(&Bytes::copy_from_slice(rest))?;
+    event.received_at(received);
     Ok(Entry { sequence, event, origin, received })
 }

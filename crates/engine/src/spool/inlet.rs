@@ -24,7 +24,7 @@ impl Inlet {
 
     /// Stages one event; `origin` says for people where it came from, such as a topic. Never waits, and reads nothing from
     /// the disk: where something has to go that lies there only, there is no room before [`Space::room`] has seen to it.
-    pub fn append(&mut self, event: Event, origin: &str) -> Append {
+    pub fn append(&mut self, mut event: Event, origin: &str) -> Append {
         let now = self.shared.now();
         let mut gone = Batch::default();
         let mut state = self.shared.state.lock();
@@ -37,6 +37,7 @@ impl Inlet {
             admission = Admission::Later { news: false };
         }
         if admission == Admission::Yes {
+            event.received_at(now);
             state.append(Entry { sequence, event, origin: origin.into(), received: now }, size);
             return Append::Accepted(sequence);
         }

@@ -195,6 +195,23 @@ async fn the_aged_are_dropped_when_their_turn_comes() {
 }
 
 #[tokio::test]
+async fn an_event_knows_when_it_was_received_whether_it_comes_from_memory_or_from_the_disk() {
+    let (store, clock) = (store_on(&Platter::new(Vec::new())), Hand::default());
+    let (mut inlet, mut outlet) = open(&store, Policy { memory: 1, ..Policy::default() }, &clock);
+    for number in 0..4 {
+        *clock.0.lock() = 7 + number;
+        appended(&mut inlet, number..number + 1).await;
+    }
+    let mut entries = Vec::new();
+    while entries.len() < 4 {
+        outlet.next(10, &mut entries).await.unwrap();
+    }
+    let received: Vec<_> = entries.iter().map(|entry| entry.event.received()).collect();
+    assert_eq!(received, [7, 8, 9, 10].map(|at| Some(Stamp(at))).to_vec());
+    assert_eq!(entries[0].event, event(0), "it is the same event, whenever it came");
+}
+
+#[tokio::test]
 async fn events_that_vanished_are_missed() {
     let store = store_on(&Platter::new(Vec::new()));
     let (mut inlet, mut outlet) = open(&store, Policy { memory: 1, ..Policy::default() }, &Hand::default());

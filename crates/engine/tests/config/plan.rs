@@ -57,8 +57,10 @@ fn everything_that_is_written_counts() {
         max_delay: Duration::from_secs(1),
         jitter: 0.5,
         hold: Hold::State,
+        max_age: Some(Duration::from_secs(3600)),
     };
     assert_eq!(count.retry, retry);
+    assert_eq!(forward.retry.max_age, Some(Duration::from_secs(6 * 3600)));
     assert_eq!((forward.function, forward.retry.max_attempts, forward.retry.backoff), (None, 4, Backoff::Linear));
     assert_eq!(show.timeout, Duration::from_secs(10));
 }

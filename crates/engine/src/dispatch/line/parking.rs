@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::delivery::{Past, Pending, Stage, Unconfirmed};
+use super::super::delivery::{Fault, Past, Pending, Stage, Unconfirmed};
 use super::super::lanes::{Left, Place};
 use super::{Key, Line};
 use crate::dead_letter::Reason;
@@ -43,12 +43,12 @@ impl Line {
     }
 
     /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat.
-    pub(super) fn wait(&mut self, key: Key, delay: Duration, code: Option<&'static str>, error: &str) {
+    pub(super) fn wait(&mut self, key: Key, delay: Duration) {
         self.rest(key);
         let Some(delivery) = self.table.get(key) else { return };
         let (place, again) = (delivery.lane, delivery.stored().is_some());
         let room = place.is_none() || again || self.lanes.parked() < LANES;
-        if !room || !self.park(key, Some(delay), code, error) {
+        if !room || !self.park(key, Some(delay)) {
             return self.waiting.push(Reverse((Instant::now() + delay, key)));
         }
         if let Some(place) = place {
@@ -58,7 +58,7 @@ impl Line {
     }
 
     /// Puts a delivery aside, if that is possible; it settles when it is on the disk.
-    fn park(&mut self, key: Key, delay: Option<Duration>, code: Option<&'static str>, error: &str) -> bool {
+    fn park(&mut self, key: Key, delay: Option<Duration>) -> bool {
         let Some(lot) = self.lot.as_mut() else { return false };
         let Some(delivery) = self.table.get(key) else { return false };
         let outputs = &self.options.outputs;
@@ -69,15 +69,17 @@ impl Line {
         };
         let lane = delivery.lane.and_then(|place| Some((place, self.lanes.key(place)?)));
         let past = delivery.known_past();
+        let (code, message) = past.last.map(|fault| (fault.code, fault.message)).unwrap_or_default();
         let parking = Parking {
             key,
             lane,
             attempts: delivery.attempts,
             redrives: past.redrives,
             failed: past.failed,
+            received: delivery.received(),
             delay,
             code,
-            message: error.into(),
+            message,
             event: delivery.event.clone(),
             results,
         };
@@ -91,7 +93,7 @@ impl Line {
     /// Puts aside what stands in memory behind the stored part of a lane, in its order, as far as there is room.
     pub(super) fn park_followers(&mut self, place: Place) {
         while let Some(follower) = self.lanes.follower(place, |key| self.table.has(key)) {
-            if !self.park(follower, None, None, "") {
+            if !self.park(follower, None) {
                 return;
             }
             self.lanes.follow(place);
@@ -121,15 +123,17 @@ impl Line {
     /// A delivery is back, and has its turn.
     fn returned(&mut self, back: Back) {
         let Back { stored, row, place } = back;
-        let Row { attempts, redrives, failed, laned, event, results, .. } = row;
+        let Row { attempts, redrives, failed, received, laned, code, message, event, results, .. } = row;
         let (stage, unknown) = self.stage(results);
         let named = event.key().map(|key| Text::from(key.as_ref())).filter(|_| laned);
         let key = self.table.insert_row(event, stored, attempts, stage);
         let lane = named.and_then(|named| self.lanes.arrive(place, &named, key));
         if let Some(delivery) = self.table.get(key) {
             delivery.lane = lane;
+            delivery.received_at(received.or(failed).unwrap_or_default());
             if redrives > 0 || failed.is_some() {
-                *delivery.past() = Past { failed, redrives };
+                let last = failed.map(|_| Fault { code, message });
+                *delivery.past() = Past { failed, redrives, last };
             }
         }
         match unknown {

@@ -11,7 +11,7 @@ use crate::delivery::Outcome;
 impl Line {
     /// Begins with a delivery, or lets it stand until its turn comes and there is room.
     pub(super) fn enter(&mut self, key: Key) {
-        if !self.has_turn(key) {
+        if !self.has_turn(key) || self.guarded && self.turns.is_empty() && !self.is_held && self.expires(key) {
             return;
         }
         if self.turns.is_empty() && !self.is_held && self.may_begin() {
@@ -52,6 +52,10 @@ impl Line {
             let is_new = self.table.get(key).map(|delivery| delivery.is_new());
             if self.is_held && is_new == Some(true) {
                 self.held.extend(self.turns.pop_front());
+                continue;
+            }
+            if self.guarded && self.expires(key) {
+                self.turns.pop_front();
                 continue;
             }
             // Some have gone meanwhile, and cost nothing.

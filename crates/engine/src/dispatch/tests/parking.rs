@@ -4,64 +4,74 @@ use super::*;
 use crate::event::Name;
 use crate::parked::Yard;
 use crate::port::PublishError;
-use crate::store::testing::Platter;
 
-const ROOM: u64 = 1 << 30;
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const ROOM: u64 = 1 << 30;
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A bench that parks, with this much room.
-fn parks_in(bin: Bin, room: u64, retry: Policy, function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
+pub(super) fn parks_in(
+    bin: Bin,
+    room: u64,
+    retry: Policy,
+    function: Option<Pool>,
+    outputs: Vec<Arc<dyn Output>>,
+) -> Bench {
     let yard = bin.yard(room);
     let lot = yard.lot("t/r".into(), retry.max_delay, true).unwrap();
     let change = |options: &mut Options| (options.retry, options.lot) = (retry, Some(lot));
     bench_on(bin, change, function, outputs)
 }
 
-fn parks(retry: Policy, function: Option<Pool>) -> Bench {
+pub(super) fn parks(retry: Policy, function: Option<Pool>) -> Bench {
     parks_in(Bin::open(), ROOM, retry, function, Vec::new())
 }
 
 /// Three attempts, an hour apart.
-fn hourly() -> Policy {
+pub(super) fn hourly() -> Policy {
     Policy { delay: HOUR, max_delay: HOUR, ..policy() }
 }
 
 /// An event of a key.
-fn of(key: &str, id: &str) -> Event {
+pub(super) fn of(key: &str, id: &str) -> Event {
     event(id).with_extension(Name::new("partitionkey").unwrap(), key)
 }
 
 /// Every call's event and attempt.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(String, u32)>>>);
+pub(super) struct Log(Arc<Mutex<Vec<(String, u32)>>>);
 
 impl Log {
     /// A pool that says what `answer` does.
-    fn pool(&self, answer: impl Fn(&str, u32) -> Verdicts + Clone + Send + Sync + 'static) -> Option<Pool> {
+    pub(super) fn pool(&self, answer: impl Fn(&str, u32) -> Verdicts + Clone + Send + Sync + 'static) -> Option<Pool> {
         let calls = self.clone();
         pool(judge(move |event, call| {
-            calls.0.lock().push((event.id().to_string(), call.attempt));
+            calls.note(event, call.attempt);
             answer(event.id(), call.attempt)
         }))
     }
 
-    fn of(&self, prefix: &str) -> Vec<(String, u32)> {
+    /// Notes a call.
+    pub(super) fn note(&self, event: &Event, attempt: u32) {
+        self.0.lock().push((event.id().to_string(), attempt));
+    }
+
+    pub(super) fn of(&self, prefix: &str) -> Vec<(String, u32)> {
         self.0.lock().iter().filter(|(id, _)| id.starts_with(prefix)).cloned().collect()
     }
 }
 
-fn calls(of: &[(&str, u32)]) -> Vec<(String, u32)> {
+pub(super) fn calls(of: &[(&str, u32)]) -> Vec<(String, u32)> {
     of.iter().map(|(id, attempt)| ((*id).to_owned(), *attempt)).collect()
 }
 
 impl Bench {
-    async fn send_all(&mut self, events: Vec<Event>) {
+    pub(super) async fn send_all(&mut self, events: Vec<Event>) {
         let batch = self.desk.arrivals(events).await;
         self.feed.send(batch);
     }
 
     /// Waits until the books say so. Time goes on meanwhile only where nothing else happens.
-    async fn until(&self, is_so: impl Fn(&Books) -> bool) -> Books {
+    pub(super) async fn until(&self, is_so: impl Fn(&Books) -> bool) -> Books {
         let mut step = Duration::from_millis(1);
         loop {
             let books = self.books();
@@ -74,12 +84,12 @@ impl Bench {
     }
 
     /// Ends the line as a crash does, and opens the disk again as it was left.
-    async fn crashed(self) -> Bin {
+    pub(super) async fn crashed(mut self) -> Bin {
         self.task.abort();
         self.bin.task.abort();
-        let _ = (self.task.await, self.bin.task.await);
+        let _ = (self.task.await, (&mut self.bin.task).await);
         self.bin.store.close().await.unwrap();
-        Bin::on(Platter::new(self.bin.platter.found(None)), Quota::default(), Targets::default()).unwrap()
+        self.bin.found()
     }
 }
 
@@ -111,7 +121,7 @@ async fn one_that_is_spent_becomes_a_dead_letter_and_its_row_goes_with_it() {
     bench.send_all(vec![event("1").with_data(b"\xff{"[..].into(), None)]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
     let books = bench.until(|books| books.dead_lettered[0] == 1).await;
-    assert_eq!(books, Books { matched: 1, dead_lettered: [1, 0], failed_attempts: 3, ..Books::default() });
+    assert_eq!(books, Books { matched: 1, dead_lettered: [1, 0, 0], failed_attempts: 3, ..Books::default() });
     let records = bench.bin.records();
     assert_eq!((&records[0]["attempts"], &records[0]["event"]["data_base64"]), (&3.into(), &"/3s=".into()));
     assert_ne!(records[0]["firstTime"], serde_json::Value::Null);
@@ -177,7 +187,7 @@ async fn only_results_that_are_not_confirmed_are_published_again() {
     bench.send_all(vec![event("1")]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
     let books = bench.until(|books| books.dead_lettered[0] == 1).await;
-    assert_eq!(books, Books { matched: 1, dead_lettered: [1, 0], failed_attempts: 3, ..Books::default() });
+    assert_eq!(books, Books { matched: 1, dead_lettered: [1, 0, 0], failed_attempts: 3, ..Books::default() });
     assert_eq!((log.of("").len(), working.ids().len(), failing.ids().len()), (1, 2, 6));
 }
 
