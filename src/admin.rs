@@ -28,6 +28,7 @@ mod guard;
 mod listener;
 mod patience;
 mod routes;
+mod rules;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Guard, dead_letters};
+use super::{Guard, dead_letters, rules};
 
 /// The largest event, or piece of an export, that can be sent by hand, in bytes; it comes over the network to one that waits.
 const BODY_MAX: usize = 64 << 20;
@@ -30,6 +30,7 @@ pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
     let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/dead-letters, \
                  GET /v1/dead-letters/{id}, PUT /v1/dead-letters/{id}, POST /v1/dead-letters/replay, \
                  POST /v1/dead-letters/purge, POST /v1/dead-letters/import, \
+                 GET /v1/rules/{rule}/paused, POST /v1/rules/{rule}/pause, POST /v1/rules/{rule}/resume, \
                  POST /v1/sources/{name}/events, POST /v1/sources/{name}/fire, POST /v1/sources/{name}/leave, POST /v1/sources/{name}/pause, \
                  POST /v1/sources/{name}/resume";
     let control = Router::new()
@@ -39,6 +40,9 @@ pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
         .route("/v1/dead-letters/purge", post(dead_letters::purge))
         .route("/v1/dead-letters/import", post(dead_letters::import))
         .route("/v1/dead-letters/{id}", get(dead_letters::show).put(dead_letters::edit))
+        .route("/v1/rules/{rule}/paused", get(rules::paused))
+        .route("/v1/rules/{rule}/pause", post(rules::pause))
+        .route("/v1/rules/{rule}/resume", post(rules::resume))
         .route("/v1/sources/{name}/events", post(send))
         .route("/v1/sources/{name}/fire", post(fire))
         .route("/v1/sources/{name}/leave", post(leave))

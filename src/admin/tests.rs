@@ -2,6 +2,7 @@
 
 mod drip;
 mod letters;
+mod rules;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -151,11 +151,7 @@ struct Export {
 /// Which ones; everything that is said has to fit.
 #[derive(Debug, clap::Args)]
 struct Filters {
-<<<<<<< HEAD
-    /// Died for this reason: exhausted, rejected, undecodable or unmatched; may be repeated, and means any of them
-=======
-    /// Died for this reason: exhausted, rejected, expired or undecodable; may be repeated, and means any of them
->>>>>>> aebcb03 (Give up what is older than its rule's maxAge when it would be tried)
+    /// Died for this reason: exhausted, rejected, expired, undecodable or unmatched; may be repeated, and means any of them
     #[arg(long)]
     reason: Vec<String>,
     /// Given up by this rule; may be repeated, and means any of them

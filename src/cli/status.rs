@@ -84,6 +84,9 @@ const LAYOUTS: [Layout; 7] = [
             ("DEAD LETTERS", "deadLetters"),
             ("DROPPED", "dropped"),
             ("HANDED BACK", "handedBack"),
+            ("PARKED", "parked"),
+            ("PAUSED", "paused"),
+            ("PAUSED KEYS", "pausedKeys"),
             ("IN FLIGHT", "inFlight"),
             ("FILTERED", "filtered"),
             ("LAST ERROR", "lastError"),
@@ -182,7 +185,7 @@ mod tests {
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
             "rules": { "t/r": { "matched": 7, "done": 4, "deadLetters": { "exhausted": 2, "rejected": 0 },
                 "dropped": { "function": 1 },
-                "handedBack": 0, "inFlight": 0, "filtered": 3, "lastError": null } },
+                "handedBack": 0, "parked": 5, "paused": true, "pausedKeys": 2, "inFlight": 0, "filtered": 3, "lastError": null } },
             "triggers": {}, "pools": {}, "outputs": {},
         });
         assert_eq!(
@@ -196,8 +199,8 @@ output 'dead': away; no more are wanted, so rules that add some begin nothing ne
 SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
 a       connected  yes        12345    12300         5            0         40  refused  [2J
 
-RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  IN FLIGHT  FILTERED  LAST ERROR
-t/r         7     4  2 exhausted   1 function            0          0         3"
+RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  PARKED  PAUSED  PAUSED KEYS  IN FLIGHT  FILTERED  LAST ERROR
+t/r         7     4  2 exhausted   1 function            0       5  yes               2          0         3"
         );
     }
 }

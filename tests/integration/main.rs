@@ -73,5 +73,8 @@ mod dead_letters;
 // What waits for another attempt: it holds no seat, and survives whoever is killed.
 mod parked;
 
+// What is paused: others go on, and it waits for somebody's word, over whoever is killed.
+mod paused;
+
 // Sources that acknowledge from the spool: nothing is lost, whoever is stuck, full or killed.
 mod spool;

@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use books::{Books, DropReason, Reading};
-pub use line::{Line, Options};
+pub use books::{Books, DropReason, Paused, Reading};
+pub use line::{Line, NotPaused, Options, Resumed};
 pub use pace::Pace;
 pub use rate::{LEAST as BURST_LEAST, Rate};
 
@@ -73,6 +73,26 @@ impl Feed {
         drop(self.0.send(Message::Recalled(recall)));
     }
 
+    /// Lets nothing of the rule begin until [`Feed::resume`]; what arrives meanwhile is put aside. Answers when that is on the
+    /// disk. Cancel safe.
+    pub async fn pause(&self) {
+        let (answer, paused) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message::Pause(answer)));
+        // A line that is gone begins nothing either.
+        let _ = paused.await;
+    }
+
+    /// Lets go on what is paused: one key, or everything of the rule, and with `skip` without what it was paused for, which
+    /// becomes a dead letter. Answers when that is on the disk. Cancel safe.
+    ///
+    /// # Errors
+    /// [`NotPaused`] names what is.
+    pub async fn resume(&self, key: Option<Text>, skip: bool) -> Result<Resumed, NotPaused> {
+        let (answer, resumed) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message::Resume { key, skip, answer }));
+        resumed.await.unwrap_or(Err(NotPaused::Ended))
+    }
+
     /// Waits until the line owes nothing any more. Cancel safe.
     pub async fn is_empty(&self) {
         let (answer, emptied) = tokio::sync::oneshot::channel();
@@ -100,6 +120,12 @@ enum Message {
     /// These deliveries are dead letters now; whether there are more of them than there may be.
     Kept(Vec<Key>, bool),
     WhenEmpty(tokio::sync::oneshot::Sender<()>),
+    Pause(tokio::sync::oneshot::Sender<()>),
+    Resume {
+        key: Option<Text>,
+        skip: bool,
+        answer: tokio::sync::oneshot::Sender<Result<Resumed, NotPaused>>,
+    },
     HandBack(tokio::sync::oneshot::Sender<usize>),
 }
 

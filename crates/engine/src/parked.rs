@@ -7,12 +7,14 @@
 //! of their key when that has ended, and nothing ever looks at all of them but the start. What is in memory of a row is its
 //! place in the calendar, which has a bound, or a count in its key's lane.
 //!
-//! Three tables of the file `deliveries`: `parked` has the rows by their sequence, which is never used twice; `parkedDue` the
-//! times of those that wait for one; `parkedLanes` the sequences of each key. The last two begin with the rule.
+//! Four tables of the file `deliveries`: `parked` has the rows by their sequence, which is never used twice; `parkedDue` the
+//! times of those that wait for one; `parkedLanes` the sequences of each key; `parkedPauses` what is paused. The last three
+//! begin with the rule.
 
 mod calendar;
 mod keys;
 mod lot;
+mod pause;
 mod reader;
 mod row;
 
@@ -25,11 +27,14 @@ use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, 
 
 pub use lot::Lot;
 pub(crate) use lot::{Back, Parking, Standing, Stored, Want};
+use pause::Record;
+pub use pause::{Cause, Pause};
 pub(crate) use row::{Row, bounded};
 
 const ROWS: &str = "parked";
 const DUE: &str = "parkedDue";
 const LANES: &str = "parkedLanes";
+const PAUSES: &str = "parkedPauses";
 
 /// The parked deliveries of one engine.
 #[derive(Clone, Debug)]
@@ -41,6 +46,7 @@ struct Shared {
     rows: Table,
     due: Table,
     lanes: Table,
+    pauses: Table,
     clock: ClockHandle,
     max_bytes: u64,
     /// The sequence of the next row.
@@ -63,9 +69,9 @@ impl Removal {
 impl Yard {
     /// What has to be asked of a store that holds parked deliveries.
     #[must_use]
-    pub fn specs() -> [Spec; 3] {
+    pub fn specs() -> [Spec; 4] {
         // The bound is kept here, where it is known which row is new and which takes its own place again.
-        [ROWS, DUE, LANES].map(|name| Spec { name: Text::new_static(name), quota: Quota::default() })
+        [ROWS, DUE, LANES, PAUSES].map(|name| Spec { name: Text::new_static(name), quota: Quota::default() })
     }
 
     /// The parked deliveries in a store that was opened with [`Yard::specs`]: at most `max_bytes` of them.
@@ -74,7 +80,7 @@ impl Yard {
     /// [`Error::Unreadable`] when it has no such tables, or their newest key is no sequence.
     pub fn of(store: &Store, max_bytes: u64, clock: ClockHandle) -> Result<Yard, Error> {
         let table = |name| store.table(name).ok_or_else(|| store.unreadable("it has no table of parked deliveries"));
-        let (rows, due, lanes) = (table(ROWS)?, table(DUE)?, table(LANES)?);
+        let (rows, due, lanes, pauses) = (table(ROWS)?, table(DUE)?, table(LANES)?, table(PAUSES)?);
         let highest = store.highest(rows);
         let next = match <[u8; 8]>::try_from(highest.as_slice()) {
             Ok(sequence) => u64::from_be_bytes(sequence) + 1,
@@ -83,7 +89,7 @@ impl Yard {
         };
         let bytes = AtomicU64::new(store.usage(rows).bytes);
         let next = AtomicU64::new(next);
-        Ok(Yard(Arc::new(Shared { store: store.clone(), rows, due, lanes, clock, max_bytes, next, bytes })))
+        Ok(Yard(Arc::new(Shared { store: store.clone(), rows, due, lanes, pauses, clock, max_bytes, next, bytes })))
     }
 
     /// How much there is.
@@ -126,6 +132,38 @@ impl Yard {
             }
         }
         Ok(strangers)
+    }
+
+    /// What is paused of a rule, itself first, in the order of keys; at most so much of it. Blocks for as long as the disk
+    /// takes.
+    ///
+    /// # Errors
+    /// [`Error`] of the store.
+    pub fn pauses(&self, rule: &str, most: usize) -> Result<Vec<Pause>, Error> {
+        let mut pauses = Vec::new();
+        self.records(&keys::prefix(rule), |key, since, record| {
+            if let Record::Paused(cause) = record {
+                pauses.push(Pause { key, since, cause });
+            }
+            pauses.len() < most
+        })?;
+        Ok(pauses)
+    }
+
+    /// Shows every record of what is paused under a rule, the rule's own first, for as long as more are wanted.
+    fn records(&self, prefix: &[u8], mut show: impl FnMut(Option<Text>, Stamp, Record) -> bool) -> Result<(), Error> {
+        let (table, mut damaged) = (self.0.pauses, None);
+        self.0.store.scan(table, prefix, keys::behind(prefix).as_deref(), |key, found| {
+            let lane = keys::lane_of(prefix, key).map(Text::from);
+            let record = Record::unpack(found.value).ok();
+            let Some((lane, record)) = lane.zip(record) else {
+                damaged = Some(key.to_vec());
+                return ControlFlow::Break(());
+            };
+            let more = show(Some(lane).filter(|lane| !lane.is_empty()), found.stamp, record);
+            if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        damaged.map_or(Ok(()), |key| Err(self.0.store.damaged(table, key)))
     }
 
     /// Counts what an index has under a rule; what stands in a lane is not counted again by its time.

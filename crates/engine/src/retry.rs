@@ -20,6 +20,23 @@ pub struct Policy {
     /// How old a delivery may become, in wall time since its event was first received here; one that is older is given up
     /// when it would be tried. Nothing is no bound.
     pub max_age: Option<Duration>,
+    /// What becomes of a delivery whose last attempt has failed.
+    pub exhausted: Exhausted,
+}
+
+/// What becomes of a delivery whose last attempt has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Exhausted {
+    /// It becomes a dead letter, and the next of its key has its turn.
+    #[default]
+    DeadLetter,
+    /// It stays first of its key, and nothing of the key runs until somebody says so.
+    PauseKey,
+    /// It stays, and nothing of the rule runs until somebody says so.
+    PauseRule,
+    /// It is counted and kept nowhere.
+    Drop,
 }
 
 /// Where a delivery waits for its next attempt.
@@ -57,6 +74,7 @@ impl Default for Policy {
             jitter: 0.2,
             hold: Hold::State,
             max_age: None,
+            exhausted: Exhausted::DeadLetter,
         }
     }
 }

@@ -19,6 +19,7 @@ mod runs;
 mod send;
 mod spools;
 mod status;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,7 @@ pub use status::{
     DeadLetterStatus, ForwardStatus, OutputStatus, ParkedStatus, RuleStatus, SourceStatus, SpoolStatus, Status,
     StoreStatus, TriggerStatus,
 };
+pub use stop::RuleError;
 
 /// What the engine is given besides its plan.
 #[derive(Clone)]

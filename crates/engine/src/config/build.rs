@@ -82,7 +82,7 @@ pub(super) fn plan(
             .general_error("no trigger is defined", "add 'triggers' with at least one rule, so that something happens");
     }
     let mut rules = Rules::new(&sources, &functions, targets, defaults);
-    rules.state = kept.state.clone();
+    (rules.state, rules.stateless) = (kept.state.clone(), kept.none);
     let triggers = rules.read(&sections.triggers, check);
     let (guarantees, used) = rules.end();
     if check.failed() {

@@ -1,26 +1,42 @@
 //! Until when a delivery is tried, and what becomes of it when that is over.
 
 use super::file::{DefaultsEntry, RetryEntry, RuleEntry};
+use super::guarantee::Order;
+use super::plan::Source;
 use super::state::max_age;
-use super::{Check, Period, Spanned, setting};
-use crate::retry::Policy;
+use super::suggest::quoted;
+use super::{Check, Period, Span, Spanned, setting};
+use crate::retry::{Exhausted, Hold, Policy};
 
 /// What is written of it in one place.
 #[derive(Clone, Copy)]
 pub(super) struct Ending<'w> {
     retry: Option<&'w Spanned<RetryEntry>>,
     max_age: Option<&'w Spanned<Period>>,
+    exhausted: Option<&'w Spanned<Exhausted>>,
+}
+
+/// What a rule is made of that pauses.
+pub(super) struct Pausing<'p> {
+    /// Where to say what is wrong with something that the rule inherits.
+    pub(super) name: Span,
+    pub(super) order: Order,
+    pub(super) sources: &'p [&'p Source],
+    /// Whether there is no state.
+    pub(super) stateless: bool,
 }
 
 impl<'w> From<&'w RuleEntry> for Ending<'w> {
     fn from(written: &'w RuleEntry) -> Ending<'w> {
-        Ending { retry: written.retry.as_ref(), max_age: written.max_age.as_ref() }
+        let exhausted = written.on_exhausted.as_ref();
+        Ending { retry: written.retry.as_ref(), max_age: written.max_age.as_ref(), exhausted }
     }
 }
 
 impl<'w> From<&'w DefaultsEntry> for Ending<'w> {
     fn from(written: &'w DefaultsEntry) -> Ending<'w> {
-        Ending { retry: written.retry.as_ref(), max_age: written.max_age.as_ref() }
+        let exhausted = written.on_exhausted.as_ref();
+        Ending { retry: written.retry.as_ref(), max_age: written.max_age.as_ref(), exhausted }
     }
 }
 
@@ -31,8 +47,39 @@ impl Ending<'_> {
         if let Some(age) = self.max_age {
             policy.max_age = Some(max_age(age, check));
         }
+        if let Some(exhausted) = self.exhausted {
+            policy.exhausted = exhausted.value;
+        }
         self.in_time(&policy, check);
         policy
+    }
+
+    /// Notes a pause that the rest of the rule does not bear.
+    pub(super) fn pauses(self, policy: &Policy, rule: &Pausing<'_>, check: &mut Check) {
+        let word = match policy.exhausted {
+            Exhausted::PauseKey => "onExhausted: pauseKey",
+            Exhausted::PauseRule => "onExhausted: pauseRule",
+            Exhausted::DeadLetter | Exhausted::Drop => return,
+        };
+        let span = self.exhausted.map_or(rule.name, |written| written.span);
+        let by_key = policy.exhausted == Exhausted::PauseKey;
+        let instead = "write 'onExhausted: deadLetter' on this rule";
+        if rule.stateless {
+            check.error(span, format!("'{word}' needs a state folder, and the file says 'state: none'"), instead);
+        } else if policy.hold == Hold::Source {
+            let message = format!("'{word}' keeps what is paused on the disk, and 'hold: source' keeps nothing there");
+            check.error(span, message, format!("write 'hold: state', or {instead}"));
+        }
+        if !by_key {
+            return;
+        }
+        if rule.order == Order::None {
+            let message = format!("'{word}' pauses a key, and without an order no delivery stands behind its key");
+            check.error(span, message, format!("write 'order: key' or 'onExhausted: pauseRule', or {instead}"));
+        } else if let Some(source) = rule.sources.iter().find(|source| !source.plan.facts().keyed) {
+            let message = format!("'{word}', but events of source {} carry no key", quoted(&source.name));
+            check.error(span, message, format!("write 'onExhausted: pauseRule', or {instead}"));
+        }
     }
 
     /// Notes an age before which the last attempt cannot come. What is inherited whole was looked at where it is written.

@@ -9,7 +9,7 @@ use super::dead_letter::DeadLetterEntry;
 use super::many::Many;
 use super::when::WhenEntry;
 use super::{AckPoint, ByteSize, EventTemplate, Period, Spanned};
-use crate::retry::{Backoff, Hold};
+use crate::retry::{Backoff, Exhausted, Hold};
 
 /// Where messages come from. Beside these keys stands exactly one kind, such as `mqtt`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -104,6 +104,8 @@ pub(super) struct RuleEntry {
     /// How old a delivery may become, since its event was received here: one that is older is given up when it would be
     /// tried; no bound by default.
     pub(super) max_age: Option<Spanned<Period>>,
+    /// What becomes of a delivery whose last attempt has failed; `deadLetter` by default.
+    pub(super) on_exhausted: Option<Spanned<Exhausted>>,
     /// The output that gets what the rule gives up, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
     /// What the file insists on: a chain that cannot give it is refused.
@@ -178,6 +180,8 @@ pub(super) struct DefaultsEntry {
     pub(super) retry: Option<Spanned<RetryEntry>>,
     /// How old a delivery may become, since its event was received here.
     pub(super) max_age: Option<Spanned<Period>>,
+    /// What becomes of a delivery whose last attempt has failed.
+    pub(super) on_exhausted: Option<Spanned<Exhausted>>,
     /// How long one call may take, where neither the rule nor its function says it.
     pub(super) timeout: Option<Spanned<Period>>,
     /// The output that gets what is given up, of sources too, besides its being kept.

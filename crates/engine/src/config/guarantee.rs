@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::plan::{Output, Rule, Source, State};
 use super::{AckPoint, ByteSize, Period};
+use crate::retry::Exhausted;
 use crate::spool::{OnFull, Policy};
 use crate::store::{self, Quota, Sync};
 
@@ -75,7 +76,7 @@ pub type Outputs<'o> = (&'o [&'o Output], Option<&'o Output>);
 /// slices hold the rule's own.
 #[must_use]
 pub fn guarantee(id: &str, rule: &Rule, sources: &[&Source], outputs: Outputs<'_>, state: &State) -> Guarantee {
-    let chains: Vec<Chain> = sources.iter().map(|source| chain(rule, source, outputs, state)).collect();
+    let chains: Vec<Chain> = sources.iter().map(|source| chain((id, rule), source, outputs, state)).collect();
     let delivery = weakest(&chains);
     let keyed = sources.iter().any(|source| source.plan.facts().keyed);
     let order = if keyed { rule.order } else { Order::None };
@@ -89,7 +90,7 @@ fn weakest(chains: &[Chain]) -> Delivery {
     if same || least == Delivery::AtLeastOnceFromSpool { least } else { Delivery::BestEffort }
 }
 
-fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &State) -> Chain {
+fn chain((id, rule): (&str, &Rule), source: &Source, (outputs, target): Outputs<'_>, state: &State) -> Chain {
     let sync = state.sync;
     let mut facts = source.plan.facts();
     let mut lost = Vec::new();
@@ -115,14 +116,7 @@ fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &S
     for output in &forgetful {
         lost.push(format!("what output '{}' holds in memory when the engine crashes or restarts", output.name));
     }
-    let attempts = rule.retry.max_attempts;
-    let kept = kept(state.dead_letters, target);
-    let old = rule.retry.max_age.map(|age| format!(", or that is older than {} when it would be tried", Period(age)));
-    let old = old.unwrap_or_default();
-    lost.push(match attempts {
-        1 => format!("the effect of an event whose only attempt fails or is rejected{old}; {kept}"),
-        _ => format!("the effect of an event that fails {attempts} times or is rejected{old}; {kept}"),
-    });
+    lost.extend(given_up(rule, &kept(state.dead_letters, target)));
     let mut repeated = Vec::new();
     if facts.redelivers {
         repeated.push("what was not yet acknowledged when the engine or its connection broke".to_owned());
@@ -130,10 +124,10 @@ fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &S
     if source.spool.is_some() {
         repeated.push("what was taken from the spool and not yet done when the engine broke".to_owned());
     }
-    if attempts > 1 {
+    if rule.retry.max_attempts > 1 {
         repeated.push("what was done but not confirmed in time, by the next attempt".to_owned());
     }
-    let whole = waits && keeps && forgetful.is_empty();
+    let whole = waits && keeps && rule.retry.exhausted != Exhausted::Drop && forgetful.is_empty();
     let delivery = match (whole && facts.redelivers, whole && source.spool.is_some(), repeated.is_empty()) {
         (true, ..) => Delivery::AtLeastOnce,
         (false, true, _) => Delivery::AtLeastOnceFromSpool,
@@ -149,6 +143,7 @@ fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &S
         (AckPoint::Processed, _) => "when every matched delivery has ended".to_owned(),
     };
     let mut limits = std::mem::take(&mut facts.limits);
+    limits.extend(paused(id, rule));
     if let Some(policy) = source.spool.filter(|policy| policy.on_full == OnFull::Block) {
         let room = ByteSize(policy.max_bytes);
         limits.push(format!("a spool that holds {room} of events that are not settled holds the source back"));
@@ -160,6 +155,41 @@ fn chain(rule: &Rule, source: &Source, (outputs, target): Outputs<'_>, state: &S
         limits.extend(output.plan.limits().into_iter().map(|limit| format!("output '{}': {limit}", output.name)));
     }
     Chain { source: source.name.to_string(), delivery, acknowledged, lost, repeated, limits }
+}
+
+/// How an event fails for the last time.
+fn fails(rule: &Rule) -> String {
+    match rule.retry.max_attempts {
+        1 => "whose only attempt fails".to_owned(),
+        attempts => format!("that fails {attempts} times"),
+    }
+}
+
+/// What such an event brings to a stop, if it does.
+fn paused(id: &str, rule: &Rule) -> Option<String> {
+    let (what, rest) = match rule.retry.exhausted {
+        Exhausted::PauseKey => ("its key", "; one without a key becomes a dead letter"),
+        Exhausted::PauseRule => ("the rule", ""),
+        Exhausted::DeadLetter | Exhausted::Drop => return None,
+    };
+    Some(format!("an event {} pauses {what} until 'tidemill resume {id}'{rest}", fails(rule)))
+}
+
+/// What the rule does not do what it should with, and where that is `kept`.
+fn given_up(rule: &Rule, kept: &str) -> Vec<String> {
+    let old = rule.retry.max_age.map(|age| format!(", or that is older than {} when it would be tried", Period(age)));
+    let old = old.unwrap_or_default();
+    let fails = fails(rule);
+    match rule.retry.exhausted {
+        Exhausted::DeadLetter => vec![format!("the effect of an event {fails} or is rejected{old}; {kept}")],
+        Exhausted::PauseKey | Exhausted::PauseRule => {
+            vec![format!("the effect of an event that is rejected{old}; {kept}")]
+        }
+        Exhausted::Drop => vec![
+            format!("an event {fails}, which is counted and kept nowhere (onExhausted: drop)"),
+            format!("the effect of an event that is rejected{old}; {kept}"),
+        ],
+    }
 }
 
 /// What becomes of an event that is given up.

@@ -13,7 +13,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
-    ("RuleEntry", "onExhausted", "leave it out; what is spent becomes a dead letter"),
     ("RuleEntry", "onFailure", "write 'deadLetter', which names an output for what the rule gives up"),
     ("RuleEntry", "onSuccess", "leave it out; 'output' takes a list, and every result goes to each"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
@@ -21,11 +20,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
     ("RuleEntry", "parkMax", PARKED),
     ("RuleEntry", "parkMaxPerKey", PARKED),
-    (
-        "RuleEntry",
-        "pauseKey",
-        "leave it out; spent deliveries become dead letters and the next of their key has its turn",
-    ),
     (
         "StateEntry",
         "onCorrupt",
@@ -46,6 +40,8 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("RuleEntry", "filter", "when: { exact: { type: ... } }"),
     ("RuleEntry", "filters", "when: { all: [...] }"),
     ("SourceEntry", "maxInFlight", "seats: 1000"),
+    ("RuleEntry", "pauseKey", "onExhausted: pauseKey"),
+    ("RetryEntry", "onExhausted", "onExhausted: pauseKey beside 'retry', on the rule or in 'defaults'"),
     ("RetryEntry", "maxAge", "maxAge: 6h beside 'retry', on the rule or in 'defaults'"),
     ("File", "spool", "state: { quotas: { spool: { maxBytes: 1GiB } } }"),
     ("File", "<<", "defaults: { retry: ..., timeout: ... }, for YAML 1.2 has no merge keys"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::build::{Adapters, Called, Defaults, without};
 use super::dead_letter::Targets;
 use super::decode::{Whole, decode_whole};
-use super::ending::Ending;
+use super::ending::{Ending, Pausing};
 use super::file::{DeliveryEntry, OrderEntry, RateEntry, RequireEntry, RuleEntry, TriggerEntry, UnmatchedEntry};
 use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
@@ -34,6 +34,8 @@ pub(super) struct Rules<'a> {
     torn: bool,
     /// What is kept, and how.
     pub(super) state: State,
+    /// Whether nothing is to be kept.
+    pub(super) stateless: bool,
 }
 
 const SOURCES: usize = 0;
@@ -62,6 +64,7 @@ impl<'a> Rules<'a> {
             guarantees: Vec::new(),
             torn: targets.sections.torn,
             state: State::default(),
+            stateless: false,
         }
     }
 
@@ -187,6 +190,8 @@ impl<'a> Rules<'a> {
             retry: Ending::from(written).policy(self.defaults.retry.clone(), check),
             dead_letter,
         };
+        let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };
+        Ending::from(written).pauses(&rule.retry, &pausing, check);
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
         rule
     }

@@ -16,17 +16,20 @@ use crate::store::Stamp;
 pub enum DropReason {
     /// The function did not want it.
     Function,
+    /// Every attempt failed, under a rule that wants nothing kept of that.
+    Exhausted,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 1] = [DropReason::Function];
+    pub const ALL: [DropReason; 2] = [DropReason::Function, DropReason::Exhausted];
 
     /// Its name in figures.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             DropReason::Function => "function",
+            DropReason::Exhausted => "exhausted",
         }
     }
 }
@@ -46,7 +49,7 @@ pub struct Books {
     /// [`Reason::OF_RULES`](crate::dead_letter::Reason::OF_RULES).
     pub dead_lettered: [u64; 3],
     /// Given up and kept nowhere, by [`DropReason`] in the order of [`DropReason::ALL`].
-    pub dropped: [u64; 1],
+    pub dropped: [u64; 2],
     /// Left with the source: when the engine ended, or because the source wanted it back.
     pub handed_back: u64,
     /// On the disk now, until their next attempt or their turn, and nowhere else.
@@ -76,13 +79,26 @@ struct Published {
     books: Books,
     last_error: Option<String>,
     oldest: Option<Stamp>,
+    paused: Paused,
+}
+
+/// What of a rule runs only when somebody says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paused {
+    /// Since when the whole rule is paused, if it is.
+    pub rule: Option<Stamp>,
+    /// How many keys are paused.
+    pub keys: usize,
+    /// Since when the first of all that is paused.
+    pub oldest: Option<Stamp>,
 }
 
 impl Reading {
-    pub(super) fn publish(&self, books: &Books, oldest: Option<Stamp>, error: &mut Option<String>) {
+    pub(super) fn publish(&self, books: &Books, (oldest, paused): (Option<Stamp>, Paused), error: &mut Option<String>) {
         let mut published = self.0.lock();
         published.books = *books;
         published.oldest = oldest;
+        published.paused = paused;
         if error.is_some() {
             published.last_error = error.take();
         }
@@ -98,6 +114,12 @@ impl Reading {
     #[must_use]
     pub fn oldest(&self) -> Option<Stamp> {
         self.0.lock().oldest
+    }
+
+    /// What of the rule is paused.
+    #[must_use]
+    pub fn paused(&self) -> Paused {
+        self.0.lock().paused
     }
 
     /// The last failure of a call or a publish.

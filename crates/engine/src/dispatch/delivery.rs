@@ -58,6 +58,17 @@ impl Delivery {
         Some(self.received).filter(|at| at.0 > 0).or(self.event.received())
     }
 
+    /// Whether it has had every attempt that it may have, and waits for somebody to say what becomes of it.
+    pub(super) fn is_spent(&self) -> bool {
+        self.past.as_ref().is_some_and(|past| past.spent)
+    }
+
+    /// It may be tried as often as one that has just arrived.
+    pub(super) fn refresh(&mut self) {
+        self.attempts = 0;
+        self.past().spent = false;
+    }
+
     /// Whether nobody has ever begun with it.
     pub(super) fn is_new(&self) -> bool {
         self.attempts == 0 && self.past.is_none()
@@ -115,6 +126,8 @@ pub(super) struct Past {
     pub(super) failed: Option<Stamp>,
     /// How often it was given up before and sent on its way again.
     pub(super) redrives: u32,
+    /// Whether it has had every attempt that it may have, and waits for somebody to say what becomes of it.
+    pub(super) spent: bool,
     /// What the last failure was, if it had to be remembered.
     pub(super) last: Option<Fault>,
 }

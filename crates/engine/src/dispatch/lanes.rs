@@ -7,9 +7,9 @@
 //!
 //! A lane whose first one is parked is parked itself: what comes for it goes to the disk behind that one, and only what there
 //! is no room for there stands here, behind everything that is stored. It is a lane like any other again once nothing of it
-//! is stored or on its way there.
+//! is stored or on its way there. A lane that is paused is a parked one whose first row waits for somebody's word, and no time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
 
 use hashbrown::HashMap;
@@ -18,6 +18,7 @@ use slab::Slab;
 use super::Key;
 use crate::event::Text;
 use crate::parked::{Standing, Want};
+use crate::store::Stamp;
 
 /// The lanes of one rule.
 #[derive(Debug, Default)]
@@ -27,6 +28,32 @@ pub(super) struct Lanes {
     lanes: Slab<Lane>,
     /// How many of them are parked.
     parked: usize,
+    /// How many of them are paused, and since when.
+    paused: Pauses,
+}
+
+/// How many lanes are paused since when.
+#[derive(Debug, Default)]
+struct Pauses {
+    count: usize,
+    since: BTreeMap<Stamp, usize>,
+}
+
+impl Pauses {
+    fn add(&mut self, since: Stamp) {
+        self.count += 1;
+        *self.since.entry(since).or_default() += 1;
+    }
+
+    fn remove(&mut self, since: Stamp) {
+        self.count -= 1;
+        if let Some(count) = self.since.get_mut(&since) {
+            *count -= 1;
+            if *count == 0 {
+                self.since.remove(&since);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -41,7 +68,7 @@ struct Lane {
 }
 
 /// The part of a lane that is stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Parked {
     /// Rows on the disk or on their way there, the first included.
     rows: u32,
@@ -50,13 +77,22 @@ struct Parked {
     first: First,
     /// The row that was first before.
     behind: u64,
+    /// Since when it is paused, if it is.
+    since: Stamp,
+    /// Whether the first is given up instead of being tried.
+    skips: bool,
 }
 
 /// Where the first row of a parked lane is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum First {
     /// It waits for its time.
+    #[default]
     Waits,
+    /// It is on its way to the disk, where it will wait for somebody's word.
+    Pausing,
+    /// It waits for somebody's word.
+    Paused,
     /// It has its turn and is on its way to the disk.
     Vacant,
     /// It has its turn and is being read.
@@ -180,11 +216,56 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(place.slot()) else { return };
         let parked = lane.parked.get_or_insert_with(|| {
             self.parked += 1;
-            Box::new(Parked { rows: 0, coming: 0, first: First::Waits, behind: 0 })
+            Box::default()
         });
         parked.rows += u32::from(!again);
         parked.coming += 1;
         parked.first = First::Waits;
+    }
+
+    /// The same, where the head waits for somebody's word.
+    pub(super) fn pause(&mut self, place: Place, again: bool, since: Stamp) {
+        self.park(place, again);
+        if let Some(parked) = self.parked_mut(place) {
+            (parked.first, parked.since) = (First::Pausing, since);
+        }
+    }
+
+    /// Lets a lane go on that is paused, and with `skip` without its head; answers which row is to be brought, or nothing for a
+    /// lane that is not paused.
+    pub(super) fn resume(&mut self, place: Place, skip: bool) -> Option<Option<Want>> {
+        let lane = self.lanes.get_mut(place.slot())?;
+        let parked = lane.parked.as_mut().filter(|parked| parked.first == First::Paused)?;
+        (parked.first, parked.skips) = (First::Vacant, skip);
+        self.paused.remove(parked.since);
+        Some(lane.ask(place))
+    }
+
+    /// Whether the first row of a lane is to be given up; asked once for each.
+    pub(super) fn skips(&mut self, place: Option<Place>, key: &str) -> bool {
+        let place = place.or_else(|| self.places.get(key).copied());
+        let parked = place.and_then(|place| self.parked_mut(place));
+        parked.is_some_and(|parked| std::mem::take(&mut parked.skips))
+    }
+
+    /// How many lanes are paused, and since when the first of them is.
+    pub(super) fn paused(&self) -> (usize, Option<Stamp>) {
+        (self.paused.count, self.paused.since.keys().next().copied())
+    }
+
+    /// The places of paused lanes: of all of them, or of that of one key.
+    pub(super) fn paused_places(&self, key: Option<&str>) -> Vec<Place> {
+        let is_paused = |lane: &Lane| lane.parked.as_ref().is_some_and(|parked| parked.first == First::Paused);
+        if let Some(key) = key {
+            let place = self.places.get(key).copied();
+            let lane = place.and_then(|place| self.lanes.get(place.slot()));
+            return place.filter(|_| lane.is_some_and(is_paused)).into_iter().collect();
+        }
+        self.lanes.iter().filter(|(_, lane)| is_paused(lane)).map(|(slot, _)| Place::new(slot)).collect()
+    }
+
+    fn parked_mut(&mut self, place: Place) -> Option<&mut Parked> {
+        self.lanes.get_mut(place.slot())?.parked.as_deref_mut()
     }
 
     /// The first of those that stand in memory behind what is stored, if any do.
@@ -210,11 +291,15 @@ impl Lanes {
         }
     }
 
-    /// A row of the lane is on the disk now; answers which row is to be brought, if one was waited for.
-    pub(super) fn confirmed(&mut self, place: Place) -> Option<Want> {
+    /// The row of a delivery of the lane is on the disk now; answers which row is to be brought, if one was waited for.
+    pub(super) fn confirmed(&mut self, place: Place, delivery: Key) -> Option<Want> {
         let lane = self.lanes.get_mut(place.slot())?;
         if let Some(parked) = &mut lane.parked {
             parked.coming -= 1;
+            if parked.first == First::Pausing && lane.head == delivery {
+                parked.first = First::Paused;
+                self.paused.add(parked.since);
+            }
         }
         lane.ask(place)
     }
@@ -230,9 +315,15 @@ impl Lanes {
 
     /// A lane that an earlier run has left; answers which row is to be brought, unless the first waits for its time.
     pub(super) fn restore(&mut self, standing: Standing) -> Option<Want> {
-        let Standing { lane: key, rows, waits } = standing;
-        let first = if waits { First::Waits } else { First::Vacant };
-        let parked = Some(Box::new(Parked { rows, coming: 0, first, behind: 0 }));
+        let Standing { lane: key, rows, waits, paused } = standing;
+        let first = match (paused, waits) {
+            (Some(_), _) => First::Paused,
+            (None, true) => First::Waits,
+            (None, false) => First::Vacant,
+        };
+        paused.into_iter().for_each(|since| self.paused.add(since));
+        let since = paused.unwrap_or_default();
+        let parked = Some(Box::new(Parked { rows, first, since, ..Parked::default() }));
         let lane = Lane { key: key.clone(), head: Key::NOBODY, followers: VecDeque::new(), parked };
         let place = Place::new(self.lanes.insert(lane));
         self.places.insert(key, place);
@@ -242,85 +333,4 @@ impl Lanes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delivery(serial: u64) -> Key {
-        Key { slot: serial as usize, serial }
-    }
-
-    fn next(left: Left) -> Option<Key> {
-        match left {
-            Left::Next(next) => Some(next),
-            Left::Nobody => None,
-            Left::Row(want) => panic!("{want:?} is stored"),
-        }
-    }
-
-    fn row(left: Left) -> u64 {
-        match left {
-            Left::Row(want) => want.behind,
-            other => panic!("{other:?} is not stored"),
-        }
-    }
-
-    #[test]
-    fn whoever_leaves_first_hands_over_to_the_next_that_is_there() {
-        let mut lanes = Lanes::default();
-        let [one, two, three, four] = [1, 2, 3, 4].map(delivery);
-        let (a, first) = lanes.enter("a", one);
-        assert_eq!(first, Entered::First);
-        assert_eq!([two, three].map(|key| lanes.enter("a", key)), [(a, Entered::Behind); 2]);
-        let (b, first) = lanes.enter("b", four);
-        assert!(first == Entered::First && b != a, "another key has another lane");
-        assert_eq!(next(lanes.leave(a, two, None, |_| true)), None, "it was not its turn");
-        assert_eq!(next(lanes.leave(a, one, None, |key| key != two)), Some(three));
-        assert_eq!(next(lanes.leave(a, one, None, |_| true)), None, "it has left already");
-        assert_eq!(next(lanes.leave(a, three, None, |_| true)), None);
-        assert_eq!(next(lanes.leave(b, four, None, |_| true)), None);
-        assert!(lanes.places.is_empty() && lanes.lanes.is_empty(), "a lane that is empty is gone");
-        assert_eq!(lanes.enter("a", two).1, Entered::First, "and begins anew");
-    }
-
-    #[test]
-    fn a_parked_lane_is_shut_until_nothing_of_it_is_stored() {
-        let mut lanes = Lanes::default();
-        let [one, two, three, four, back] = [1, 2, 3, 4, 5].map(delivery);
-        let (a, _) = lanes.enter("a", one);
-        lanes.enter("a", two);
-        assert_eq!(lanes.follower(a, |_| true), None, "it is not parked");
-        lanes.park(a, false);
-        assert_eq!((lanes.parked(), lanes.follower(a, |_| true)), (1, Some(two)));
-        lanes.follow(a);
-        assert_eq!(lanes.enter("a", three), (a, Entered::BehindParked));
-        assert_eq!(lanes.enter("a", four), (a, Entered::BehindParked));
-        assert!(lanes.confirmed(a).is_none(), "the first waits for its time");
-        // The first is back before the second is on the disk, ends, and fails before that.
-        assert_eq!(lanes.arrive(None, "a", back), Some(a));
-        lanes.park(a, true);
-        assert!(lanes.confirmed(a).is_none());
-        assert_eq!(lanes.arrive(None, "a", back), Some(a));
-        assert!(matches!(lanes.leave(a, three, None, |_| true), Left::Nobody), "it is not its turn");
-        assert!(matches!(lanes.leave(a, back, Some(7), |_| true), Left::Nobody), "the next is on its way");
-        let want = lanes.confirmed(a).expect("now it is there");
-        assert_eq!((want.behind, want.lane.as_str()), (7, "a"));
-        assert_eq!(lanes.arrive(Some(a), "a", back), Some(a));
-        assert_eq!(next(lanes.leave(a, back, Some(8), |key| key != three)), Some(four), "who stands in memory is last");
-        assert_eq!(lanes.parked(), 0);
-        assert_eq!(next(lanes.leave(a, four, None, |_| true)), None);
-        assert!(lanes.places.is_empty() && lanes.lanes.is_empty());
-    }
-
-    #[test]
-    fn lanes_of_an_earlier_run_stand_as_they_stood() {
-        let mut lanes = Lanes::default();
-        let back = delivery(1);
-        assert!(lanes.restore(Standing { lane: "a".into(), rows: 2, waits: true }).is_none());
-        assert_eq!(lanes.enter("a", delivery(2)).1, Entered::BehindParked);
-        let a = lanes.arrive(None, "a", back).unwrap();
-        assert_eq!(row(lanes.leave(a, back, Some(4), |_| true)), 4);
-        let want = lanes.restore(Standing { lane: "b".into(), rows: 1, waits: false });
-        assert_eq!(want.map(|want| want.behind), Some(0), "its turn has come");
-        assert_eq!(lanes.parked(), 2);
-    }
-}
+mod tests;

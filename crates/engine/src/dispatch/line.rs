@@ -6,8 +6,12 @@ mod age;
 mod parking;
 // What a source wants back.
 mod recall;
+// What is paused.
+mod stop;
 // Who may begin.
 mod turns;
+
+pub use stop::{NotPaused, Resumed};
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -32,6 +36,7 @@ use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
 use crate::port::{Confirm, Output, PublishError, Verdict};
 use crate::retry::Policy;
+use stop::{Stop, Told};
 
 /// Messages that one turn takes at most; each is a batch already.
 const TURN: usize = 64;
@@ -86,6 +91,10 @@ pub struct Line {
     is_held: bool,
     /// Whether a delivery whose turn it is may have to do something else than begin.
     guarded: bool,
+    /// Why nothing of the rule begins, if it is paused.
+    stop: Option<Stop>,
+    /// Who waits for what has been paused or resumed to be on the disk.
+    told: Vec<Told>,
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
@@ -107,7 +116,6 @@ impl Line {
         let limiter = options.rate.and_then(Limiter::new);
         let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
         let lot = options.lot.take().map(Box::new);
-        let guarded = options.retry.max_age.is_some();
         let mut line = Line {
             options,
             caller: Arc::new(caller),
@@ -123,7 +131,9 @@ impl Line {
             waiting: BinaryHeap::new(),
             held: VecDeque::new(),
             is_held: false,
-            guarded,
+            guarded: false,
+            stop: None,
+            told: Vec::new(),
             jobs: Vec::new(),
             books: Books::default(),
             paced: 0,
@@ -133,6 +143,7 @@ impl Line {
             random: fastrand::Rng::new(),
         };
         line.recover();
+        line.guard();
         (Feed(sender), line.reading.clone(), line)
     }
 
@@ -176,6 +187,8 @@ impl Line {
                         }
                     }
                     Message::WhenEmpty(answer) => self.when_empty(answer),
+                    Message::Pause(answer) => self.pause(answer),
+                    Message::Resume { key, skip, answer } => self.resume(key, skip, answer),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
                         let _ = answer.send(self.hand_back());
@@ -346,7 +359,7 @@ impl Line {
                 self.wait(key, delay);
                 self.last_error = Some(error);
             }
-            None => self.give_up(key, Reason::Exhausted, code.map(Text::new_static), error),
+            None => self.exhausted(key, code.map(Text::new_static), error),
         }
     }
 
@@ -387,7 +400,7 @@ impl Line {
         let waiting = self.waiting.peek().map(|Reverse((due, _))| *due);
         let hushed = self.hushed.filter(|_| !self.turns.is_empty());
         let parked = self.lot.as_ref().and_then(|lot| lot.due().into_iter().chain(lot.look()).min());
-        [waiting, hushed, parked].into_iter().flatten().min()
+        [waiting, hushed, parked, self.look()].into_iter().flatten().min()
     }
 
     fn wake_due(&mut self) {
@@ -408,6 +421,7 @@ impl Line {
             pool.submit(&mut self.jobs);
         }
         self.send_parked();
+        self.tell();
         self.publish_books();
         if self.table.len() == 0 {
             for answer in self.curious.drain(..) {
@@ -424,7 +438,7 @@ impl Line {
         self.books.in_flight = after as u64;
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());
-        self.reading.publish(&self.books, oldest, &mut self.last_error);
+        self.reading.publish(&self.books, (oldest, self.paused()), &mut self.last_error);
     }
 
     fn hand_back(&mut self) -> usize {

@@ -8,6 +8,7 @@ mod model;
 mod parking;
 mod publishing;
 mod recall;
+mod stop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -251,7 +252,7 @@ async fn a_delivery_that_nobody_wants_is_counted_and_not_kept() {
     let mut bench = bench(pool(judge(|_, _| one(Verdict::Drop))), Vec::new());
     bench.send(&["1"]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
-    assert_eq!(bench.books(), Books { matched: 1, dropped: [1], ..Books::default() });
+    assert_eq!(bench.books(), Books { matched: 1, dropped: [1, 0], ..Books::default() });
     assert_eq!(bench.bin.records(), Vec::<serde_json::Value>::new());
 }
 

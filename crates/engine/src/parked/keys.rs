@@ -41,6 +41,13 @@ pub(super) fn lane(prefix: &[u8], lane: &str) -> Vec<u8> {
     [prefix, &length.to_be_bytes(), lane.as_bytes()].concat()
 }
 
+/// The lane of such a key; the empty one stands for the rule itself, for no key orders by that.
+pub(super) fn lane_of<'k>(prefix: &[u8], key: &'k [u8]) -> Option<&'k str> {
+    let (length, name) = key.strip_prefix(prefix)?.split_first_chunk::<4>()?;
+    let whole = name.len() == u32::from_be_bytes(*length) as usize;
+    std::str::from_utf8(name).ok().filter(|_| whole)
+}
+
 /// Where a row of a lane stands.
 pub(super) fn place(prefix: &[u8], name: &str, sequence: u64) -> Vec<u8> {
     let mut key = lane(prefix, name);
@@ -76,6 +83,8 @@ mod tests {
             prop_assert_eq!(due_of(&prefix, &due(&prefix, number, 7)), Some((number, 7)));
             let placed = place(&prefix, &name, number);
             prop_assert_eq!(place_of(&prefix, &placed), Some((name.as_str(), number)));
+            let key = lane(&prefix, &name);
+            prop_assert_eq!(lane_of(&prefix, &key), Some(name.as_str()));
             for key in [due(&prefix, number, 7), place(&prefix, &name, number)] {
                 prop_assert_eq!(rule_of(&key), Some((rule.as_str(), prefix.as_slice())));
                 prop_assert!(key > prefix && key < behind(&prefix).unwrap());
@@ -85,7 +94,7 @@ mod tests {
 
         #[test]
         fn no_bytes_are_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (rule_of(&bytes), due_of(b"", &bytes), place_of(b"", &bytes));
+            let _ = (rule_of(&bytes), due_of(b"", &bytes), place_of(b"", &bytes), lane_of(b"", &bytes));
         }
     }
 }

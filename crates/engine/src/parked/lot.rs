@@ -4,6 +4,8 @@
 mod bring;
 // What an earlier run has left.
 mod load;
+// What is paused.
+mod stop;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -29,6 +31,10 @@ pub struct Lot {
     takes: bool,
     /// Whether anything comes back.
     brings: bool,
+    /// Since when the rule is paused, so that nothing comes back for now.
+    stopped: Option<Stamp>,
+    /// Of the rows below this sequence, those that are spent are given up once they are back.
+    skips: u64,
     calendar: Calendar,
     /// Lanes whose next row is on the disk and has its turn.
     wants: VecDeque<Want>,
@@ -79,6 +85,8 @@ pub(crate) struct Parking {
     pub(crate) redrives: u32,
     pub(crate) failed: Option<Stamp>,
     pub(crate) received: Option<Stamp>,
+    /// Whether it has had all its attempts.
+    pub(crate) spent: bool,
     /// How long until its next attempt; nothing for what stands behind another of its key.
     pub(crate) delay: Option<Duration>,
     pub(crate) code: Option<Text>,
@@ -97,6 +105,8 @@ pub(crate) struct Stored {
     due: Option<u64>,
     size: usize,
     lane: Option<Text>,
+    /// Whether its lane is paused until it has ended.
+    pub(crate) pauses: bool,
 }
 
 /// A delivery whose row is on the disk now.
@@ -131,6 +141,8 @@ pub(crate) struct Standing {
     pub(crate) rows: u32,
     /// Whether the first of them waits for its time.
     pub(crate) waits: bool,
+    /// Since when it is paused, if it is.
+    pub(crate) paused: Option<Stamp>,
 }
 
 /// A row on its way to the disk.
@@ -165,6 +177,7 @@ impl Lot {
             // What nobody has noted is not younger than this.
             received: Some(parking.received.or(parking.failed).unwrap_or(now)),
             laned: lane.is_some(),
+            spent: parking.spent,
             code: parking.code,
             message: parking.message,
             event: parking.event,
@@ -208,7 +221,9 @@ impl Lot {
         let row = (yard.rows, sequence.to_be_bytes().to_vec());
         let due = stored.due.map(|due| (yard.due, keys::due(prefix, due, sequence)));
         let lane = stored.lane.as_ref().map(|lane| (yard.lanes, keys::place(prefix, lane, sequence)));
-        Removal([Some(row), due, lane].into_iter().flatten().collect())
+        let pause = stored.lane.as_ref().filter(|_| stored.pauses);
+        let pause = pause.map(|lane| (yard.pauses, keys::lane(prefix, lane)));
+        Removal([Some(row), due, lane, pause].into_iter().flatten().collect())
     }
 
     /// The delivery of this row has ended. Unless somebody has removed the row, it is removed.

@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) received: Option<Stamp>,
     /// Whether its key orders it.
     pub(crate) laned: bool,
+    /// Whether it has had every attempt that it may have, and waits for somebody to say what becomes of it.
+    pub(crate) spent: bool,
     /// What kind of failure the last one was, where it has a name.
     pub(crate) code: Option<Text>,
     /// What was said last, of bounded length.
@@ -42,7 +44,8 @@ const DUE: u8 = 2;
 const FAILED: u8 = 4;
 const CODE: u8 = 8;
 const RECEIVED: u8 = 16;
-const KNOWN: u8 = 31;
+const SPENT: u8 = 32;
+const KNOWN: u8 = 63;
 
 /// A message of bounded length.
 pub(crate) fn bounded(message: &str) -> Text {
@@ -58,6 +61,7 @@ impl Row {
             (FAILED, self.failed.is_some()),
             (CODE, self.code.is_some()),
             (RECEIVED, self.received.is_some()),
+            (SPENT, self.spent),
         ];
         into.push(flags.iter().filter(|(_, there)| *there).fold(0, |flags, (flag, _)| flags | flag));
         into.extend_from_slice(&self.attempts.to_le_bytes());
@@ -99,8 +103,8 @@ impl Row {
         while !rest.is_empty() {
             results.push((unpack_text(rest)?.into(), unpack_event(&whole, rest)?));
         }
-        let laned = flags & LANED != 0;
-        Ok(Row { rule, attempts, redrives, due, failed, received, laned, code, message, event, results })
+        let (laned, spent) = (flags & LANED != 0, flags & SPENT != 0);
+        Ok(Row { rule, attempts, redrives, due, failed, received, laned, spent, code, message, event, results })
     }
 }
 
@@ -142,6 +146,7 @@ mod tests {
             failed: Some(Stamp(1_699_999_000_000)),
             received: Some(Stamp(1_699_998_000_000)),
             laned: true,
+            spent: true,
             code: Some("timeout".into()),
             message: "it said \"no\"".into(),
             event: event("1").with_data(b"{\"speed\":1.10,\n\xff"[..].into(), Some("application/json".into())),
@@ -157,8 +162,16 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_with_its_payloads_byte_for_byte() {
-        let bare =
-            Row { due: None, failed: None, received: None, laned: false, code: None, results: Vec::new(), ..full() };
+        let bare = Row {
+            due: None,
+            failed: None,
+            received: None,
+            laned: false,
+            spent: false,
+            code: None,
+            results: Vec::new(),
+            ..full()
+        };
         for row in [full(), bare] {
             assert_eq!(Row::unpack(&packed(&row)), Ok(row));
         }

@@ -205,6 +205,7 @@ fn rules(families: &mut Families, status: &Status) {
         .filter_map(|(name, rule)| Some((format!("rule=\"{}\"", escape(name)), rule.parked_oldest_age_seconds?)));
     let help = "How long ago the oldest parked delivery failed first.";
     families.add("tidemill_rule_parked_oldest_age_seconds", "gauge", help, oldest);
+    paused(families, status);
     let help = "Deliveries that were parked at the start.";
     families.add("tidemill_rule_recovered", "gauge", help, rows(|rule| rule.recovered));
     let by_reason = |counts: fn(&super::RuleStatus) -> &BTreeMap<&'static str, u64>| {
@@ -230,6 +231,22 @@ fn rules(families: &mut Families, status: &Status) {
     families.add("tidemill_trigger_offered_total", "counter", help, triggers(|trigger| trigger.offered));
     let help = "Events of the trigger that matched no rule.";
     families.add("tidemill_trigger_unmatched_total", "counter", help, triggers(|trigger| trigger.unmatched));
+}
+
+fn paused(families: &mut Families, status: &Status) {
+    let rows = |value: fn(&super::RuleStatus) -> Option<f64>| {
+        let row = move |(name, rule): (&crate::event::Text, &super::RuleStatus)| {
+            Some((format!("rule=\"{}\"", escape(name)), value(rule)?))
+        };
+        status.rules.iter().filter_map(row).collect::<Vec<_>>()
+    };
+    let help = "Whether the whole rule is paused, so that nothing of it begins.";
+    families.add("tidemill_rule_paused", "gauge", help, rows(|rule| Some(f64::from(rule.paused))));
+    let help = "Keys of the rule that are paused.";
+    families.add("tidemill_rule_paused_keys", "gauge", help, rows(|rule| Some(rule.paused_keys as f64)));
+    let help = "How long ago the first of what is paused was paused.";
+    let name = "tidemill_rule_paused_oldest_age_seconds";
+    families.add(name, "gauge", help, rows(|rule| rule.paused_oldest_age_seconds));
 }
 
 fn dead_letters(families: &mut Families, status: &Status) {

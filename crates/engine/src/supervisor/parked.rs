@@ -65,5 +65,9 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
     for lot in opened.lots.iter().flatten().filter(|lot| lot.waiting() > 0) {
         info!(rule = %lot.rule(), deliveries = lot.waiting(), "deliveries of an earlier run are parked and go on");
     }
+    for lot in opened.lots.iter().flatten().filter(|lot| lot.stopped().is_some()) {
+        let rule = lot.rule();
+        warn!(%rule, "the rule is paused; 'tidemill resume {rule}' lets it go on");
+    }
     Ok(opened)
 }

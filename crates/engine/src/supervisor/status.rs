@@ -190,6 +190,12 @@ pub struct RuleStatus {
     pub parked: u64,
     /// How long ago the oldest that is parked failed first; nothing when there is none, or nobody knows without the disk.
     pub parked_oldest_age_seconds: Option<f64>,
+    /// Whether the whole rule is paused, so that nothing of it begins.
+    pub paused: bool,
+    /// How many of its keys are paused.
+    pub paused_keys: usize,
+    /// How long ago the first of all that is paused was; nothing when nothing is.
+    pub paused_oldest_age_seconds: Option<f64>,
     pub in_flight: u64,
     pub filtered: u64,
     pub failed_attempts: u64,
@@ -215,6 +221,7 @@ impl Engine {
         let rule = |rule: &super::RunningRule| {
             let books = rule.reading.books();
             let (trigger, number) = rule.place;
+            let paused = rule.reading.paused();
             RuleStatus {
                 matched: books.matched,
                 recovered: books.recovered,
@@ -227,6 +234,9 @@ impl Engine {
                 handed_back: books.handed_back,
                 parked: books.parked,
                 parked_oldest_age_seconds: rule.reading.oldest().map(|oldest| age(oldest, now)),
+                paused: paused.rule.is_some(),
+                paused_keys: paused.keys,
+                paused_oldest_age_seconds: paused.oldest.map(|oldest| age(oldest, now)),
                 in_flight: books.in_flight,
                 filtered: tallies[trigger].1.filtered[number],
                 failed_attempts: books.failed_attempts,

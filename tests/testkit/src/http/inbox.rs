@@ -1,4 +1,5 @@
-//! A server that takes whatever is posted to it, answers 204, and keeps headers and bytes for the test to look at.
+//! A server that takes whatever is posted to it, or all but one event, answers 204, and keeps headers and bytes for the test to
+//! look at.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,8 +30,17 @@ impl Inbox {
         Self::open_at((Ipv4Addr::LOCALHOST, 0).into()).await
     }
 
+    /// The same, but the event of this id is answered 503 whenever it comes, and is not kept.
+    pub async fn open_but_for(id: &str) -> Self {
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into(), Some(id.to_owned())).await
+    }
+
     /// Listens at an address where nobody else does.
     pub async fn open_at(address: SocketAddr) -> Self {
+        Self::listen(address, None).await
+    }
+
+    async fn listen(address: SocketAddr, poison: Option<String>) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let posts = Arc::new(Mutex::new(Vec::new()));
@@ -39,14 +49,20 @@ impl Inbox {
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (kept, told) = (Arc::clone(&kept), told.clone());
+                let (kept, told, poison) = (Arc::clone(&kept), told.clone(), poison.clone());
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
                     while let Some(post) = post(&mut stream).await {
                         let last = post.0.iter().any(|(name, value)| name == "connection" && value == "close");
-                        kept.lock().push(post);
-                        told.send_modify(|count| *count += 1);
-                        let answered = stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+                        let id = post.0.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| id.as_str());
+                        let answer: &[u8] = if id.is_some() && id == poison.as_deref() {
+                            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+                        } else {
+                            kept.lock().push(post);
+                            told.send_modify(|count| *count += 1);
+                            b"HTTP/1.1 204 No Content\r\n\r\n"
+                        };
+                        let answered = stream.get_mut().write_all(answer).await;
                         if last || answered.is_err() {
                             break;
                         }
@@ -111,5 +127,14 @@ mod tests {
         let (headers, body) = inbox.posted(1).await.pop().unwrap();
         assert!(headers.contains(&("x-tide".to_owned(), "high".to_owned())), "{headers:?}");
         assert_eq!(body, b"\xff\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn one_event_is_refused_and_the_others_are_kept() {
+        let inbox = Inbox::open_but_for("bad").await;
+        for (id, status) in [("bad", 503), ("good", 204), ("bad", 503)] {
+            assert_eq!(request(inbox.address(), "POST", "/", &[("ce-id", id)], b"{}").await.unwrap().status, status);
+        }
+        assert_eq!(inbox.posted(1).await.len(), 1);
     }
 }

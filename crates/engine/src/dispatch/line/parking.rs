@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::delivery::{Fault, Past, Pending, Stage, Unconfirmed};
 use super::super::lanes::{Left, Place};
-use super::{Key, Line};
+use super::{Key, Line, Stop};
 use crate::dead_letter::Reason;
 use crate::delivery::Outcome;
 use crate::event::Text;
@@ -39,26 +39,40 @@ impl Line {
                 lot.want(want);
             }
         }
+        self.stop = lot.stopped().map(|since| Stop { since, spent: true });
         self.publish_books();
     }
 
     /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat.
     pub(super) fn wait(&mut self, key: Key, delay: Duration) {
         self.rest(key);
-        let Some(delivery) = self.table.get(key) else { return };
-        let (place, again) = (delivery.lane, delivery.stored().is_some());
-        let room = place.is_none() || again || self.lanes.parked() < LANES;
-        if !room || !self.park(key, Some(delay)) {
-            return self.waiting.push(Reverse((Instant::now() + delay, key)));
+        if !self.put_aside(key, delay) {
+            self.waiting.push(Reverse((Instant::now() + delay, key)));
+        }
+    }
+
+    /// Puts a delivery aside that has its turn, and what stands behind it; says whether there was room.
+    pub(super) fn put_aside(&mut self, key: Key, delay: Duration) -> bool {
+        let Some((place, again)) = self.room(key) else { return false };
+        if !self.park(key, Some(delay)) {
+            return false;
         }
         if let Some(place) = place {
             self.lanes.park(place, again);
             self.park_followers(place);
         }
+        true
+    }
+
+    /// The lane of a delivery and whether it has a row, unless its lane would be one too many that is parked.
+    pub(super) fn room(&mut self, key: Key) -> Option<(Option<Place>, bool)> {
+        let delivery = self.table.get(key)?;
+        let (place, again) = (delivery.lane, delivery.stored().is_some());
+        (place.is_none() || again || self.lanes.parked() < LANES).then_some((place, again))
     }
 
     /// Puts a delivery aside, if that is possible; it settles when it is on the disk.
-    fn park(&mut self, key: Key, delay: Option<Duration>) -> bool {
+    pub(super) fn park(&mut self, key: Key, delay: Option<Duration>) -> bool {
         let Some(lot) = self.lot.as_mut() else { return false };
         let Some(delivery) = self.table.get(key) else { return false };
         let outputs = &self.options.outputs;
@@ -77,6 +91,7 @@ impl Line {
             redrives: past.redrives,
             failed: past.failed,
             received: delivery.received(),
+            spent: past.spent,
             delay,
             code,
             message,
@@ -105,7 +120,7 @@ impl Line {
         while let Some(confirmed) = self.lot.as_mut().and_then(|lot| lot.confirmed()) {
             // It neither ends nor leaves its lane, and nobody works on it.
             self.table.settle(confirmed.key, Outcome::Ack);
-            let want = confirmed.place.and_then(|place| self.lanes.confirmed(place));
+            let want = confirmed.place.and_then(|place| self.lanes.confirmed(place, confirmed.key));
             if let (Some(lot), Some(want)) = (&mut self.lot, want) {
                 lot.want(want);
             }
@@ -122,10 +137,12 @@ impl Line {
 
     /// A delivery is back, and has its turn.
     fn returned(&mut self, back: Back) {
-        let Back { stored, row, place } = back;
-        let Row { attempts, redrives, failed, received, laned, code, message, event, results, .. } = row;
+        let Back { mut stored, row, place } = back;
+        let Row { attempts, redrives, failed, received, laned, spent, code, message, event, results, .. } = row;
         let (stage, unknown) = self.stage(results);
         let named = event.key().map(|key| Text::from(key.as_ref())).filter(|_| laned);
+        stored.pauses = named.as_ref().is_some_and(|named| self.lanes.skips(place, named));
+        let skipped = stored.pauses || spent && self.lot.as_ref().is_some_and(|lot| lot.skips(&stored));
         let key = self.table.insert_row(event, stored, attempts, stage);
         let lane = named.and_then(|named| self.lanes.arrive(place, &named, key));
         if let Some(delivery) = self.table.get(key) {
@@ -133,10 +150,14 @@ impl Line {
             delivery.received_at(received.or(failed).unwrap_or_default());
             if redrives > 0 || failed.is_some() {
                 let last = failed.map(|_| Fault { code, message });
-                *delivery.past() = Past { failed, redrives, last };
+                *delivery.past() = Past { failed, redrives, spent, last };
+            }
+            if spent && !skipped {
+                delivery.refresh();
             }
         }
         match unknown {
+            _ if skipped => self.skip(key),
             None => self.turns.push_back(key),
             Some(output) => {
                 let message =

@@ -11,10 +11,10 @@ use crate::delivery::Outcome;
 impl Line {
     /// Begins with a delivery, or lets it stand until its turn comes and there is room.
     pub(super) fn enter(&mut self, key: Key) {
-        if !self.has_turn(key) || self.guarded && self.turns.is_empty() && !self.is_held && self.expires(key) {
+        if !self.has_turn(key) {
             return;
         }
-        if self.turns.is_empty() && !self.is_held && self.may_begin() {
+        if self.turns.is_empty() && !self.is_held && !self.guarded && self.may_begin() {
             self.attempt(key);
         } else {
             self.turns.push_back(key);
@@ -49,12 +49,19 @@ impl Line {
     /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.
     pub(super) fn take_turns(&mut self) {
         while let Some(&key) = self.turns.front() {
+            if self.stop.is_some() {
+                if !self.put_off(key) {
+                    return;
+                }
+                self.turns.pop_front();
+                continue;
+            }
             let is_new = self.table.get(key).map(|delivery| delivery.is_new());
             if self.is_held && is_new == Some(true) {
                 self.held.extend(self.turns.pop_front());
                 continue;
             }
-            if self.guarded && self.expires(key) {
+            if self.guarded && (self.expires(key) || self.stays(key)) {
                 self.turns.pop_front();
                 continue;
             }

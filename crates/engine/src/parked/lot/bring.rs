@@ -25,7 +25,12 @@ impl Lot {
 
     fn may_ask(&self) -> bool {
         let room = self.out < OUT && self.out_bytes < OUT_BYTES;
-        self.brings && room && self.reading.is_none() && self.found.is_none() && self.fault.is_none()
+        self.brings
+            && self.stopped.is_none()
+            && room
+            && self.reading.is_none()
+            && self.found.is_none()
+            && self.fault.is_none()
     }
 
     /// Asks for what is due and for the next of lanes, as far as there is room; whichever of both there is more of, the other
@@ -92,7 +97,7 @@ impl Lot {
             .chain(next)
             .map(|(due, place, (sequence, row, size))| {
                 let lane = if row.laned { row.event.key().map(|key| key.as_ref().into()) } else { None };
-                Back { stored: Stored { sequence, due, size, lane }, row, place }
+                Back { stored: Stored { sequence, due, size, lane, pauses: false }, row, place }
             })
             .collect();
         self.waiting = self.waiting.saturating_sub(backs.len() as u64);

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hashbrown::HashMap;
 
 use super::super::calendar::Calendar;
+use super::super::pause::Record;
 use super::super::reader::Reader;
 use super::super::{Yard, keys};
 use super::bring::due_at;
@@ -23,6 +25,22 @@ impl Yard {
     pub fn lot(&self, rule: Text, max_delay: Duration, takes: bool) -> Result<Lot, Error> {
         let reader = Reader { yard: self.clone(), prefix: keys::prefix(&rule).into() };
         let (mut standing, places) = standing(&reader)?;
+        let (mut stopped, mut skips) = (None, 0);
+        self.records(&reader.prefix, |key, since, record| {
+            match (key, record) {
+                (Some(key), _) => {
+                    let lane = places.get(&key).and_then(|place| standing.get_mut(*place));
+                    lane.into_iter().for_each(|lane| lane.paused = Some(since));
+                }
+                (None, Record::Paused(_)) => stopped = Some(since),
+                (None, Record::Skips(below)) => {
+                    // What is parked from now on is none of what was meant.
+                    self.0.next.fetch_max(below, Ordering::Relaxed);
+                    skips = below;
+                }
+            }
+            true
+        })?;
         let mut waiting = standing.iter().map(|lane| u64::from(lane.rows)).sum();
         let (mut calendar, mut damaged) = (Calendar::default(), None);
         let at = due_at(self.now().0, max_delay);
@@ -49,6 +67,8 @@ impl Yard {
             max_delay,
             takes,
             brings: true,
+            stopped,
+            skips,
             calendar,
             wants: VecDeque::new(),
             staged: Batch::default(),
@@ -92,7 +112,7 @@ fn standing(reader: &Reader) -> Result<(Vec<Standing>, HashMap<Text, usize>), Er
         };
         match standing.last_mut().filter(|last| last.lane == lane) {
             Some(last) => last.rows = last.rows.saturating_add(1),
-            None => standing.push(Standing { lane: lane.into(), rows: 1, waits: false }),
+            None => standing.push(Standing { lane: lane.into(), rows: 1, waits: false, paused: None }),
         }
         ControlFlow::Continue(())
     })?;
