@@ -14,7 +14,7 @@ use super::super::{Yard, keys};
 use super::bring::due_at;
 use super::{Lot, Standing};
 use crate::event::Text;
-use crate::store::{Batch, Error};
+use crate::store::{Batch, Error, Stamp};
 
 impl Yard {
     /// The parked deliveries of a rule. More are put aside if it `takes` any; none is due later than `max_delay` from now.
@@ -25,22 +25,7 @@ impl Yard {
     pub fn lot(&self, rule: Text, max_delay: Duration, takes: bool) -> Result<Lot, Error> {
         let reader = Reader { yard: self.clone(), prefix: keys::prefix(&rule).into() };
         let (mut standing, places) = standing(&reader)?;
-        let (mut stopped, mut skips) = (None, 0);
-        self.records(&reader.prefix, |key, since, record| {
-            match (key, record) {
-                (Some(key), _) => {
-                    let lane = places.get(&key).and_then(|place| standing.get_mut(*place));
-                    lane.into_iter().for_each(|lane| lane.paused = Some(since));
-                }
-                (None, Record::Paused(_)) => stopped = Some(since),
-                (None, Record::Skips(below)) => {
-                    // What is parked from now on is none of what was meant.
-                    self.0.next.fetch_max(below, Ordering::Relaxed);
-                    skips = below;
-                }
-            }
-            true
-        })?;
+        let (stopped, skips) = self.paused(&reader, &mut standing, &places)?;
         let mut waiting = standing.iter().map(|lane| u64::from(lane.rows)).sum();
         let (mut calendar, mut damaged) = (Calendar::default(), None);
         let at = due_at(self.now().0, max_delay);
@@ -91,6 +76,32 @@ impl Yard {
             told: false,
             aged: None,
         })
+    }
+
+    /// Notes which lanes are paused. Answers since when the rule itself is, and below which row it goes on without what is spent.
+    fn paused(
+        &self,
+        reader: &Reader,
+        standing: &mut [Standing],
+        places: &HashMap<Text, usize>,
+    ) -> Result<(Option<Stamp>, u64), Error> {
+        let (mut stopped, mut skips) = (None, 0);
+        self.records(&reader.prefix, |key, since, record| {
+            match (key, record) {
+                (Some(key), _) => {
+                    let lane = places.get(&key).and_then(|place| standing.get_mut(*place));
+                    lane.into_iter().for_each(|lane| lane.paused = Some(since));
+                }
+                (None, Record::Paused(_)) => stopped = Some(since),
+                (None, Record::Skips(below)) => {
+                    // What is parked from now on is none of what was meant.
+                    self.0.next.fetch_max(below, Ordering::Relaxed);
+                    skips = below;
+                }
+            }
+            true
+        })?;
+        Ok((stopped, skips))
     }
 }
 
