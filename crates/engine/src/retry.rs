@@ -22,6 +22,28 @@ pub struct Policy {
     pub max_age: Option<Duration>,
     /// What becomes of a delivery whose last attempt has failed.
     pub exhausted: Exhausted,
+    /// How many may wait on the disk.
+    pub room: Room,
+}
+
+/// How many deliveries of a rule wait on the disk at most. What is there already is written again whatever this says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// In all.
+    pub rule: u64,
+    /// Of one key.
+    pub key: u32,
+}
+
+impl Room {
+    /// As many as there are.
+    pub const ENDLESS: Room = Room { rule: u64::MAX, key: u32::MAX };
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::ENDLESS
+    }
 }
 
 /// What becomes of a delivery whose last attempt has failed.
@@ -75,6 +97,7 @@ impl Default for Policy {
             hold: Hold::State,
             max_age: None,
             exhausted: Exhausted::DeadLetter,
+            room: Room::ENDLESS,
         }
     }
 }

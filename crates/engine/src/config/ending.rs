@@ -6,7 +6,7 @@ use super::plan::Source;
 use super::state::max_age;
 use super::suggest::quoted;
 use super::{Check, Period, Span, Spanned, setting};
-use crate::retry::{Exhausted, Hold, Policy};
+use crate::retry::{Exhausted, Hold, Policy, Room};
 
 /// What is written of it in one place.
 #[derive(Clone, Copy)]
@@ -52,6 +52,29 @@ impl Ending<'_> {
         }
         self.in_time(&policy, check);
         policy
+    }
+
+    /// How many of a rule's deliveries may wait on the disk, as it is written.
+    pub(super) fn room(written: &RuleEntry, policy: &mut Policy, order: Order, check: &mut Check) {
+        let read = |key: &str, most: &Option<Spanned<u32>>, check: &mut Check| {
+            let most = most.as_ref()?;
+            if policy.hold == Hold::Source {
+                let message = format!("'{key}' bounds what waits on the disk, and 'hold: source' keeps nothing there");
+                check.error(most.span, message, "leave it out, or write 'hold: state'");
+            }
+            Some(setting::number(key, most, 1, u32::MAX, check))
+        };
+        let rule = read("parkMax", &written.park_max, check);
+        let key = read("parkMaxPerKey", &written.park_max_per_key, check);
+        if let Some(most) = written.park_max_per_key.as_ref().filter(|_| order == Order::None) {
+            let message = "'parkMaxPerKey' bounds what stands behind a key, and without an order nothing does";
+            check.error(most.span, message, "write 'order: key', or 'parkMax' instead");
+        }
+        let Room { rule: endless, key: whole } = policy.room;
+        policy.room = Room {
+            rule: rule.map_or(endless, |rows| rows as u64),
+            key: key.map_or(whole, |rows| u32::try_from(rows).unwrap_or(whole)),
+        };
     }
 
     /// Notes a pause that the rest of the rule does not bear.

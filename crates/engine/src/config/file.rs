@@ -106,6 +106,10 @@ pub(super) struct RuleEntry {
     pub(super) max_age: Option<Spanned<Period>>,
     /// What becomes of a delivery whose last attempt has failed; `deadLetter` by default.
     pub(super) on_exhausted: Option<Spanned<Exhausted>>,
+    /// How many deliveries of the rule wait on the disk at most; as many as there is room for by default.
+    pub(super) park_max: Option<Spanned<u32>>,
+    /// How many of them have the same key at most.
+    pub(super) park_max_per_key: Option<Spanned<u32>>,
     /// The output that gets what the rule gives up, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
     /// What the file insists on: a chain that cannot give it is refused.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::plan::{Output, Rule, Source, State};
 use super::{AckPoint, ByteSize, Period};
-use crate::retry::Exhausted;
+use crate::retry::{Exhausted, Room};
 use crate::spool::{OnFull, Policy};
 use crate::store::{self, Quota, Sync};
 
@@ -143,6 +143,7 @@ fn chain((id, rule): (&str, &Rule), source: &Source, (outputs, target): Outputs<
         (AckPoint::Processed, _) => "when every matched delivery has ended".to_owned(),
     };
     let mut limits = std::mem::take(&mut facts.limits);
+    limits.extend(crowd(rule));
     limits.extend(paused(id, rule));
     if let Some(policy) = source.spool.filter(|policy| policy.on_full == OnFull::Block) {
         let room = ByteSize(policy.max_bytes);
@@ -163,6 +164,15 @@ fn fails(rule: &Rule) -> String {
         1 => "whose only attempt fails".to_owned(),
         attempts => format!("that fails {attempts} times"),
     }
+}
+
+/// How many that wait on the disk hold the sources back, where the rule bounds that.
+fn crowd(rule: &Rule) -> impl Iterator<Item = String> {
+    let Room { rule: rows, key } = rule.retry.room;
+    let rows = (rows < Room::ENDLESS.rule).then(|| format!("{rows} parked deliveries hold the source back (parkMax)"));
+    let key = (key < Room::ENDLESS.key)
+        .then(|| format!("{key} parked deliveries of one key hold the source back (parkMaxPerKey)"));
+    rows.into_iter().chain(key)
 }
 
 /// What such an event brings to a stop, if it does.

@@ -5,8 +5,6 @@
 
 use super::suggest::quoted;
 
-const PARKED: &str = "leave it out; 'state: { quotas: { parked: { maxBytes: ... } } }' bounds what is parked";
-
 /// Struct, key, and what to write instead.
 const LATER: &[(&str, &str, &str)] = &[
     ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
@@ -18,8 +16,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
-    ("RuleEntry", "parkMax", PARKED),
-    ("RuleEntry", "parkMaxPerKey", PARKED),
     (
         "StateEntry",
         "onCorrupt",

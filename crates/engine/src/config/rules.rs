@@ -178,16 +178,19 @@ impl<'a> Rules<'a> {
         let owner = format!("rule {}", quoted(&id));
         let dead_letter = self.targets.of_events(&owner, &from, target, (trigger.dead_letter, name.span), check);
         dead_letter.into_iter().for_each(|place| self.used[OUTPUTS][place] = true);
+        let order = order.unwrap_or(Order::Key);
+        let mut retry = Ending::from(written).policy(self.defaults.retry.clone(), check);
+        Ending::room(written, &mut retry, order, check);
         let rule = Rule {
             name: name.value.clone(),
             filter,
             function,
             outputs,
-            order: order.unwrap_or(Order::Key),
+            order,
             max_in_flight: written.max_in_flight.as_ref().map_or(usize::MAX, |most| at_least_one(most, check)),
             rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
-            retry: Ending::from(written).policy(self.defaults.retry.clone(), check),
+            retry,
             dead_letter,
         };
         let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };

@@ -22,7 +22,7 @@ use super::{Archive, Id, Progress, send};
 use crate::dispatch::publish;
 use crate::event::{Event, Text};
 use crate::port::{Confirm, Confirmations, Output, PublishError};
-use crate::retry::{Backoff, Exhausted, Hold, Policy};
+use crate::retry::{Backoff, Exhausted, Hold, Policy, Room};
 use crate::store::{Batch, ClockHandle, Error, Stamp};
 
 /// Letters that are on their way to an output at once, at most.
@@ -39,6 +39,7 @@ const PAUSES: Policy = Policy {
     hold: Hold::Source,
     max_age: None,
     exhausted: Exhausted::DeadLetter,
+    room: Room::ENDLESS,
 };
 
 /// What a forwarder has done since it was started.

@@ -124,7 +124,7 @@ pub(super) enum Left {
 }
 
 /// A delivery's lane, for as long as it is there; counted from one, so that no lane takes no more room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Place(NonZeroUsize);
 
 impl Place {
@@ -199,6 +199,12 @@ impl Lanes {
         let lane = self.lanes.remove(place.slot());
         self.places.remove(&lane.key);
         Left::Nobody
+    }
+
+    /// How many rows a lane has.
+    pub(super) fn rows(&self, place: Place) -> u32 {
+        let parked = self.lanes.get(place.slot()).and_then(|lane| lane.parked.as_ref());
+        parked.map_or(0, |parked| parked.rows)
     }
 
     /// How many lanes are parked.

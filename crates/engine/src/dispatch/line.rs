@@ -14,7 +14,7 @@ mod turns;
 pub use stop::{NotPaused, Resumed};
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
 use super::delivery::{Fault, Pending, Stage, Table, Unconfirmed};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Place};
 use super::pace::Pace;
 use super::publish::{Confirmations, Confirmed, publish};
 use super::rate::{Limiter, Rate};
@@ -93,6 +93,10 @@ pub struct Line {
     guarded: bool,
     /// Why nothing of the rule begins, if it is paused.
     stop: Option<Stop>,
+    /// Parked lanes of which something stands in memory, because there was no room for it.
+    crowded: HashSet<Place>,
+    /// When room was looked for last.
+    looked: Option<Instant>,
     /// Who waits for what has been paused or resumed to be on the disk.
     told: Vec<Told>,
     /// Jobs of the present turn.
@@ -115,7 +119,8 @@ impl Line {
         let (sender, messages) = mpsc::unbounded_channel();
         let limiter = options.rate.and_then(Limiter::new);
         let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
-        let lot = options.lot.take().map(Box::new);
+        let mut lot = options.lot.take().map(Box::new);
+        lot.iter_mut().for_each(|lot| lot.bound(options.retry.room.rule));
         let mut line = Line {
             options,
             caller: Arc::new(caller),
@@ -133,6 +138,8 @@ impl Line {
             is_held: false,
             guarded: false,
             stop: None,
+            crowded: HashSet::new(),
+            looked: None,
             told: Vec::new(),
             jobs: Vec::new(),
             books: Books::default(),
@@ -197,6 +204,7 @@ impl Line {
                 }
             }
             self.wake_due();
+            self.look_for_room();
             self.bring_back();
             self.take_turns();
             self.end_turn();

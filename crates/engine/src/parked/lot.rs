@@ -29,6 +29,9 @@ pub struct Lot {
     max_delay: Duration,
     /// Whether anything more is parked.
     takes: bool,
+    /// Rows of the rule, those of deliveries that run again included, and how many there may be.
+    rows: u64,
+    max_rows: u64,
     /// Whether anything comes back.
     brings: bool,
     /// Since when the rule is paused, so that nothing comes back for now.
@@ -159,7 +162,7 @@ impl Lot {
     /// Puts a delivery aside; it is confirmed later. A row that it has already is replaced, however little room there is.
     /// Answers whether that is possible.
     pub(crate) fn park(&mut self, parking: Parking, before: Option<&Stored>) -> bool {
-        if self.fault.is_some() || (before.is_none() && !self.takes) {
+        if self.fault.is_some() || (before.is_none() && (!self.takes || self.rows >= self.max_rows)) {
             return false;
         }
         let sequence = before.map_or_else(|| self.reader.yard.sequence(), |stored| stored.sequence);
@@ -189,7 +192,7 @@ impl Lot {
         let size = self.staged.last_bytes();
         match before {
             Some(stored) => yard.exchange(stored.size, size),
-            None if yard.admit(size) => {}
+            None if yard.admit(size) => self.rows += 1,
             None => {
                 self.staged.undo();
                 return false;
@@ -215,6 +218,11 @@ impl Lot {
         true
     }
 
+    /// Takes no more rows than so many.
+    pub(crate) fn bound(&mut self, rows: u64) {
+        self.max_rows = rows;
+    }
+
     /// What has to go when the delivery of this row has ended.
     pub(crate) fn removal(&self, stored: &Stored) -> Removal {
         let (yard, prefix, sequence) = (&self.reader.yard.0, &self.reader.prefix, stored.sequence);
@@ -232,6 +240,7 @@ impl Lot {
             self.removal(stored).add(&mut self.frees);
         }
         self.reader.yard.exchange(stored.size, 0);
+        self.rows = self.rows.saturating_sub(1);
         self.came_in(stored.due.map(|due| (due, stored.sequence)), stored.size);
     }
 

@@ -7,7 +7,7 @@ use engine::config::plan::{self, Plan, Unmatched};
 use engine::config::{Environment, Files, load, load_files};
 use engine::event::Event;
 use engine::pool::Limits;
-use engine::retry::{Backoff, Exhausted, Hold, Policy};
+use engine::retry::{Backoff, Exhausted, Hold, Policy, Room};
 use engine::spool::{self, OnFull};
 use engine::store::{self, Quota, Sync};
 
@@ -59,12 +59,13 @@ fn everything_that_is_written_counts() {
         hold: Hold::State,
         max_age: Some(Duration::from_secs(3600)),
         exhausted: Exhausted::Drop,
+        room: Room { rule: 1000, ..Room::ENDLESS },
     };
     assert_eq!(count.retry, retry);
     let inherited = (forward.retry.max_age, forward.retry.exhausted);
     assert_eq!(inherited, (Some(Duration::from_secs(6 * 3600)), Exhausted::PauseRule));
     assert_eq!((forward.function, forward.retry.max_attempts, forward.retry.backoff), (None, 4, Backoff::Linear));
-    assert_eq!(show.timeout, Duration::from_secs(10));
+    assert_eq!((show.timeout, show.retry.room), (Duration::from_secs(10), Room { rule: 100, key: 10 }));
 }
 
 #[test]

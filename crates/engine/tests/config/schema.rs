@@ -47,6 +47,7 @@ fn it_refuses_what_the_reader_refuses() {
         ("fsync: interval", "fsync: often"),
         ("replicas: 1", "replicas: 2"),
         ("order: none", "order: keys"),
+        ("parkMax: 1000", "parkMax: many"),
         ("onExhausted: drop", "onExhausted: forget"),
         ("    source: [fleet, clock, kept-first]", "    sources: [fleet, clock, kept-first]"),
         ("onFull: block", "onFull: wait"),

@@ -20,6 +20,8 @@ use crate::parked::{Back, Lot, Parking, Row, Stored};
 
 /// Lanes that are parked at most: each takes about 200 bytes of memory.
 const LANES: usize = 1 << 20;
+/// How often what has found no room on the disk looks for some.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until the lot has something for the line. Cancel safe.
 pub(super) async fn changed(lot: &mut Option<Box<Lot>>) {
@@ -108,10 +110,26 @@ impl Line {
     /// Puts aside what stands in memory behind the stored part of a lane, in its order, as far as there is room.
     pub(super) fn park_followers(&mut self, place: Place) {
         while let Some(follower) = self.lanes.follower(place, |key| self.table.has(key)) {
+            if self.lanes.rows(place) >= self.options.retry.room.key {
+                // Its own lane makes room, and nobody else.
+                return;
+            }
             if !self.park(follower, None) {
+                self.crowded.insert(place);
                 return;
             }
             self.lanes.follow(place);
+        }
+    }
+
+    /// Others may have made room for what stands in memory behind what is stored.
+    pub(super) fn look_for_room(&mut self) {
+        if self.crowded.is_empty() || self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        for place in std::mem::take(&mut self.crowded) {
+            self.park_followers(place);
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::super::books::{DropReason, Paused};
 use super::super::delivery::Fault;
+use super::parking::LOOK;
 use super::{Key, Line};
 use crate::dead_letter::Reason;
 use crate::delivery::Outcome;
@@ -22,8 +23,6 @@ use crate::parked::{Cause, bounded};
 use crate::retry::Exhausted;
 use crate::store::Stamp;
 
-/// How often what has found no room on the disk looks for some.
-const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of a key that are shown in a sentence.
 const KEY_MAX: usize = 120;
 
@@ -180,9 +179,10 @@ impl Line {
         !rests || self.put_aside(key, Duration::ZERO)
     }
 
-    /// When there may be room for what a paused rule holds in its seat.
+    /// When there may be room for what a paused rule, or a parked lane, holds in its seat.
     pub(super) fn look(&self) -> Option<Instant> {
-        (self.stop.is_some() && !self.turns.is_empty()).then(|| Instant::now() + LOOK)
+        let waits = self.stop.is_some() && !self.turns.is_empty() || !self.crowded.is_empty();
+        waits.then(|| Instant::now() + LOOK)
     }
 
     /// Somebody pauses the rule.

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use super::*;
 use crate::delivery::{Inbox, Ledger, Receipt, Route, Seat, Settlements, Undecodable};
 use crate::event::Name;
-use crate::retry::Exhausted;
+use crate::retry::{Exhausted, Room};
 use crate::store::testing::Platter;
 
 const SEATS: usize = 6;
@@ -67,6 +67,8 @@ struct World {
     fates: Vec<Fate>,
     /// What becomes of what is spent; somebody lets go on what is paused, now with it and now without.
     exhausted: Exhausted,
+    /// How many may wait on the disk.
+    room: Room,
     /// When that is.
     dice: fastrand::Rng,
     /// What the source has to deliver, in its order.
@@ -104,7 +106,7 @@ impl World {
     /// Runs until everything has ended or the power is gone; answers whether everything has ended.
     async fn live(&mut self, life: usize, bin: Bin, room: u64) -> bool {
         let lot = bin.yard(room).lot("t/r".into(), policy().max_delay, true).unwrap();
-        let (pool, retry) = (self.pool(life), Policy { exhausted: self.exhausted, ..policy() });
+        let (pool, retry) = (self.pool(life), Policy { exhausted: self.exhausted, room: self.room, ..policy() });
         let change = |options: &mut Options| (options.retry, options.lot) = (retry, Some(lot));
         let mut bench = bench_on(bin, change, Some(pool.clone()), Vec::new());
         let inbox = Inbox::new(SEATS, Ledger::default(), Box::new(Straight(bench.feed.clone(), Vec::new())));
@@ -218,8 +220,16 @@ fn whenever_the_power_goes_every_delivery_ends_as_it_should() {
             let mut dice = fastrand::Rng::with_seed(seed);
             let fates = fates(&mut dice);
             let exhausted = *dice.choice(&WAYS).unwrap();
-            let mut world =
-                World { open: (0..fates.len()).collect(), fates, exhausted, dice: dice.fork(), ..World::default() };
+            let mut few = |most: u32| if dice.bool() { u32::MAX } else { most };
+            let bounds = Room { rule: few(5).into(), key: few(2) };
+            let mut world = World {
+                open: (0..fates.len()).collect(),
+                fates,
+                exhausted,
+                room: bounds,
+                dice: dice.fork(),
+                ..World::default()
+            };
             let room = if dice.bool() { 1 << 20 } else { dice.u64(200..2_000) };
             let mut platter = Platter::new(Vec::new());
             let mut lives = 0;

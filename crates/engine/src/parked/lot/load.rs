@@ -51,6 +51,8 @@ impl Yard {
             rule,
             max_delay,
             takes,
+            rows: waiting,
+            max_rows: u64::MAX,
             brings: true,
             stopped,
             skips,
