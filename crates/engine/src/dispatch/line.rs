@@ -195,7 +195,7 @@ impl Line {
                     }
                     Message::WhenEmpty(answer) => self.when_empty(answer),
                     Message::Pause(answer) => self.pause(answer),
-                    Message::Resume { key, skip, answer } => self.resume(key, skip, answer),
+                    Message::Resume { key, skip, answer } => self.resume(key.as_deref(), skip, answer),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
                         let _ = answer.send(self.hand_back());

@@ -198,11 +198,11 @@ impl Line {
     /// Somebody lets go on what is paused.
     pub(super) fn resume(
         &mut self,
-        key: Option<Text>,
+        key: Option<&str>,
         skip: bool,
         answer: oneshot::Sender<Result<Resumed, NotPaused>>,
     ) {
-        match self.release(key.as_deref(), skip) {
+        match self.release(key, skip) {
             Ok(resumed) => {
                 tracing::info!(rule = %self.options.rule, keys = resumed.keys, skip, "resumed");
                 self.told.push(Told::Resumed(answer, resumed));
