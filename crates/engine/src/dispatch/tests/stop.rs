@@ -171,12 +171,13 @@ async fn what_a_rule_was_paused_for_can_be_skipped() {
     assert_eq!(bench.feed.resume(None, true).await, Ok(Resumed { rule: true, keys: 0 }));
     // It stays so where the engine dies before the letter is there.
     let bin = bench.crashed().await;
-    let bench = parks_in(bin, ROOM, pausing(Exhausted::PauseRule), poison(&log, "a1").0, Vec::new());
-    let recovered = bench.books().recovered;
+    let second = Log::default();
+    let bench = parks_in(bin, ROOM, pausing(Exhausted::PauseRule), poison(&second, "a1").0, Vec::new());
     bench.until(|books| books.parked + books.in_flight == 0).await;
-    assert!(recovered <= 2 && bench.reading.paused() == Paused::default());
-    assert_eq!(letters(&bench), [("a1".to_owned(), 3)]);
-    assert_eq!(log.of(""), calls(&[("a1", 1), ("a1", 2), ("a1", 3), ("a2", 1)]));
+    assert_eq!((bench.reading.paused(), letters(&bench)), (Paused::default(), vec![("a1".to_owned(), 3)]));
+    assert_eq!((log.of("a1"), second.of("a1")), (calls(&[("a1", 1), ("a1", 2), ("a1", 3)]), vec![]));
+    // Whatever of it the first life had come to.
+    assert!(!log.of("a2").is_empty() || !second.of("a2").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
