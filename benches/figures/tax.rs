@@ -128,6 +128,8 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
             rules: (0..8).map(rule).collect(),
         }],
         state: plan::State::default(),
+        wording: plan::Wording::default(),
+        renamed: Vec::new(),
     }
 }
 

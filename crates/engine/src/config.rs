@@ -7,6 +7,7 @@
 //! masked, and the rest is read, so that one run of `check` shows every problem with its line, a caret and what to write.
 
 mod build;
+mod change;
 mod dead_letter;
 mod decode;
 mod diagnostic;
@@ -23,6 +24,7 @@ mod node;
 mod parse;
 pub mod plan;
 mod prune;
+mod renamed;
 mod render;
 mod rules;
 mod schema;
@@ -35,7 +37,9 @@ mod suggest;
 mod template;
 mod unit;
 mod when;
+mod written;
 
+pub use change::{Change, Changes};
 pub use diagnostic::{Check, Diagnostic, Severity};
 pub use entrance::Opening;
 pub use environment::{Environment, is_instance, name};
@@ -49,6 +53,7 @@ pub use secret::{Secret, SecretError};
 pub use span::{Span, Spanned};
 pub use template::EventTemplate;
 pub use unit::{ByteSize, Period};
+pub use written::Written;
 
 pub(crate) use decode::decode;
 pub(crate) use node::Node;

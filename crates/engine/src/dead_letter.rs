@@ -25,13 +25,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::delivery::{Outcome, Receipt, Undecodable};
-use crate::dispatch::{Caller, Key};
+use crate::dispatch::{Caller, Key, orphaned};
 use crate::event::{Event, Text};
-use crate::parked::Removal;
+use crate::parked::{Removal, Stray};
 use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
 
 pub use archive::{Archive, By, EditError, FILE, Group, ImportError, Imported, Page};
@@ -40,6 +41,7 @@ pub use forwarder::{Forwarder, Reading};
 pub use id::{Id, NoId};
 pub use letter::{Content, Letter, Reason};
 pub use selection::{Selection, ago};
+pub(crate) use shown::timestamp;
 
 /// Letters in one write at most.
 const BATCH: usize = 256;
@@ -78,7 +80,7 @@ pub struct Postbox {
     archive: Archive,
     clock: ClockHandle,
     unsettled: Unsettled,
-    targets: Arc<Targets>,
+    targets: Arc<RwLock<Targets>>,
 }
 
 /// Where letters go besides: names of outputs.
@@ -118,6 +120,8 @@ enum Owed {
     Line(Arc<Caller>, Key),
     /// A message's fork, and what its letter makes of it.
     Source(Receipt, Outcome),
+    /// Whoever clears up behind a rule that is gone, and counts.
+    Clerk(mpsc::UnboundedSender<()>),
 }
 
 impl Postbox {
@@ -138,13 +142,18 @@ impl Postbox {
             unsettled: unsettled.clone(),
         };
         let task = tokio::spawn(writer.run(receiver));
-        (Postbox { entries, archive, clock, unsettled, targets: Arc::new(targets) }, task)
+        (Postbox { entries, archive, clock, unsettled, targets: Arc::new(RwLock::new(targets)) }, task)
     }
 
     /// Where to read how many messages wait for their letters. Keeping it does not keep the writing task alive.
     #[must_use]
     pub fn unsettled(&self) -> Unsettled {
         self.unsettled.clone()
+    }
+
+    /// From now on letters go elsewhere besides.
+    pub(crate) fn retarget(&self, targets: Targets) {
+        *self.targets.write() = targets;
     }
 
     /// Wall time, for whoever notes when a delivery failed first.
@@ -161,7 +170,7 @@ impl Postbox {
     pub(crate) fn delivery(&self, dying: Dying, caller: Arc<Caller>, key: Key) {
         let last = self.now();
         let letter = Letter {
-            forward: self.targets.rules.get(&dying.rule).cloned().map(Forward::to),
+            forward: self.targets.read().rules.get(&dying.rule).cloned().map(Forward::to),
             reason: dying.reason,
             attempts: dying.attempts,
             redrives: dying.redrives,
@@ -195,7 +204,7 @@ impl Postbox {
             first: now,
             last: now,
             position: None,
-            forward: self.targets.sources.get(source).cloned().map(Forward::to),
+            forward: self.targets.read().sources.get(source).cloned().map(Forward::to),
             content: Content::Raw { raw: message.raw, facts: message.facts },
         };
         self.of_source(letter, receipt, Outcome::Reject);
@@ -217,7 +226,7 @@ impl Postbox {
             first: now,
             last: now,
             position: None,
-            forward: self.targets.triggers.get(trigger).cloned().map(Forward::to),
+            forward: self.targets.read().triggers.get(trigger).cloned().map(Forward::to),
             content: Content::Event(event),
         };
         self.of_source(letter, receipt, Outcome::Ack);
@@ -226,6 +235,40 @@ impl Postbox {
     fn of_source(&self, letter: Letter, receipt: Receipt, outcome: Outcome) {
         self.unsettled.0.fetch_add(1, Ordering::Relaxed);
         self.send(Entry { letter, removal: None, owed: Owed::Source(receipt, outcome) });
+    }
+
+    /// Makes dead letters of these rows, and waits until all are durable; answers whether they are.
+    pub(crate) async fn orphans(&self, strays: Vec<Stray>) -> bool {
+        let count = strays.len();
+        #[expect(clippy::disallowed_methods, reason = "each of these strays is answered once")]
+        let (clerk, mut kept) = mpsc::unbounded_channel();
+        let last = self.now();
+        for Stray { row, removal, .. } in strays {
+            let letter = Letter {
+                forward: self.targets.read().rules.get(&row.rule).cloned().map(Forward::to),
+                reason: Reason::Orphaned,
+                attempts: row.attempts,
+                redrives: row.redrives,
+                edits: 0,
+                message: letter::bounded(&orphaned(&row.rule, &row.message)),
+                rule: Some(row.rule),
+                function: None,
+                source: None,
+                code: row.code,
+                first: row.failed.unwrap_or(last),
+                last,
+                position: None,
+                content: Content::Event(row.event),
+            };
+            self.send(Entry { letter, removal: Some(removal), owed: Owed::Clerk(clerk.clone()) });
+        }
+        drop(clerk);
+        for _ in 0..count {
+            if kept.recv().await.is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     fn send(&self, entry: Entry) {
@@ -262,7 +305,7 @@ impl Writer {
                 count = entries.recv_many(&mut batch, BATCH) => if count == 0 { return },
             }
             if self.archive.is_full() {
-                let (lines, sources) = batch.drain(..).partition(|entry| matches!(entry.owed, Owed::Line(..)));
+                let (lines, sources) = batch.drain(..).partition(|entry| !matches!(entry.owed, Owed::Source(..)));
                 batch = lines;
                 self.held.extend(sources);
             }
@@ -308,6 +351,7 @@ impl Writer {
                     self.unsettled.0.fetch_sub(1, Ordering::Relaxed);
                     receipt.settle(outcome);
                 }
+                Owed::Clerk(clerk) => drop(clerk.send(())),
                 Owed::Line(caller, key) => match &mut kept {
                     Some((same, keys)) if Arc::ptr_eq(same, &caller) => keys.push(key),
                     _ => {
@@ -325,7 +369,7 @@ impl Writer {
 }
 
 /// Sends rows on their way to the disk, beyond every quota.
-async fn send(store: &Store, rows: &mut Batch) -> Result<Ticket, Error> {
+pub(crate) async fn send(store: &Store, rows: &mut Batch) -> Result<Ticket, Error> {
     loop {
         // Listens before it looks.
         let moved = store.moved();

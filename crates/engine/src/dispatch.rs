@@ -31,7 +31,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use books::{Books, DropReason, Paused, Reading};
-pub use line::{Line, NotPaused, Options, Resumed};
+pub(crate) use line::orphaned;
+pub use line::{Hold, Line, NotPaused, Options, Renewal, Resumed};
 pub use pace::Pace;
 pub use rate::{LEAST as BURST_LEAST, Rate};
 
@@ -66,6 +67,16 @@ impl Feed {
     /// Hands over events that were given up before, each with how often it was sent on its way again, this time included.
     pub(crate) fn replay(&self, batch: Vec<(Arrival, u32)>) {
         drop(self.0.send(Message::Replayed(batch)));
+    }
+
+    /// Gives the rule another configuration, behind every batch that was handed over before.
+    pub fn renew(&self, renewal: Renewal) {
+        drop(self.0.send(Message::Renewed(Box::new(renewal))));
+    }
+
+    /// The rule is gone: what has begun ends, and nothing of it is tried again.
+    pub fn retire(&self) {
+        drop(self.0.send(Message::Retired));
     }
 
     /// Asks for deliveries back, behind every batch that was handed over before.
@@ -116,6 +127,8 @@ enum Message {
     Arrived(Vec<Arrival>),
     Replayed(Vec<(Arrival, u32)>),
     Recalled(Recall),
+    Renewed(Box<Renewal>),
+    Retired,
     Finished(Vec<Finished>),
     /// These deliveries are dead letters now; whether there are more of them than there may be.
     Kept(Vec<Key>, bool),
@@ -174,6 +187,12 @@ pub(crate) struct Caller {
 }
 
 impl Job {
+    /// Takes the job back before anybody has begun with it, and answers whose it is.
+    fn withdraw(mut self) -> Key {
+        self.answered = true;
+        self.key
+    }
+
     /// Ends the job; the answer is sent with [`Caller::answer`].
     pub(crate) fn finish(mut self, verdict: Result<Verdict, Failure>) -> (Arc<Caller>, Finished) {
         self.answered = true;
@@ -199,6 +218,11 @@ impl Job {
 impl Caller {
     fn new(rule: Text, timeout: Duration, answers: mpsc::UnboundedSender<Message>) -> Caller {
         Caller { rule, timeout, called_off: CalledOff::new(), answers }
+    }
+
+    /// The same line's next one, whose calls may take so long.
+    fn again(&self, timeout: Duration) -> Caller {
+        Caller::new(self.rule.clone(), timeout, self.answers.clone())
     }
 
     /// Sends a batch of answers.

@@ -14,6 +14,7 @@
 mod calendar;
 mod keys;
 mod lot;
+mod orphan;
 mod pause;
 mod reader;
 mod row;
@@ -27,6 +28,7 @@ use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, 
 
 pub use lot::Lot;
 pub(crate) use lot::{Back, Parking, Standing, Stored, Want};
+pub(crate) use orphan::Stray;
 use pause::Record;
 pub use pause::{Cause, Pause};
 pub(crate) use row::{Row, bounded};

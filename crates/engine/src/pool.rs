@@ -98,6 +98,17 @@ impl Pool {
         self.0.queue.take_back(caller)
     }
 
+    /// Takes every job of a line out of the queue. Those that a worker has it answers by itself.
+    pub(crate) fn withdraw(&self, caller: &Arc<Caller>) -> Vec<Job> {
+        self.0.queue.withdraw(caller)
+    }
+
+    /// Whether both are handles to the same workers.
+    #[must_use]
+    pub fn is(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Changes the bounds while running. Workers above a lower maximum finish what they hold.
     pub fn resize(&self, limits: Limits) {
         self.0.queue.resize(limits);

@@ -29,6 +29,8 @@ pub struct Trigger {
     pub keeps_unmatched: Option<Text>,
     /// Its counts, shared by every source that feeds it.
     pub tally: Arc<Tally>,
+    /// Which of those counts each rule has; nothing where they are the first, in the order of the rules.
+    pub slots: Option<Vec<usize>>,
 }
 
 /// What a trigger's router counts beside its rules' books.
@@ -53,6 +55,14 @@ impl Tally {
         Tally(Mutex::new(Counts { filtered: vec![0; rules], ..Counts::default() }))
     }
 
+    /// Makes room for one more rule, and answers which count is its own.
+    #[must_use]
+    pub fn add(&self) -> usize {
+        let filtered = &mut self.0.lock().filtered;
+        filtered.push(0);
+        filtered.len() - 1
+    }
+
     /// One consistent reading.
     #[must_use]
     pub fn read(&self) -> Counts {
@@ -74,6 +84,8 @@ pub struct Router {
     postbox: Postbox,
     /// Receipts of events that no rule wants, settled with the batch so that the books are written first.
     unmatched: Vec<Receipt>,
+    /// Lines that got events by an earlier route, and are told of what the source wants back.
+    leaving: Vec<Feed>,
 }
 
 /// A trigger with the counts and deliveries of the present batch.
@@ -95,6 +107,8 @@ struct Staged {
 /// The deliveries of one rule that are on their way to its line.
 struct Batch {
     feed: Feed,
+    /// Its place among the counts.
+    slot: usize,
     arrivals: Vec<Arrival>,
 }
 
@@ -113,7 +127,15 @@ impl Router {
             kept: Vec::new(),
             postbox,
             unmatched: Vec::new(),
+            leaving: Vec::new(),
         }
+    }
+
+    /// The same for a source that had another router before, from which these lines may still have events of it.
+    #[must_use]
+    pub fn after(mut self, leaving: Vec<Feed>) -> Router {
+        self.leaving = leaving;
+        self
     }
 
     fn push(&mut self, place: Place, arrival: Arrival) {
@@ -188,18 +210,23 @@ impl Route for Router {
 
     fn recaller(&self) -> Recaller {
         let batches = self.triggers.iter().flat_map(|trigger| &trigger.batches);
-        let feeds: Vec<Feed> = batches.map(|batch| batch.feed.clone()).collect();
+        let feeds: Vec<Feed> = batches.map(|batch| &batch.feed).chain(&self.leaving).cloned().collect();
         Box::new(move |recall: &Recall| feeds.iter().for_each(|feed| feed.recall(recall.clone())))
     }
 }
 
 impl From<Trigger> for Staged {
     fn from(trigger: Trigger) -> Staged {
+        let slots = trigger.slots.unwrap_or_else(|| (0..trigger.rules.len()).collect());
         let (filters, feeds): (Vec<_>, Vec<_>) = trigger.rules.into_iter().unzip();
         Staged {
             filter: trigger.filter,
             filters,
-            batches: feeds.into_iter().map(|feed| Batch { feed, arrivals: Vec::new() }).collect(),
+            batches: feeds
+                .into_iter()
+                .zip(slots)
+                .map(|(feed, slot)| Batch { feed, slot, arrivals: Vec::new() })
+                .collect(),
             keeps_unmatched: trigger.keeps_unmatched,
             tally: trigger.tally,
             offered: 0,
@@ -219,11 +246,13 @@ impl Staged {
         let mut counts = self.tally.0.lock();
         counts.offered += offered;
         counts.unmatched += unmatched;
-        for (batch, filtered) in self.batches.iter().zip(&mut counts.filtered) {
-            *filtered += offered - batch.arrivals.len() as u64;
+        for batch in &self.batches {
+            if let Some(filtered) = counts.filtered.get_mut(batch.slot) {
+                *filtered += offered - batch.arrivals.len() as u64;
+            }
         }
         drop(counts);
-        for Batch { feed, arrivals } in &mut self.batches {
+        for Batch { feed, arrivals, .. } in &mut self.batches {
             if !arrivals.is_empty() {
                 let capacity = arrivals.len();
                 feed.send(std::mem::replace(arrivals, Vec::with_capacity(capacity)));

@@ -12,9 +12,12 @@ mod files;
 mod fire;
 mod homes;
 mod letters;
+mod live;
 mod parked;
 mod pause;
+mod reload;
 mod replay;
+mod retire;
 mod runs;
 mod send;
 mod spools;
@@ -24,29 +27,30 @@ mod stop;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::dead_letter::{Archive, Unsettled};
-use crate::delivery::{Ledger, Route};
-use crate::dispatch::{self, Feed};
+use crate::config::plan::Plan;
+use crate::dead_letter::{Archive, Postbox, Unsettled};
+use crate::delivery::Route;
 use crate::event::Text;
-use crate::metric::{Link, Page};
+use crate::invoke::Turns;
+use crate::metric::Page;
 use crate::parked::Yard;
-use crate::pool::Pool;
-use crate::port::{Bell, Clock, Output};
+use crate::port::Clock;
 use crate::registry::OpenError;
-use crate::router::Tally;
+use live::{Live, RunningOutput, RunningRule, RunningSource};
 
 pub use end::{Drained, LeaveError};
 pub use fire::FireError;
 pub use homes::Housing;
 pub use pause::UnknownSource;
+pub use reload::{ConfigurationStatus, LastReload, ReloadError, Reloaded, Result as ReloadResult};
 pub use replay::{Drive, REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span, Through};
 pub use send::SendError;
 pub use status::{
@@ -77,22 +81,24 @@ pub struct Engine {
     name: Text,
     host: Host,
     began: Instant,
-    sources: Vec<RunningSource>,
+    /// What another configuration exchanges.
+    live: Arc<RwLock<Arc<Live>>>,
     /// What is between some of the sources and their rules, and what earlier runs of others have left.
     spools: Vec<spools::Running>,
     /// The file of the spools.
     state: Option<spools::State>,
-    triggers: Vec<(Text, Arc<Tally>)>,
-    /// The filters of each trigger and its rules, for what goes through them again.
-    filters: Vec<replay::Filters>,
-    rules: Vec<RunningRule>,
-    pools: Vec<(Text, Pool)>,
-    outputs: Vec<RunningOutput>,
     /// The file of the deliveries.
     deliveries: files::File,
     letters: Archive,
-    /// Who sends dead letters to outputs besides.
-    forwarders: letters::Forwarders,
+    /// What new lines and routers are given; nothing once the engine ends, for what is written with it ends with its last
+    /// handle.
+    postbox: Mutex<Option<Postbox>>,
+    /// The configuration that runs, held by whoever exchanges it.
+    present: tokio::sync::Mutex<Plan>,
+    reloads: Mutex<reload::Reloads>,
+    /// The right of user code to run on a thread, and where it runs.
+    turns: Arc<Turns>,
+    runtime: Handle,
     /// What is parked in that file, and how much of it belongs to rules that are not in the configuration.
     yard: Yard,
     left: Vec<(Text, u64)>,
@@ -106,7 +112,7 @@ pub struct Engine {
     sends: Arc<Semaphore>,
     page: Page,
     /// The threads that most of the above run on.
-    _homes: Vec<homes::Home>,
+    homes: Vec<homes::Home>,
     draining: std::sync::atomic::AtomicBool,
     tasks: Mutex<Tasks>,
 }
@@ -114,7 +120,7 @@ pub struct Engine {
 impl Drop for Engine {
     /// Workers hold each other alive through their pool, so an engine that was never drained tells them to go.
     fn drop(&mut self) {
-        self.pools.iter().for_each(|(_, pool)| pool.close());
+        self.live().every_pool().for_each(|(_, pool)| pool.close());
     }
 }
 
@@ -125,39 +131,12 @@ struct Tasks {
     pools: JoinSet<()>,
     letters: Option<(JoinHandle<()>, Unsettled)>,
     forwarders: JoinSet<()>,
+    /// What ends of earlier configurations.
+    retiring: JoinSet<()>,
 }
 
 /// Makes the router of one run of a source.
 type RouteMaker = dyn Fn() -> Box<dyn Route> + Send + Sync;
-
-struct RunningSource {
-    name: Text,
-    seats: usize,
-    ledger: Ledger,
-    link: Link,
-    /// Makes a router to the lines of its rules, or to its spool, as long as the source runs: it keeps what it leads to
-    /// alive.
-    route: Weak<RouteMaker>,
-    /// By which it is asked for an event, if it can be.
-    bell: Option<Bell>,
-    run: runs::Running,
-}
-
-struct RunningRule {
-    /// `trigger/rule`.
-    name: Text,
-    /// The trigger's place, and the rule's within it.
-    place: (usize, usize),
-    feed: Feed,
-    reading: dispatch::Reading,
-}
-
-struct RunningOutput {
-    name: Text,
-    link: Link,
-    binding: Arc<dyn Output>,
-    home: Handle,
-}
 
 /// The engine did not start.
 #[derive(Debug, thiserror::Error)]

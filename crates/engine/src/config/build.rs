@@ -10,13 +10,14 @@ use super::ending::Ending;
 use super::file::{DefaultsEntry, FunctionEntry, OutputEntry, SourceEntry};
 use super::guarantee::Guarantee;
 use super::node::{Entry, Node, Value};
-use super::plan::{Function, Output, Plan, Source};
+use super::plan::{Function, Output, Plan, Source, Wording};
 use super::prune::prune;
+use super::renamed::renamed;
 use super::rules::Rules;
 use super::section::{Sections, Shape, name, parts};
 use super::state::{Kept, kept, spool};
 use super::suggest::quoted;
-use super::{AckPoint, Check, Environment, Spanned, setting};
+use super::{AckPoint, Check, Environment, Spanned, Written, setting};
 use crate::event::Text;
 use crate::registry::{Registry, SourceCommon};
 use crate::retry::Policy;
@@ -84,6 +85,7 @@ pub(super) fn plan(
     let mut rules = Rules::new(&sources, &functions, targets, defaults);
     (rules.state, rules.stateless) = (kept.state.clone(), kept.none);
     let triggers = rules.read(&sections.triggers, check);
+    let renamed = renamed(&rules.renamed, &triggers, check);
     let (guarantees, used) = rules.end();
     if check.failed() {
         return None;
@@ -95,6 +97,12 @@ pub(super) fn plan(
         functions: functions.all()?.into_iter().map(|(function, _)| function).collect(),
         outputs: outputs.all()?,
         triggers,
+        wording: Wording {
+            sources: Written::of(&sections.sources, &["seats", "spool", "deadLetter"]),
+            functions: Written::of(&sections.functions, &["timeout", "workers"]),
+            outputs: Written::of(&sections.outputs, &[]),
+        },
+        renamed,
     };
     Some((prune(plan, &used), guarantees))
 }

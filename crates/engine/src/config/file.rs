@@ -112,6 +112,8 @@ pub(super) struct RuleEntry {
     pub(super) park_max_per_key: Option<Spanned<u32>>,
     /// The output that gets what the rule gives up, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
+    /// What the rule was called before, as `trigger/rule`: what is parked under that name goes on here.
+    pub(super) renamed_from: Option<Spanned<String>>,
     /// What the file insists on: a chain that cannot give it is refused.
     pub(super) require: Option<Spanned<RequireEntry>>,
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Written;
 use super::guarantee::Order;
 use crate::dispatch::Rate;
 use crate::event::Text;
@@ -29,6 +30,21 @@ pub struct Plan {
     pub triggers: Vec<Trigger>,
     /// Where and how it keeps what must survive.
     pub state: State,
+    /// What its adapters were written as.
+    pub wording: Wording,
+    /// What rules were called before, and what they are called now, as `trigger/rule`.
+    pub renamed: Vec<(Text, Text)>,
+}
+
+/// What the adapters of a plan were written as, by which a later plan is compared with it.
+#[derive(Clone, Debug, Default)]
+pub struct Wording {
+    /// The sources, but for what stands beside the kind and is compared by what it means.
+    pub sources: Written,
+    /// The functions, likewise.
+    pub functions: Written,
+    /// The outputs.
+    pub outputs: Written,
 }
 
 /// What must survive a restart, and where.

@@ -13,6 +13,7 @@ use super::guarantee::{Delivery, Guarantee, Order, guarantee};
 use super::node::Entry;
 use super::plan::{Output, Rule, Source, State, Trigger, Unmatched};
 use super::prune::Used;
+use super::renamed::Renamed;
 use super::section::name;
 use super::suggest::{instead, quoted};
 use super::when::WhenEntry;
@@ -36,6 +37,8 @@ pub(super) struct Rules<'a> {
     pub(super) state: State,
     /// Whether nothing is to be kept.
     pub(super) stateless: bool,
+    /// What rules were called before.
+    pub(super) renamed: Renamed,
 }
 
 const SOURCES: usize = 0;
@@ -65,6 +68,7 @@ impl<'a> Rules<'a> {
             torn: targets.sections.torn,
             state: State::default(),
             stateless: false,
+            renamed: Renamed::new(),
         }
     }
 
@@ -196,6 +200,7 @@ impl<'a> Rules<'a> {
         let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };
         Ending::from(written).pauses(&rule.retry, &pausing, check);
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
+        self.renamed.extend(written.renamed_from.clone().map(|before| (before, Text::from(id))));
         rule
     }
 

@@ -22,6 +22,8 @@ pub enum Reason {
     Rejected,
     /// It was older than its rule lets it become, before it was done.
     Expired,
+    /// Its rule is not in the configuration any more.
+    Orphaned,
     /// It is no event.
     Undecodable,
     /// No rule of its trigger took it.
@@ -30,10 +32,16 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 5] =
-        [Reason::Exhausted, Reason::Rejected, Reason::Expired, Reason::Undecodable, Reason::Unmatched];
+    pub const ALL: [Reason; 6] = [
+        Reason::Exhausted,
+        Reason::Rejected,
+        Reason::Expired,
+        Reason::Orphaned,
+        Reason::Undecodable,
+        Reason::Unmatched,
+    ];
     /// Those for which a rule gives up a delivery.
-    pub const OF_RULES: [Reason; 3] = [Reason::Exhausted, Reason::Rejected, Reason::Expired];
+    pub const OF_RULES: [Reason; 4] = [Reason::Exhausted, Reason::Rejected, Reason::Expired, Reason::Orphaned];
 
     /// Its name in figures, filters and attributes.
     #[must_use]
@@ -42,6 +50,7 @@ impl Reason {
             Reason::Exhausted => "exhausted",
             Reason::Rejected => "rejected",
             Reason::Expired => "expired",
+            Reason::Orphaned => "orphaned",
             Reason::Undecodable => "undecodable",
             Reason::Unmatched => "unmatched",
         }
@@ -55,6 +64,7 @@ impl Reason {
             Reason::Undecodable => 3,
             Reason::Expired => 4,
             Reason::Unmatched => 5,
+            Reason::Orphaned => 6,
         }
     }
 }

@@ -58,7 +58,9 @@ impl Letter {
                 facts: facts.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             },
             (Reason::Undecodable, None) => return Err("it lacks 'facts'".to_owned()),
-            (Reason::Exhausted | Reason::Rejected | Reason::Expired | Reason::Unmatched, _) => Content::Event(event),
+            (Reason::Exhausted | Reason::Rejected | Reason::Expired | Reason::Orphaned | Reason::Unmatched, _) => {
+                Content::Event(event)
+            }
         };
         let text = |option: Option<String>| option.map(Text::from);
         let letter = Letter {

@@ -153,7 +153,7 @@ mod tests {
     fn what_cannot_be_meant_is_told_what_to_write() {
         for (name, text, part) in [
             ("id", "7", "tidemill dlq list"),
-            ("reason", "tired", "exhausted, rejected, expired, undecodable"),
+            ("reason", "tired", "exhausted, rejected, expired, orphaned, undecodable"),
             ("since", "yesterday", "2026-11-21T06:58:00Z"),
             ("where", "type", "NAME=VALUE"),
             ("where", "Type=a", "lower-case"),

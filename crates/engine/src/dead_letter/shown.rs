@@ -190,7 +190,7 @@ fn some(facts: &[(Text, Text)]) -> String {
 }
 
 /// A time as files and attributes have it.
-pub(super) fn timestamp(stamp: Stamp) -> String {
+pub(crate) fn timestamp(stamp: Stamp) -> String {
     DateTime::<Utc>::from(stamp.time()).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 

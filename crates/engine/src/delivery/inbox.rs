@@ -80,6 +80,8 @@ impl Inbox {
             page.reserved = 0;
             page.reading = true;
             page.settling = true;
+            // A run that ended in the middle of a batch has left this behind.
+            ledger.end_batch();
             page.free = (0..u32::try_from(capacity).unwrap_or(u32::MAX - 1)).rev().map(Seat).collect();
         }
         let shared = Arc::new(Shared { table, ledger });
@@ -196,6 +198,12 @@ impl Seats<'_> {
     }
 
     fn occupy(&mut self, seat: Seat) -> Receipt {
+        if self.delivered == 0 {
+            // Not when the seats were taken: some sources hold theirs until something comes.
+            if let Some(route) = self.intake.shared.ledger.begin_batch() {
+                self.intake.route = route;
+            }
+        }
         self.delivered += 1;
         let table = &self.intake.shared.table;
         table.occupy(seat);
@@ -219,6 +227,7 @@ impl Drop for Seats<'_> {
         }
         if self.delivered > 0 {
             self.intake.route.flush();
+            self.intake.shared.ledger.end_batch();
         }
     }
 }
@@ -258,6 +267,9 @@ impl Settlements {
     /// Only what was handed over by dropping its [`Seats`] can be asked for. Never waits.
     pub fn recall(&mut self, seats: &[Seat]) {
         if !seats.is_empty() {
+            if let Some(recaller) = self.shared.ledger.page().recaller.take() {
+                self.recaller = recaller;
+            }
             (self.recaller)(&Recall::new(Arc::clone(&self.shared.table), seats));
         }
     }

@@ -6,8 +6,12 @@
 //! Pausing stands here too, because it outlives a run: while a source is paused its intake gives no seats, so that it stops
 //! reading by the same back-pressure as ever and keeps its session.
 
+use std::fmt;
+
+use super::inbox::Route;
+use super::recall::Recaller;
 use super::seat::Seat;
-use crate::sync::{Arc, AtomicWaker, Mutex, MutexGuard};
+use crate::sync::{Arc, AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 
 /// A consistent reading of one source's books, in messages since the engine started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,17 +37,21 @@ impl Books {
 }
 
 /// The books of a source and its free seats, shared by both halves of its inbox and kept over its restarts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Ledger(Arc<Account>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Account {
     page: Mutex<Page>,
+    /// Whether a batch is on its way along the route.
+    routing: AtomicBool,
+    /// Whether the next batch takes another route.
+    rerouted: AtomicBool,
     /// The intake, when it waits for a seat.
     freed: AtomicWaker,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Page {
     pub(super) received: u64,
     pub(super) settled: u64,
@@ -61,11 +69,21 @@ pub(super) struct Page {
     pub(super) reading: bool,
     /// Whether the settlements half of the present run exists.
     pub(super) settling: bool,
+    /// The route of the next batch and of all that follow, if it is another one.
+    pub(super) reroute: Option<Box<dyn Route>>,
+    /// Whom to tell from now on what the source wants back, if it is somebody else.
+    pub(super) recaller: Option<Recaller>,
 }
 
 impl Page {
     pub(super) fn in_flight(&self) -> usize {
         self.capacity - self.free.len() - self.reserved
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
     }
 }
 
@@ -98,6 +116,43 @@ impl Ledger {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.page().paused
+    }
+
+    /// From the next batch on the source's events take this route; the batch that is on its way now, if there is one, ends on
+    /// the route that it began. The recaller of the route has to tell those, too, who got events by an earlier one.
+    pub fn reroute(&self, route: Box<dyn Route>) {
+        let recaller = route.recaller();
+        let mut page = self.page();
+        let before = (page.reroute.replace(route), page.recaller.replace(recaller));
+        self.0.rerouted.store(true, Ordering::SeqCst);
+        drop(page);
+        // Not below the lock: what a route leads to may do anything when it goes.
+        drop(before);
+    }
+
+    /// Whether a batch is on its way. After [`Ledger::reroute`] an answer of false says that nothing more comes by the route
+    /// before.
+    #[must_use]
+    pub fn is_routing(&self) -> bool {
+        self.0.routing.load(Ordering::SeqCst)
+    }
+
+    /// A batch begins; answers the route that it takes, if that is another one than the batch before took.
+    ///
+    /// Either this sees that there is another one, or whoever has put it there sees the batch: one order of all four accesses.
+    pub(super) fn begin_batch(&self) -> Option<Box<dyn Route>> {
+        self.0.routing.store(true, Ordering::SeqCst);
+        if !self.0.rerouted.load(Ordering::SeqCst) {
+            return None;
+        }
+        let mut page = self.page();
+        self.0.rerouted.store(false, Ordering::SeqCst);
+        page.reroute.take()
+    }
+
+    /// Everything of a batch is with whom its route leads to.
+    pub(super) fn end_batch(&self) {
+        self.0.routing.store(false, Ordering::Release);
     }
 
     pub(super) fn page(&self) -> MutexGuard<'_, Page> {

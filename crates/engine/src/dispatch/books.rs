@@ -47,7 +47,7 @@ pub struct Books {
     pub done: u64,
     /// Given up and kept, by [`Reason`](crate::dead_letter::Reason) in the order of
     /// [`Reason::OF_RULES`](crate::dead_letter::Reason::OF_RULES).
-    pub dead_lettered: [u64; 3],
+    pub dead_lettered: [u64; 4],
     /// Given up and kept nowhere, by [`DropReason`] in the order of [`DropReason::ALL`].
     pub dropped: [u64; 2],
     /// Left with the source: when the engine ended, or because the source wanted it back.

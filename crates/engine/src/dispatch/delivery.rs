@@ -29,6 +29,8 @@ pub(super) struct Delivery {
     pub(super) lane: Option<Place>,
     /// Whether it is being called or published.
     pub(super) active: bool,
+    /// The configuration under which it has begun last.
+    pub(super) era: u32,
     pub(super) stage: Stage,
 }
 
@@ -102,8 +104,9 @@ enum Origin {
 pub(super) struct Ended {
     /// Where it stood in line.
     pub(super) lane: Option<Place>,
-    /// Whether it was being called or published.
+    /// Whether it was being called or published, and under which configuration.
     pub(super) active: bool,
+    pub(super) era: u32,
     /// Its row, and whether that has become a dead letter.
     pub(super) row: Option<(Box<Stored>, bool)>,
 }
@@ -220,6 +223,7 @@ impl Table {
             recalled: false,
             lane: None,
             active: false,
+            era: 0,
             stage: Stage::Call,
         })
     }
@@ -235,6 +239,7 @@ impl Table {
             recalled: false,
             lane: None,
             active: false,
+            era: 0,
             stage,
         })
     }
@@ -277,12 +282,17 @@ impl Table {
                 }
                 Origin::Row(stored) => Some((stored, matches!(delivery.stage, Stage::Keep(_)))),
             };
-            Ended { lane: delivery.lane, active: delivery.active, row }
+            Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row }
         })
     }
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Every delivery.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut Delivery)> {
+        self.slots.iter_mut().map(|(slot, (serial, delivery))| (Key { slot, serial: *serial }, delivery))
     }
 
     /// Ends every delivery; answers how many there were.

@@ -212,6 +212,11 @@ impl Lanes {
         self.parked
     }
 
+    /// Whether something of a lane is stored.
+    pub(super) fn is_parked(&self, place: Place) -> bool {
+        self.lanes.get(place.slot()).is_some_and(|lane| lane.parked.is_some())
+    }
+
     /// The key of a lane.
     pub(super) fn key(&self, place: Place) -> Option<Text> {
         self.lanes.get(place.slot()).map(|lane| lane.key.clone())

@@ -6,6 +6,8 @@ mod age;
 mod parking;
 // What a source wants back.
 mod recall;
+// Another configuration, while deliveries are under way.
+mod renewal;
 // What is paused.
 mod stop;
 // Who may begin.
@@ -36,6 +38,9 @@ use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
 use crate::port::{Confirm, Output, PublishError, Verdict};
 use crate::retry::Policy;
+use renewal::Earlier;
+pub(crate) use renewal::orphaned;
+pub use renewal::{Hold, Renewal};
 use stop::{Stop, Told};
 
 /// Messages that one turn takes at most; each is a batch already.
@@ -78,6 +83,11 @@ pub struct Line {
     turns: VecDeque<Key>,
     /// Deliveries that are called or published now.
     active: usize,
+    /// The number of the present configuration, and the earlier ones with which something is under way.
+    era: u32,
+    earlier: Vec<Earlier>,
+    /// Whether the rule is gone, so that nothing is tried again.
+    retired: bool,
     limiter: Option<Limiter>,
     /// Until when the rate lets nothing begin.
     hushed: Option<Instant>,
@@ -129,6 +139,9 @@ impl Line {
             lanes: Lanes::default(),
             turns: VecDeque::new(),
             active: 0,
+            era: 0,
+            earlier: Vec::new(),
+            retired: false,
             limiter,
             hushed: None,
             confirmations: Confirmations::default(),
@@ -186,6 +199,8 @@ impl Line {
                         self.replayed(arrival, redrives);
                     }),
                     Message::Recalled(recall) => self.recall(&recall),
+                    Message::Renewed(renewal) => self.renew(*renewal),
+                    Message::Retired => self.retire(),
                     Message::Finished(batch) => self.answered(batch),
                     Message::Kept(keys, full) => {
                         keys.into_iter().for_each(|key| self.kept(key));
@@ -239,6 +254,7 @@ impl Line {
         let Some(delivery) = self.table.get(key) else { return };
         self.active += usize::from(!std::mem::replace(&mut delivery.active, true));
         delivery.attempts += 1;
+        delivery.era = self.era;
         let event = delivery.event.clone();
         match &mut delivery.stage {
             Stage::Call if self.options.function.is_some() => {
@@ -263,7 +279,7 @@ impl Line {
     fn finished(&mut self, answer: Finished) {
         let Finished { key, verdict } = answer;
         match verdict {
-            Ok(Verdict::Done(results)) if results.is_empty() || self.options.outputs.is_empty() => self.done(key),
+            Ok(Verdict::Done(results)) if results.is_empty() => self.done(key),
             Ok(Verdict::Done(results)) => self.publish_results(key, results),
             Ok(Verdict::Retry { after, error }) => self.failed(key, after, None, error),
             Ok(Verdict::Reject { reason }) => self.give_up(key, Reason::Rejected, None, reason),
@@ -273,12 +289,15 @@ impl Line {
                 }
             }
             Err(Failure::NotBegun) => self.give_back(key),
-            Err(failure) => self.failed(key, None, Some(failure.code()), self.describe(&failure)),
+            Err(failure) => {
+                let error = self.describe(key, &failure);
+                self.failed(key, None, Some(failure.code()), error);
+            }
         }
     }
 
-    fn describe(&self, failure: &Failure) -> String {
-        let name = self.options.function.as_ref().map_or("", |(name, _)| name.as_str());
+    fn describe(&mut self, key: Key, failure: &Failure) -> String {
+        let name = self.function_of(key).unwrap_or_default();
         format!("function '{name}': {failure}")
     }
 
@@ -286,10 +305,15 @@ impl Line {
     fn publish_results(&mut self, key: Key, results: Vec<Event>) {
         let Some(delivery) = self.table.get(key) else { return };
         delivery.attempts = 1;
+        let outputs = if delivery.era == self.era {
+            &self.options.outputs
+        } else {
+            renewal::outputs(&self.earlier, delivery.era)
+        };
         let mut pending: Option<Pending> = None;
         for mut event in results {
             event.continue_trace(&delivery.event);
-            for (output, (_, binding)) in self.options.outputs.iter().enumerate() {
+            for (output, (_, binding)) in outputs.iter().enumerate() {
                 let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
                 if let Confirm::Now(Ok(())) = confirm {
                     continue;
@@ -336,7 +360,12 @@ impl Line {
         match pending.error.take().map(|error| *error) {
             None => self.done(key),
             Some((output, error)) => {
-                let name = self.options.outputs.get(output).map_or("", |(name, _)| name.as_str());
+                let outputs = if delivery.era == self.era {
+                    &self.options.outputs
+                } else {
+                    renewal::outputs(&self.earlier, delivery.era)
+                };
+                let name = outputs.get(output).map_or("", |(name, _)| name.as_str());
                 let sentence = format!("output '{name}': {error}");
                 match error {
                     PublishError::Retry { after, .. } => self.failed(key, after, None, sentence),
@@ -373,12 +402,13 @@ impl Line {
 
     /// Makes the delivery a dead letter; it settles when that is durable.
     fn give_up(&mut self, key: Key, reason: Reason, code: Option<Text>, message: String) {
+        let function = self.function_of(key);
         let Some(delivery) = self.table.get(key) else { return };
         let past = delivery.known_past();
         let dying = Dying {
             reason,
             rule: self.options.rule.clone(),
-            function: self.options.function.as_ref().map(|(name, _)| name.clone()),
+            function,
             attempts: delivery.attempts,
             code,
             message: message.clone(),

@@ -244,6 +244,11 @@ impl Lot {
         self.came_in(stored.due.map(|due| (due, stored.sequence)), stored.size);
     }
 
+    /// From now on nothing is due later than `max_delay` after it was loaded, and more is put aside if the rule `takes` any.
+    pub(crate) fn renew(&mut self, max_delay: Duration, takes: bool) {
+        (self.max_delay, self.takes) = (max_delay, takes);
+    }
+
     /// The rows that are in the line's table stay parked: the line ends.
     pub(crate) fn stay(&mut self, rows: usize) {
         self.waiting += rows as u64;

@@ -116,7 +116,7 @@ impl Reader {
         Ok(found)
     }
 
-    fn row(&self, sequence: u64) -> Result<Sized, Error> {
+    pub(super) fn row(&self, sequence: u64) -> Result<Sized, Error> {
         let (store, table, key) = (&self.yard.0.store, self.yard.0.rows, sequence.to_be_bytes());
         let mut found = None;
         store.scan(table, &key, Some(&(sequence + 1).to_be_bytes()), |_, record| {

@@ -82,8 +82,16 @@ impl Queue {
 
     /// Takes out what a line has called off.
     pub(super) fn take_back(&self, caller: &Arc<Caller>) -> Vec<Job> {
+        self.take_out(|job| Arc::ptr_eq(&job.caller, caller) && job.is_called_off())
+    }
+
+    /// Takes out everything of a line.
+    pub(super) fn withdraw(&self, caller: &Arc<Caller>) -> Vec<Job> {
+        self.take_out(|job| Arc::ptr_eq(&job.caller, caller))
+    }
+
+    fn take_out(&self, is_meant: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut state = self.state.lock();
-        let is_meant = |job: &Job| Arc::ptr_eq(&job.caller, caller) && job.is_called_off();
         let (taken, kept) = std::mem::take(&mut state.jobs).into_iter().partition::<Vec<_>, _>(is_meant);
         state.jobs = kept.into();
         taken

@@ -48,7 +48,7 @@ fn trigger(filter: Option<Filter>, rules: Vec<Option<Filter>>) -> (Trigger, Vec<
     let tally = Arc::new(Tally::new(rules.len()));
     let (feeds, taken): (Vec<_>, Vec<_>) = rules.iter().map(|_| feed()).unzip();
     let rules = rules.into_iter().zip(feeds).collect();
-    (Trigger { filter, rules, keeps_unmatched: None, tally: Arc::clone(&tally) }, taken, tally)
+    (Trigger { filter, rules, keeps_unmatched: None, tally: Arc::clone(&tally), slots: None }, taken, tally)
 }
 
 fn exact(name: &str, text: &str) -> Filter {
@@ -127,7 +127,7 @@ async fn what_no_rule_of_a_trigger_takes_is_kept_where_it_says_so_and_settles_wi
 async fn several_sources_share_one_triggers_count() {
     let (first, mut taken, tally) = trigger(None, vec![Some(exact("type", "x"))]);
     let rules = first.rules.iter().map(|(filter, feed)| (filter.clone(), feed.clone())).collect();
-    let second = Trigger { filter: None, rules, keeps_unmatched: None, tally: Arc::clone(&tally) };
+    let second = Trigger { filter: None, rules, keeps_unmatched: None, tally: Arc::clone(&tally), slots: None };
     let (mut one, mut two) = (routed(vec![first]), routed(vec![second]));
     one.deliver(vec![typed("1", "x"), typed("2", "y")]).await;
     two.deliver(vec![typed("3", "x")]).await;

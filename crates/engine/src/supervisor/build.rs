@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -13,42 +13,26 @@ use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
 use super::letters::{forward, forwarded, targets};
-use super::replay::Filters;
-use super::runs::Runs;
+use super::live::{Leaving, Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
+use super::reload::Reloads;
+use super::runs::{self, Runs};
 use super::send::SENDS_MAX;
-use super::{Engine, Host, RouteMaker, RunningOutput, RunningRule, RunningSource, StartError, Tasks};
+use super::{Engine, Host, RouteMaker, StartError, Tasks};
 use super::{parked, spools};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::dead_letter::{Archive, Postbox};
 use crate::delivery::Ledger;
-use crate::dispatch::{Feed, Line, Options as LineOptions};
+use crate::dispatch::{Feed, Line, Options as LineOptions, Pace, Reading};
 use crate::event::Text;
-use crate::filter::Filter;
 use crate::invoke::Turns;
 use crate::metric::{Link, Page};
 use crate::parked::Lot;
 use crate::pool::{Options as PoolOptions, Pool};
 use crate::port::Output;
 use crate::registry::{OpenError, Setup};
-use crate::router::{Router, Tally, Trigger};
+use crate::router::{Router, Tally};
 use crate::store::ClockHandle;
-
-/// One trigger's parts, from which every source that feeds it makes its own router.
-#[derive(Clone)]
-struct Wiring {
-    sources: Vec<usize>,
-    filter: Option<Filter>,
-    rules: Vec<(Option<Filter>, Feed)>,
-    keeps_unmatched: Option<Text>,
-    tally: Arc<Tally>,
-}
-
-impl Wiring {
-    fn filters(&self) -> Filters {
-        Filters { trigger: self.filter.clone(), rules: self.rules.iter().map(|(filter, _)| filter.clone()).collect() }
-    }
-}
 
 impl Engine {
     /// Builds everything and starts reading. User code runs on the current runtime, everything else where
@@ -62,20 +46,18 @@ impl Engine {
         let Kept { state, spools, deliveries, letters, postbox, writing, parked } =
             Kept::open(&plan, &host, &homes[0]).await?;
         let parked::Opened { yard, lots, left } = parked;
-        let setup = |name: &Text, seats: usize, link: &Link| Setup {
-            name: name.clone(),
-            instance: host.instance.clone(),
-            seats,
-            state: Some(host.state.clone()),
-            clock: Arc::clone(&host.clock),
-            link: link.clone(),
-            page: page.clone(),
-        };
+        let left = parked::orphan(&yard, left, &postbox).await;
+        let setup = host.setup(&page);
+        let turns = Arc::new(Turns::new(host.turns));
         let mut outputs = Vec::new();
         let homes_of = |addresses: &[usize]| addresses.iter().map(|address| &homes[*address]).collect::<Vec<_>>();
-        let opened = open_outputs(plan.outputs, &homes_of(&addresses.outputs), &mut outputs, &setup).and_then(|()| {
-            let pools = open_pools(plan.functions, &host, &setup)?;
-            Ok((pools, open_sources(plan.sources, &homes_of(&addresses.sources), &setup)?))
+        let opened = open_outputs(&plan.outputs, &homes_of(&addresses.outputs), &mut outputs, &setup).and_then(|()| {
+            let pools = plan.functions.iter().map(|function| open_pool(function, &host, &turns, &setup));
+            let pools = pools.collect::<Result<Vec<_>, _>>()?;
+            let homes = addresses.sources.iter().map(|address| (*address, &homes[*address]));
+            let sources =
+                plan.sources.iter().zip(homes).map(|(source, home)| open_source(source, home, Link::default(), &setup));
+            Ok((pools, sources.collect::<Result<Vec<_>, _>>()?))
         });
         let (pools, sources) = match opened {
             Ok(opened) => opened,
@@ -89,31 +71,30 @@ impl Engine {
         };
         let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
         pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
-        let (rules, wirings) = start_lines(
-            &plan.triggers,
+        let (rules, triggers) = start_lines(
+            &plan,
             &homes_of(&addresses.triggers),
             Takers { pools: &pools, outputs: &outputs, postbox: &postbox },
             lots,
             &mut tasks,
         );
-        let tally = |(trigger, wiring): (&plan::Trigger, &Wiring)| (trigger.name.clone(), Arc::clone(&wiring.tally));
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
-        let (sources, spools) = start_sources(sources, spools, &wirings, &postbox);
+        let (sources, spools) = start_sources(sources, spools, &triggers, &postbox);
+        let live = Live { sources, triggers, rules, pools, outputs, forwarders, leaving: Leaving::default() };
         Ok(Engine {
-            name: plan.name,
+            name: plan.name.clone(),
+            reloads: Mutex::new(Reloads::new(host.clock.now())),
             host,
             began: Instant::now(),
-            sources,
+            live: Arc::new(RwLock::new(Arc::new(live))),
             spools,
             state,
-            triggers: plan.triggers.iter().zip(&wirings).map(tally).collect(),
-            filters: wirings.iter().map(Wiring::filters).collect(),
-            rules,
-            pools,
-            outputs,
             deliveries,
             letters,
-            forwarders,
+            postbox: Mutex::new(Some(postbox)),
+            present: tokio::sync::Mutex::new(plan),
+            turns,
+            runtime: Handle::current(),
             yard,
             left,
             purged: AtomicU64::new(0),
@@ -121,7 +102,7 @@ impl Engine {
             tending: tokio::sync::RwLock::default(),
             sends: Arc::new(Semaphore::new(SENDS_MAX)),
             page,
-            _homes: homes,
+            homes,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         })
@@ -181,115 +162,135 @@ fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartErr
 }
 
 fn open_outputs(
-    outputs: Vec<plan::Output>,
+    outputs: &[plan::Output],
     homes: &[&Home],
-    opened: &mut Vec<RunningOutput>,
+    opened: &mut Vec<Arc<RunningOutput>>,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
 ) -> Result<(), StartError> {
-    for (output, home) in outputs.into_iter().zip(homes) {
-        let link = Link::default();
-        // What it starts of its own lives with it.
-        let _there = home.handle.enter();
-        let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
-        opened.push(RunningOutput { name: output.name, link, binding: Arc::from(binding), home: home.handle.clone() });
+    for (output, home) in outputs.iter().zip(homes) {
+        opened.push(Arc::new(open_output(output, home, setup)?));
     }
     Ok(())
 }
 
-fn open_pools(
-    functions: Vec<plan::Function>,
-    host: &Host,
+pub(super) fn open_output(
+    output: &plan::Output,
+    home: &Home,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
-) -> Result<Vec<(Text, Pool)>, StartError> {
-    let turns = Arc::new(Turns::new(host.turns));
-    let open = |function: plan::Function| {
-        let opened = function
-            .plan
-            .open(setup(&function.name, 0, &Link::default()))
-            .map_err(failed("function", &function.name))?;
-        let pool = Pool::new(PoolOptions {
-            name: function.name.clone(),
-            function: Arc::from(opened),
-            limits: function.workers,
-            concurrency: function.concurrency,
-            idle_after: host.idle_after,
-            turns: Arc::clone(&turns),
-        });
-        Ok((function.name, pool))
-    };
-    functions.into_iter().map(open).collect()
+) -> Result<RunningOutput, StartError> {
+    let link = Link::default();
+    // What it starts of its own lives with it.
+    let _there = home.handle.enter();
+    let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
+    Ok(RunningOutput { name: output.name.clone(), link, binding: Arc::from(binding), home: home.handle.clone() })
 }
 
-struct OpenedSource {
-    name: Text,
+pub(super) fn open_pool(
+    function: &plan::Function,
+    host: &Host,
+    turns: &Arc<Turns>,
+    setup: &impl Fn(&Text, usize, &Link) -> Setup,
+) -> Result<(Text, Pool), StartError> {
+    let opened =
+        function.plan.open(setup(&function.name, 0, &Link::default())).map_err(failed("function", &function.name))?;
+    let pool = Pool::new(PoolOptions {
+        name: function.name.clone(),
+        function: Arc::from(opened),
+        limits: function.workers,
+        concurrency: function.concurrency,
+        idle_after: host.idle_after,
+        turns: Arc::clone(turns),
+    });
+    Ok((function.name.clone(), pool))
+}
+
+pub(super) struct OpenedSource {
+    pub(super) name: Text,
     seats: usize,
     link: Link,
     source: Box<dyn crate::port::Source>,
-    home: Handle,
+    /// Where it lives.
+    home: (usize, Handle),
 }
 
-fn open_sources(
-    sources: Vec<plan::Source>,
-    homes: &[&Home],
+pub(super) fn open_source(
+    source: &plan::Source,
+    (number, home): (usize, &Home),
+    link: Link,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
-) -> Result<Vec<OpenedSource>, StartError> {
-    let open = |(source, home): (plan::Source, &&Home)| {
-        let link = Link::default();
-        let _there = home.handle.enter();
-        let opened =
-            source.plan.open(setup(&source.name, source.seats, &link)).map_err(failed("source", &source.name))?;
-        Ok(OpenedSource { name: source.name, seats: source.seats, link, source: opened, home: home.handle.clone() })
-    };
-    sources.into_iter().zip(homes).map(open).collect()
+) -> Result<OpenedSource, StartError> {
+    let _there = home.handle.enter();
+    let opened = source.plan.open(setup(&source.name, source.seats, &link)).map_err(failed("source", &source.name))?;
+    let home = (number, home.handle.clone());
+    Ok(OpenedSource { name: source.name.clone(), seats: source.seats, link, source: opened, home })
 }
 
-/// Whom lines hand on to.
+/// Whom lines hand on to, by their places in the plan.
 #[derive(Clone, Copy)]
-struct Takers<'a> {
-    pools: &'a [(Text, Pool)],
-    outputs: &'a [RunningOutput],
-    postbox: &'a Postbox,
+pub(super) struct Takers<'a> {
+    pub(super) pools: &'a [(Text, Pool)],
+    pub(super) outputs: &'a [Arc<RunningOutput>],
+    pub(super) postbox: &'a Postbox,
+}
+
+impl Takers<'_> {
+    /// The function of a rule.
+    pub(super) fn function(&self, rule: &plan::Rule) -> Option<(Text, Pool)> {
+        self.pools.get(rule.function?).cloned()
+    }
+
+    /// The outputs of a rule.
+    pub(super) fn outputs(&self, rule: &plan::Rule) -> Vec<(Text, Arc<dyn Output>)> {
+        let binding = |output: &Arc<RunningOutput>| (output.name.clone(), Arc::clone(&output.binding));
+        rule.outputs.iter().filter_map(|place| self.outputs.get(*place)).map(binding).collect()
+    }
+
+    /// The line of a rule, and how to reach it.
+    pub(super) fn line(&self, rule: &plan::Rule, lot: Lot, pace: &Arc<Pace>) -> (Feed, Reading, Line) {
+        Line::new(LineOptions {
+            rule: lot.rule().clone(),
+            function: self.function(rule),
+            outputs: self.outputs(rule),
+            ordered: rule.order == Order::Key,
+            max_in_flight: rule.max_in_flight,
+            rate: rule.rate,
+            retry: rule.retry.clone(),
+            timeout: rule.timeout,
+            postbox: self.postbox.clone(),
+            lot: Some(lot),
+            pace: Arc::clone(pace),
+        })
+    }
 }
 
 fn start_lines(
-    triggers: &[plan::Trigger],
+    plan: &Plan,
     homes: &[&Home],
     takers: Takers<'_>,
     lots: Vec<Vec<Lot>>,
     tasks: &mut Tasks,
 ) -> (Vec<RunningRule>, Vec<Wiring>) {
-    let Takers { pools, outputs, postbox } = takers;
     let mut running = Vec::new();
     let mut wirings = Vec::new();
-    for (at, ((trigger, home), lots)) in triggers.iter().zip(homes).zip(lots).enumerate() {
+    for (at, ((trigger, home), lots)) in plan.triggers.iter().zip(homes).zip(lots).enumerate() {
         let mut rules = Vec::new();
+        let tally = Arc::new(Tally::new(trigger.rules.len()));
         for (number, (rule, lot)) in trigger.rules.iter().zip(lots).enumerate() {
             let name = lot.rule().clone();
-            let binding = |place: &usize| {
-                let output = &outputs[*place];
-                (output.name.clone(), Arc::clone(&output.binding) as Arc<dyn Output>)
-            };
-            let (feed, reading, line) = Line::new(LineOptions {
-                rule: name.clone(),
-                function: rule.function.map(|place| pools[place].clone()),
-                outputs: rule.outputs.iter().map(binding).collect(),
-                ordered: rule.order == Order::Key,
-                max_in_flight: rule.max_in_flight,
-                rate: rule.rate,
-                retry: rule.retry.clone(),
-                timeout: rule.timeout,
-                postbox: postbox.clone(),
-                lot: Some(lot),
-                pace: Arc::clone(&home.pace),
-            });
+            let (feed, reading, line) = takers.line(rule, lot, &home.pace);
             tasks.lines.spawn_on(line.run(), &home.handle);
-            rules.push((rule.filter.clone(), feed.clone()));
-            running.push(RunningRule { name, place: (at, number), feed, reading });
+            rules.push(Wire { filter: rule.filter.clone(), feed: feed.clone(), slot: number });
+            let tally = Arc::clone(&tally);
+            running.push(RunningRule { name, place: (at, number), tally, slot: number, feed, reading });
         }
-        let tally = Arc::new(Tally::new(rules.len()));
-        let keeps_unmatched = (trigger.unmatched == plan::Unmatched::DeadLetter).then(|| trigger.name.clone());
-        let (sources, filter) = (trigger.sources.clone(), trigger.filter.clone());
-        wirings.push(Wiring { sources, filter, rules, keeps_unmatched, tally });
+        wirings.push(Wiring {
+            name: trigger.name.clone(),
+            sources: trigger.sources.iter().map(|place| plan.sources[*place].name.clone()).collect(),
+            filter: trigger.filter.clone(),
+            rules,
+            keeps_unmatched: trigger.unmatched == plan::Unmatched::DeadLetter,
+            tally,
+        });
     }
     (running, wirings)
 }
@@ -297,39 +298,33 @@ fn start_lines(
 fn start_sources(
     sources: Vec<OpenedSource>,
     spools: Vec<Option<spools::Opened>>,
-    wirings: &[Wiring],
+    triggers: &[Wiring],
     postbox: &Postbox,
-) -> (Vec<RunningSource>, Vec<spools::Running>) {
+) -> (Vec<Arc<RunningSource>>, Vec<spools::Running>) {
     let (mut started, mut spooled) = (Vec::new(), Vec::new());
-    for ((at, opened), spool) in sources.into_iter().enumerate().zip(spools) {
-        let wirings = wirings.iter().filter(|wiring| wiring.sources.contains(&at)).cloned().collect();
-        let (source, spool) = start_source(opened, wirings, spool, postbox);
-        started.push(source);
+    for (opened, spool) in sources.into_iter().zip(spools) {
+        let wires = Wires::of(&opened.name, triggers, Vec::new());
+        let (source, spool) = start_source(opened, wires, spool, postbox);
+        started.push(Arc::new(source));
         spooled.extend(spool);
     }
     (started, spooled)
 }
 
+/// What makes the routers of a source that has those wires.
+pub(super) fn router(name: Text, wires: Arc<Mutex<Wires>>, postbox: Postbox) -> Arc<RouteMaker> {
+    Arc::new(move || Box::new(wires.lock().router(&name, &postbox)))
+}
+
 fn start_source(
     opened: OpenedSource,
-    wirings: Vec<Wiring>,
+    wires: Wires,
     spool: Option<spools::Opened>,
     postbox: &Postbox,
 ) -> (RunningSource, Option<spools::Running>) {
-    let OpenedSource { name, seats, link, source, home } = opened;
-    let (ledger, bell) = (Ledger::default(), source.bell());
-    let router: Arc<RouteMaker> = Arc::new({
-        let (name, postbox) = (name.clone(), postbox.clone());
-        move || {
-            let trigger = |wiring: &Wiring| Trigger {
-                filter: wiring.filter.clone(),
-                rules: wiring.rules.clone(),
-                keeps_unmatched: wiring.keeps_unmatched.clone(),
-                tally: Arc::clone(&wiring.tally),
-            };
-            Box::new(Router::new(name.clone(), wirings.iter().map(trigger).collect(), postbox.clone()))
-        }
-    });
+    let (name, seats) = (opened.name.clone(), opened.seats);
+    let wires = Arc::new(Mutex::new(wires));
+    let router = router(name.clone(), Arc::clone(&wires), postbox.clone());
     let route: Arc<RouteMaker> = match spool.as_ref().and_then(|spool| spool.desk.clone()) {
         Some(desk) => {
             let (name, postbox) = (name.clone(), postbox.clone());
@@ -337,10 +332,66 @@ fn start_source(
         }
         None => Arc::clone(&router),
     };
-    let spool = spool.map(|spool| spool.start(name.clone(), seats, router, &home));
-    let road = Arc::downgrade(&route);
-    let runs =
-        Runs { name: name.clone(), source, seats, ledger: ledger.clone(), link: link.clone(), route, durable: false };
-    let run = runs.start(&home);
-    (RunningSource { name, seats, ledger, link, route: road, bell, run }, spool)
+    let (ledger, takes) = (Ledger::default(), Ledger::default());
+    let direct = Arc::ptr_eq(&route, &router).then(|| ledger.clone());
+    let ledgers = spool.iter().map(|_| takes.clone()).chain(direct).collect();
+    let road = Road { wires, ledgers };
+    let home = opened.home.1.clone();
+    let spool = spool.map(|spool| spool.start(name, seats, takes, router, &home));
+    (opened.start(ledger, road, route, None), spool)
+}
+
+impl OpenedSource {
+    /// Begins to run the source, once the run before it has ended.
+    pub(super) fn start(
+        self,
+        ledger: Ledger,
+        road: Road,
+        route: Arc<RouteMaker>,
+        before: Option<&runs::Running>,
+    ) -> RunningSource {
+        let OpenedSource { name, seats, link, source, home: (number, home) } = self;
+        let (bell, way) = (source.bell(), Arc::downgrade(&route));
+        let runs = Runs {
+            name: name.clone(),
+            source,
+            seats,
+            ledger: ledger.clone(),
+            link: link.clone(),
+            route,
+            durable: false,
+        };
+        let run = runs.start(&home, before);
+        RunningSource { name, seats, ledger, link, route: way, road, bell, run, home: number }
+    }
+}
+
+impl Wires {
+    /// The triggers that a source feeds, and lines that may still have events of it.
+    pub(super) fn of(source: &Text, triggers: &[Wiring], leaving: Vec<Feed>) -> Wires {
+        let triggers = triggers.iter().filter(|trigger| trigger.sources.contains(source)).cloned().collect();
+        Wires { triggers, leaving }
+    }
+
+    /// The router of a source.
+    pub(super) fn router(&self, source: &Text, postbox: &Postbox) -> Router {
+        let triggers = self.triggers.iter().map(Wiring::trigger).collect();
+        Router::new(source.clone(), triggers, postbox.clone()).after(self.leaving.clone())
+    }
+}
+
+impl Host {
+    /// What each adapter is given when it is opened.
+    pub(super) fn setup(&self, page: &Page) -> impl Fn(&Text, usize, &Link) -> Setup + use<> {
+        let (host, page) = (self.clone(), page.clone());
+        move |name, seats, link| Setup {
+            name: name.clone(),
+            instance: host.instance.clone(),
+            seats,
+            state: Some(host.state.clone()),
+            clock: Arc::clone(&host.clock),
+            link: link.clone(),
+            page: page.clone(),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::{Engine, RunningOutput, RunningSource, UnknownSource, runs};
+use super::{Engine, Live, RunningOutput, RunningSource, UnknownSource, runs};
 use crate::invoke::panic_text;
 use crate::port::Stop;
 use crate::spool::Desk;
@@ -76,8 +76,15 @@ impl Engine {
 
     /// Like [`Engine::drain`], with a grace time that is over when `over` is, such as at a second signal.
     pub async fn drain_until(&self, over: impl Future<Output = ()>) -> Drained {
-        self.draining.store(true, Ordering::Relaxed);
-        let running: Vec<&RunningSource> = self.sources.iter().filter(|source| !source.run.has_ended()).collect();
+        {
+            // Whoever is exchanging the configuration has done so, or does not.
+            let _alone = self.live.write();
+            self.draining.store(true, Ordering::Relaxed);
+        }
+        // What is written with it ends with its last handle.
+        drop(self.postbox.lock().take());
+        let live = self.live();
+        let running: Vec<&Arc<RunningSource>> = live.every_source().filter(|source| !source.run.has_ended()).collect();
         for source in &running {
             source.run.stop.stop(Stop::Keep);
         }
@@ -85,38 +92,38 @@ impl Engine {
         tokio::pin!(over);
         let in_time = tokio::select! {
             biased;
-            () = self.everything_ended() => true,
+            () = self.everything_ended(&live) => true,
             () = &mut over => false,
         };
         if !in_time {
             // What goes back to its source may be called elsewhere at once, so it is not begun here any more.
-            self.pools.iter().for_each(|(_, pool)| pool.close());
+            live.every_pool().for_each(|(_, pool)| pool.close());
             self.stop_spools();
-            handed_back += self.hand_back().await + self.abandon_letters();
+            handed_back += self.hand_back(&live).await + self.abandon_letters();
             handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
             warn!(
                 handed_back,
                 "the grace time is over; unfinished deliveries stay with their sources, or in their spools"
             );
-            if !self.sources_end(Instant::now() + FLUSH).await {
+            if !self.sources_end(&live, Instant::now() + FLUSH).await {
                 warn!("a source did not end; what it has not acknowledged is delivered again");
-                self.runs().for_each(|run| run.abort.abort());
-                self.sources_end(Instant::now() + FLUSH).await;
+                self.runs(&live).for_each(|run| run.abort.abort());
+                self.sources_end(&live, Instant::now() + FLUSH).await;
             }
         }
-        for rule in &self.rules {
+        for rule in &live.rules {
             let parked = rule.reading.books().parked;
             if parked > 0 {
                 info!(rule = %rule.name, parked, "parked deliveries stay until the next start");
             }
         }
         let unended = running.iter().filter(|source| !source.run.ended_well()).count();
-        handed_back += self.hand_back().await;
+        handed_back += self.hand_back(&live).await;
         let mut unsaved = self.close_spools(Instant::now() + FLUSH).await;
         // An event that somebody sent in the last moment.
         handed_back += self.desks().map(Desk::hand_back).sum::<usize>();
-        self.pools.iter().for_each(|(_, pool)| pool.close());
-        self.end_workers(Instant::now() + FLUSH).await;
+        live.every_pool().for_each(|(_, pool)| pool.close());
+        self.end_workers(&live, Instant::now() + FLUSH).await;
         self.end_forwarding(Instant::now() + FLUSH).await;
         // Outputs may have what is left of the grace time: nothing else is waited for any more.
         let least = sleep(FLUSH);
@@ -126,7 +133,9 @@ impl Engine {
             }
             least.await;
         };
-        let unclosed = close(&self.outputs, enough).await;
+        self.end_retiring(Instant::now() + FLUSH).await;
+        let outputs: Vec<_> = live.outputs.iter().chain(&self.live().leaving.outputs).cloned().collect();
+        let unclosed = close(&outputs, enough).await;
         handed_back += self.end_tasks(Instant::now() + FLUSH).await;
         // Whoever writes to it has ended.
         unsaved += usize::from(!self.deliveries.close_by(Instant::now() + FLUSH).await);
@@ -135,8 +144,8 @@ impl Engine {
 
     /// Waits for the sources, then for what their spools hold in seats, and then for what neither waits for: events that
     /// were sent by hand, and what an earlier run of a source has left behind.
-    async fn everything_ended(&self) {
-        for source in &self.sources {
+    async fn everything_ended(&self, live: &Live) {
+        for source in live.every_source() {
             // How it ended is in its log; here counts that it did.
             drop(source.run.ended().await);
         }
@@ -145,15 +154,15 @@ impl Engine {
             desk.is_empty().await;
         }
         self.stop_spools();
-        self.every_run_ended().await;
-        for rule in &self.rules {
+        self.every_run_ended(live).await;
+        for rule in live.every_rule() {
             rule.feed.is_empty().await;
         }
     }
 
     /// Sources and spools.
-    fn runs(&self) -> impl Iterator<Item = &runs::Running> {
-        self.sources.iter().map(|source| &source.run).chain(self.spools.iter().map(|spool| &spool.run))
+    fn runs<'a>(&'a self, live: &'a Live) -> impl Iterator<Item = &'a runs::Running> {
+        live.every_source().map(|source| &source.run).chain(self.spools.iter().map(|spool| &spool.run))
     }
 
     fn desks(&self) -> impl Iterator<Item = &Desk> {
@@ -167,15 +176,15 @@ impl Engine {
         }
     }
 
-    async fn every_run_ended(&self) {
-        for run in self.runs() {
+    async fn every_run_ended(&self, live: &Live) {
+        for run in self.runs(live) {
             drop(run.ended().await);
         }
     }
 
     /// Waits until every source and spool has ended; answers whether all did in time.
-    async fn sources_end(&self, deadline: Instant) -> bool {
-        timeout_at(deadline, self.every_run_ended()).await.is_ok()
+    async fn sources_end(&self, live: &Live, deadline: Instant) -> bool {
+        timeout_at(deadline, self.every_run_ended(live)).await.is_ok()
     }
 
     /// Closes the file of the spools, in which everything lies that was not finished; answers how many could not be.
@@ -195,10 +204,10 @@ impl Engine {
     }
 
     /// Ends every line and answers how many deliveries were left.
-    async fn hand_back(&self) -> usize {
+    async fn hand_back(&self, live: &Live) -> usize {
         let deadline = Instant::now() + FLUSH;
         let mut handed_back = 0;
-        for rule in &self.rules {
+        for rule in live.every_rule() {
             match timeout_at(deadline, rule.feed.hand_back()).await {
                 Ok(count) => handed_back += count,
                 Err(_) => {
@@ -221,8 +230,8 @@ impl Engine {
         }
     }
 
-    async fn end_workers(&self, deadline: Instant) {
-        for (name, pool) in &self.pools {
+    async fn end_workers(&self, live: &Live, deadline: Instant) {
+        for (name, pool) in live.every_pool() {
             if timeout_at(deadline, pool.ended()).await.is_err() {
                 warn!(function = %name, "its calls did not end in time and are dropped");
             }
@@ -247,7 +256,7 @@ impl Engine {
 }
 
 /// Closes outputs side by side; answers how many could not be closed before `enough`.
-pub(super) async fn close(outputs: &[RunningOutput], enough: impl Future<Output = ()>) -> usize {
+pub(super) async fn close(outputs: &[Arc<RunningOutput>], enough: impl Future<Output = ()>) -> usize {
     let mut closing = JoinSet::new();
     for (place, output) in outputs.iter().enumerate() {
         let binding = Arc::clone(&output.binding);

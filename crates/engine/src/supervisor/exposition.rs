@@ -41,6 +41,13 @@ pub(super) fn render(status: &Status) -> String {
     parked(&mut families, status);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
+    let configuration = &status.configuration;
+    let generation = [(String::new(), configuration.generation as f64)];
+    let help = "The number of the configuration that runs; 1 for that of the start.";
+    families.add("tidemill_config_generation", "gauge", help, generation);
+    let failures = [(String::new(), configuration.failures as f64)];
+    let help = "Configurations that were wrong or could not be taken over, so that the old one went on.";
+    families.add("tidemill_config_reload_failures_total", "counter", help, failures);
     let uptime = [(String::new(), status.uptime_seconds)];
     families.add("tidemill_uptime_seconds", "gauge", "Time since the engine started.", uptime);
     families.0

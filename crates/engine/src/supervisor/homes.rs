@@ -188,6 +188,8 @@ mod tests {
             outputs: (0..outputs).map(output).collect(),
             triggers: triggers.iter().map(trigger).collect(),
             state: crate::config::plan::State::default(),
+            wording: crate::config::plan::Wording::default(),
+            renamed: Vec::new(),
         }
     }
 

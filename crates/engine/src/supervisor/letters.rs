@@ -7,19 +7,12 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{DeadLetterStatus, Engine, ForwardStatus, Host, RunningOutput, Tasks};
+use super::live::{Forwarding, RunningOutput};
+use super::{DeadLetterStatus, Engine, ForwardStatus, Host, Tasks};
 use crate::config::plan::{Plan, Unmatched};
-use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Reading, Selection, Targets};
+use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Selection, Targets};
 use crate::event::{Event, Text};
-use crate::port::Output;
 use crate::store::{ClockHandle, Error, Stamp};
-
-/// Who sends dead letters to outputs besides.
-pub(super) struct Forwarders {
-    /// By the output's name.
-    readings: Vec<(Text, Reading)>,
-    stop: watch::Sender<bool>,
-}
 
 /// Which outputs the plan names for what is given up.
 pub(super) fn targets(plan: &Plan) -> Targets {
@@ -46,23 +39,45 @@ pub(super) fn forwarded(targets: &Targets) -> Vec<Text> {
 }
 
 /// Starts forwarding to every output that the archive was opened for, and names those that are not there any more.
-pub(super) fn forward(letters: &Archive, outputs: &[RunningOutput], host: &Host, tasks: &mut Tasks) -> Forwarders {
+pub(super) fn forward(
+    letters: &Archive,
+    outputs: &[Arc<RunningOutput>],
+    host: &Host,
+    tasks: &mut Tasks,
+) -> Vec<Forwarding> {
     for (output, waiting) in letters.stranded() {
         tracing::warn!(
             %output, waiting,
             "dead letters wait for an output that no 'deadLetter' names any more; they are kept, and go there once one does"
         );
     }
-    let stop = watch::Sender::new(false);
-    let mut readings = Vec::new();
-    for output in outputs {
-        let binding = Arc::clone(&output.binding) as Arc<dyn Output>;
-        let clock = ClockHandle(Arc::clone(&host.clock));
-        let Some(forwarder) = Forwarder::new(output.name.clone(), binding, letters, clock) else { continue };
-        readings.push((output.name.clone(), forwarder.reading()));
-        tasks.forwarders.spawn_on(forwarder.run(stop.subscribe()), &output.home);
-    }
-    Forwarders { readings, stop }
+    outputs.iter().filter_map(|output| forward_to(letters, output, host, None, tasks)).collect()
+}
+
+/// Starts forwarding to one output, if the archive was opened for it, once whoever did so before has ended.
+pub(super) fn forward_to(
+    letters: &Archive,
+    output: &RunningOutput,
+    host: &Host,
+    before: Option<&Forwarding>,
+    tasks: &mut Tasks,
+) -> Option<Forwarding> {
+    let binding = Arc::clone(&output.binding);
+    let clock = ClockHandle(Arc::clone(&host.clock));
+    let forwarder = Forwarder::new(output.name.clone(), binding, letters, clock)?;
+    let (stop, ending) = (watch::Sender::new(false), watch::Sender::new(()));
+    let (stopped, ended, reading) = (stop.subscribe(), ending.subscribe(), forwarder.reading());
+    let before = before.map(|before| before.ended.clone());
+    let run = async move {
+        if let Some(mut before) = before {
+            // Two would send the same letters.
+            while before.changed().await.is_ok() {}
+        }
+        forwarder.run(stopped).await;
+        drop(ending);
+    };
+    tasks.forwarders.spawn_on(run, &output.home);
+    Some(Forwarding { output: output.name.clone(), reading, stop, ended })
 }
 
 impl Engine {
@@ -108,7 +123,9 @@ impl Engine {
 
     /// Ends forwarding: what is on its way to an output is waited for until `deadline`, and what waits stays.
     pub(super) async fn end_forwarding(&self, deadline: Instant) {
-        self.forwarders.stop.send_replace(true);
+        for forwarding in &self.live().forwarders {
+            forwarding.stop.send_replace(true);
+        }
         let mut forwarders = std::mem::take(&mut self.tasks.lock().forwarders);
         let ended = async { while forwarders.join_next().await.is_some() {} };
         if timeout_at(deadline, ended).await.is_err() {
@@ -119,7 +136,7 @@ impl Engine {
 
     fn forward_status(&self) -> BTreeMap<Text, ForwardStatus> {
         let now = Stamp::from(self.host.clock.now());
-        let of = |(output, reading): &(Text, Reading)| {
+        let of = |Forwarding { output, reading, .. }: &Forwarding| {
             let (counts, waiting) = (reading.counts(), self.letters.waiting(output));
             let oldest = counts.oldest.filter(|_| waiting > 0);
             let status = ForwardStatus {
@@ -132,7 +149,7 @@ impl Engine {
             };
             (output.clone(), status)
         };
-        self.forwarders.readings.iter().map(of).collect()
+        self.live().forwarders.iter().map(of).collect()
     }
 
     pub(super) fn dead_letter_status(&self) -> DeadLetterStatus {

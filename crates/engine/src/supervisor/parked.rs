@@ -1,7 +1,8 @@
 //! What is parked when an engine starts: one lot for each rule, loaded before anything that delivers is started.
 //!
-//! Decision: what is parked of a rule that is not in the configuration any more stays where it is and is named at every start.
-//! It is never bound to another rule, and goes on when one of that name is back.
+//! Decision: what is parked of a rule that is not in the configuration any more is named and becomes dead letters, from which
+//! somebody can replay it once a rule of that name is back. It is never bound to another rule, unless that says that it is the
+//! same one by a new name (`renamedFrom`).
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 use super::files::{File, refused};
 use super::{Host, StartError};
 use crate::config::plan::Plan;
-use crate::dead_letter::FILE;
+use crate::dead_letter::{FILE, Postbox};
 use crate::event::Text;
 use crate::parked::{Lot, Yard};
 use crate::retry::Hold;
@@ -45,8 +46,17 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
         trigger.rules.iter().map(rule).collect::<Vec<_>>()
     });
     let rules: Vec<Vec<_>> = rules.collect();
+    let unreadable = |error: Error| refused(FILE, error.to_string());
+    let yard = Yard::of(&store, max_bytes, clock).map_err(unreadable)?;
+    for (before, now) in &plan.renamed {
+        match yard.rename(before, now).await.map_err(unreadable)? {
+            0 => {}
+            deliveries => {
+                info!(rule = %now, deliveries, "deliveries that were parked under '{before}' are parked under it")
+            }
+        }
+    }
     let loading = spawn_blocking(move || {
-        let yard = Yard::of(&store, max_bytes, clock)?;
         let known: Vec<Text> = rules.iter().flatten().map(|(name, ..)| name.clone()).collect();
         let left = yard.strangers(&known)?;
         let lot = |(name, max_delay, takes)| yard.lot(name, max_delay, takes);
@@ -55,13 +65,7 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
         Ok(Opened { yard, lots, left })
     });
     let loaded: Result<Opened, Error> = loading.await.map_err(|panic| refused(FILE, panic.to_string()))?;
-    let opened = loaded.map_err(|error| refused(FILE, error.to_string()))?;
-    for (rule, deliveries) in &opened.left {
-        warn!(
-            %rule, deliveries,
-            "there are parked deliveries of a rule that is not in the configuration; they stay, and go on once a rule of that name is"
-        );
-    }
+    let opened = loaded.map_err(unreadable)?;
     for lot in opened.lots.iter().flatten().filter(|lot| lot.waiting() > 0) {
         info!(rule = %lot.rule(), deliveries = lot.waiting(), "deliveries of an earlier run are parked and go on");
     }
@@ -70,4 +74,20 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
         warn!(%rule, "the rule is paused; 'tidemill resume {rule}' lets it go on");
     }
     Ok(opened)
+}
+
+/// Makes dead letters of what is parked under rules that are not in the configuration; answers what could not be.
+pub(super) async fn orphan(yard: &Yard, left: Vec<(Text, u64)>, postbox: &Postbox) -> Vec<(Text, u64)> {
+    let mut stays = Vec::new();
+    for (rule, deliveries) in left {
+        warn!(
+            %rule, deliveries,
+            "there are parked deliveries of a rule that is not in the configuration; they become dead letters 'orphaned'"
+        );
+        if let Err(error) = yard.orphan(&rule, postbox).await {
+            warn!(%rule, "they stay until the next start: {error}");
+            stays.push((rule, deliveries));
+        }
+    }
+    stays
 }

@@ -1,5 +1,7 @@
 //! Keeping a running source from reading for a while, and letting it read again.
 
+use std::sync::Arc;
+
 use tracing::info;
 
 use super::{Engine, RunningSource};
@@ -35,9 +37,10 @@ impl Engine {
     }
 
     /// A running source by its name.
-    pub(super) fn source(&self, name: &str) -> Result<&RunningSource, UnknownSource> {
-        let running = || self.sources.iter().filter(|source| !source.run.has_ended());
-        running().find(|source| source.name == name).ok_or_else(|| {
+    pub(super) fn source(&self, name: &str) -> Result<Arc<RunningSource>, UnknownSource> {
+        let live = self.live();
+        let running = || live.sources.iter().filter(|source| !source.run.has_ended());
+        running().find(|source| source.name == name).cloned().ok_or_else(|| {
             let known: Vec<_> = running().map(|source| source.name.as_str()).collect();
             UnknownSource { name: name.to_owned(), known: known.join(", ") }
         })

@@ -18,7 +18,6 @@ use crate::dead_letter::{Content, Id, Letter, Reason, Selection};
 use crate::delivery::{Inbox, Ledger, Outcome, Receipt, Route, Settlements, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
-use crate::filter::{Filter, View};
 use crate::store;
 
 /// How often a dead letter is sent on its way again at most.
@@ -71,13 +70,6 @@ pub enum Through {
     Rule,
     /// To every rule of that rule's trigger that matches it now.
     Router,
-}
-
-/// The filters of one trigger.
-#[derive(Clone, Debug)]
-pub(super) struct Filters {
-    pub(super) trigger: Option<Filter>,
-    pub(super) rules: Vec<Option<Filter>>,
 }
 
 /// What became of one piece of a replay.
@@ -184,33 +176,23 @@ impl Engine {
             return Err("redrives");
         }
         let is_its = |name: &Text| letter.rule.as_ref() == Some(name);
+        let live = self.live();
         let feeds = if letter.reason == Reason::Unmatched {
-            let trigger = self.triggers.iter().position(|(name, _)| is_its(name)).ok_or("rule")?;
-            self.matching(trigger, &event)
+            let trigger = live.triggers.iter().find(|trigger| is_its(&trigger.name)).ok_or("rule")?;
+            trigger.matching(&event)
         } else {
-            let rule = self.rules.iter().find(|rule| is_its(&rule.name)).ok_or("rule")?;
+            let rule = live.rules.iter().find(|rule| is_its(&rule.name)).ok_or("rule")?;
             match through {
                 Through::Rule => vec![rule.feed.clone()],
-                Through::Router => self.matching(rule.place.0, &event),
+                Through::Router => {
+                    live.triggers.get(rule.place.0).map_or_else(Vec::new, |trigger| trigger.matching(&event))
+                }
             }
         };
         if feeds.is_empty() {
             return Err("unmatched");
         }
         Ok((feeds, event, letter.redrives + 1))
-    }
-
-    /// The rules of a trigger that an event matches.
-    fn matching(&self, trigger: usize, event: &Event) -> Vec<Feed> {
-        let Some(filters) = self.filters.get(trigger) else { return Vec::new() };
-        let view = View::of(event);
-        let takes = |filter: Option<&Filter>| filter.is_none_or(|filter| filter.takes(&view));
-        if !takes(filters.trigger.as_ref()) {
-            return Vec::new();
-        }
-        let own = self.rules.iter().filter(|rule| rule.place.0 == trigger);
-        let matching = own.filter(|rule| filters.rules.get(rule.place.1).is_some_and(|filter| takes(filter.as_ref())));
-        matching.map(|rule| rule.feed.clone()).collect()
     }
 }
 

@@ -66,11 +66,21 @@ impl Running {
 }
 
 impl Runs {
-    /// Begins to run the source there.
-    pub(super) fn start(self, home: &Handle) -> Running {
+    /// Begins to run the source there, once the one before it has ended.
+    pub(super) fn start(self, home: &Handle, before: Option<&Running>) -> Running {
         let (stop, shutdown) = Shutdown::channel();
         let (ending, ended) = watch::channel(None);
+        let mut before = before.map(|before| before.ended.clone());
         let task = home.spawn(async move {
+            if let Some(before) = &mut before {
+                // However it ended, and if it was aborted it has ended, too.
+                drop(before.wait_for(Option::is_some).await);
+                if shutdown.now() == Some(Stop::Keep) {
+                    // Asked to end before it has begun, which needs no connection.
+                    ending.send_replace(Some(Ok(())));
+                    return;
+                }
+            }
             let result = self.serve(shutdown).await;
             ending.send_replace(Some(result));
         });

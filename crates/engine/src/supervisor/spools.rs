@@ -115,7 +115,15 @@ async fn file(names: &[&Text], plan: &Plan, host: &Host) -> Result<State, StartE
 
 impl Opened {
     /// Begins to deliver to `route`, for the source of this name, with as many seats as that has.
-    pub(super) fn start(self, name: Text, seats: usize, route: Arc<RouteMaker>, home: &Handle) -> Running {
+    /// The events that it delivers are counted in `ledger`.
+    pub(super) fn start(
+        self,
+        name: Text,
+        seats: usize,
+        ledger: Ledger,
+        route: Arc<RouteMaker>,
+        home: &Handle,
+    ) -> Running {
         let Opened { desk, outlet } = self;
         let (gauge, link) = (outlet.gauge(), Link::default());
         let clerk = desk.clone().map(|desk| {
@@ -131,11 +139,11 @@ impl Opened {
             name: name.clone(),
             source: Box::new(Feeder::new(outlet)),
             seats,
-            ledger: Ledger::default(),
+            ledger,
             link: link.clone(),
             route,
             durable: true,
         };
-        Running { name, seats, gauge, link, desk, clerk, run: runs.start(home) }
+        Running { name, seats, gauge, link, desk, clerk, run: runs.start(home, None) }
     }
 }

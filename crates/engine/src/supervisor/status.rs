@@ -4,6 +4,7 @@
 //! each answer, and no part of the engine has to answer for it to be read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct Status {
     pub draining: bool,
     /// Since the start.
     pub uptime_seconds: f64,
+    /// Which configuration it runs.
+    pub configuration: super::ConfigurationStatus,
     /// By name.
     pub sources: BTreeMap<Text, SourceStatus>,
     /// By name.
@@ -216,11 +219,13 @@ impl Engine {
     /// One reading of everything; never waits for any part of the engine.
     #[must_use]
     pub fn status(&self) -> Status {
-        let tallies: Vec<_> = self.triggers.iter().map(|(name, tally)| (name, tally.read())).collect();
+        let live = self.live();
+        let tallies: Vec<_> = live.triggers.iter().map(|trigger| (&trigger.name, trigger.tally.read())).collect();
         let now = Stamp::from(self.host.clock.now());
         let rule = |rule: &super::RunningRule| {
             let books = rule.reading.books();
-            let (trigger, number) = rule.place;
+            let known = live.triggers.iter().position(|trigger| Arc::ptr_eq(&trigger.tally, &rule.tally));
+            let filtered = known.map_or_else(|| rule.tally.read().filtered, |place| tallies[place].1.filtered.clone());
             let paused = rule.reading.paused();
             RuleStatus {
                 matched: books.matched,
@@ -238,7 +243,7 @@ impl Engine {
                 paused_keys: paused.keys,
                 paused_oldest_age_seconds: paused.oldest.map(|oldest| age(oldest, now)),
                 in_flight: books.in_flight,
-                filtered: tallies[trigger].1.filtered[number],
+                filtered: filtered[rule.slot],
                 failed_attempts: books.failed_attempts,
                 last_error: rule.reading.last_error(),
             }
@@ -250,13 +255,14 @@ impl Engine {
             instance: self.host.instance.clone(),
             draining: self.is_draining(),
             uptime_seconds: self.began.elapsed().as_secs_f64(),
-            sources: self.sources.iter().map(|source| (source.name.clone(), source.status())).collect(),
+            configuration: self.configuration(),
+            sources: live.every_source().map(|source| (source.name.clone(), source.status())).collect(),
             triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
-            rules: self.rules.iter().map(|running| (running.name.clone(), rule(running))).collect(),
-            pools: self.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
+            rules: live.every_rule().map(|running| (running.name.clone(), rule(running))).collect(),
+            pools: live.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
             spools: self.spools.iter().map(|spool| (spool.name.clone(), spool.status(now))).collect(),
             stores: self.stores().collect(),
-            outputs: self.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
+            outputs: live.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
             dead_letters: self.dead_letter_status(),
             parked: self.parked_status(),
         }
@@ -301,13 +307,13 @@ impl Engine {
 
     /// The sources that are not connected; one that has left its broker as it was told to is none of them.
     #[must_use]
-    pub fn away(&self) -> Vec<&str> {
-        let away = |source: &&super::RunningSource| source.link.read().connection != Connection::Connected;
-        self.staying().filter(away).map(|source| source.name.as_str()).collect()
+    pub fn away(&self) -> Vec<Text> {
+        let away = |source: &Arc<super::RunningSource>| source.link.read().connection != Connection::Connected;
+        self.staying().into_iter().filter(away).map(|source| source.name.clone()).collect()
     }
 
-    fn staying(&self) -> impl Iterator<Item = &super::RunningSource> {
-        self.sources.iter().filter(|source| !source.run.ended_well())
+    fn staying(&self) -> Vec<Arc<super::RunningSource>> {
+        self.live().sources.iter().filter(|source| !source.run.ended_well()).cloned().collect()
     }
 
     /// Waits until [`Engine::ready`]; for ever if a source never connects or the engine is ending. Cancel safe.

@@ -90,9 +90,10 @@ impl Engine {
         })
     }
 
-    fn rule(&self, name: &str) -> Result<&RunningRule, RuleError> {
-        self.rules.iter().find(|rule| rule.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.rules.iter().map(|rule| rule.name.as_str()).collect();
+    fn rule(&self, name: &str) -> Result<RunningRule, RuleError> {
+        let live = self.live();
+        live.rules.iter().find(|rule| rule.name == name).cloned().ok_or_else(|| {
+            let known: Vec<_> = live.rules.iter().map(|rule| rule.name.as_str()).collect();
             RuleError::Unknown { name: name.to_owned(), known: known.join(", ") }
         })
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod ending;
 mod homes;
+mod reloading;
 mod replaying;
 mod runs;
 mod spooled;
@@ -214,6 +215,8 @@ impl Parts {
             outputs: outputs.collect(),
             triggers: vec![trigger],
             state: plan::State::default(),
+            wording: plan::Wording::default(),
+            renamed: Vec::new(),
         }
     }
 

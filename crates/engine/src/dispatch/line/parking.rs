@@ -23,6 +23,11 @@ const LANES: usize = 1 << 20;
 /// How often what has found no room on the disk looks for some.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
+/// What is said of a delivery whose results this output has not confirmed.
+pub(super) fn gone(output: &str) -> String {
+    format!("output '{output}', which has not confirmed a result, is none of the rule any more")
+}
+
 /// Waits until the lot has something for the line. Cancel safe.
 pub(super) async fn changed(lot: &mut Option<Box<Lot>>) {
     match lot {
@@ -47,6 +52,12 @@ impl Line {
 
     /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat.
     pub(super) fn wait(&mut self, key: Key, delay: Duration) {
+        if self.retired {
+            return self.orphan(key);
+        }
+        if !self.translate(key) {
+            return;
+        }
         self.rest(key);
         if !self.put_aside(key, delay) {
             self.waiting.push(Reverse((Instant::now() + delay, key)));
@@ -178,9 +189,7 @@ impl Line {
             _ if skipped => self.skip(key),
             None => self.turns.push_back(key),
             Some(output) => {
-                let message =
-                    format!("output '{output}', which has not confirmed a result, is none of the rule any more");
-                self.give_up(key, Reason::Rejected, None, message);
+                self.give_up(key, Reason::Rejected, None, gone(&output));
             }
         }
     }
@@ -211,7 +220,9 @@ impl Line {
             Left::Nobody => {}
         }
         // There may be room where there was none.
-        self.park_followers(place);
+        if !self.retired {
+            self.park_followers(place);
+        }
     }
 
     /// Asks for what is due, and sends on its way what this turn has put aside or ended.

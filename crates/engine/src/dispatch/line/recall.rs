@@ -25,14 +25,18 @@ impl Line {
         }
         self.waiting.retain(|Reverse((_, key))| !resting.contains(key));
         self.held.retain(|key| !resting.contains(key));
-        let Some((_, pool)) = self.options.function.as_ref().filter(|_| !called.is_empty()) else { return };
-        let pool = pool.clone();
+        if called.is_empty() {
+            return;
+        }
         // In the pool's queue, before that is searched.
-        if !self.jobs.is_empty() {
+        if let (Some((_, pool)), false) = (&self.options.function, self.jobs.is_empty()) {
             pool.submit(&mut self.jobs);
         }
-        self.caller.called_off.add(called);
-        let unbegun: Vec<_> = pool.take_back(&self.caller).into_iter().map(|job| job.finish_unbegun().1).collect();
+        let mut unbegun = Vec::new();
+        for (caller, pool) in self.callers() {
+            caller.called_off.add(called.iter().copied());
+            unbegun.extend(pool.take_back(caller).into_iter().map(|job| job.finish_unbegun().1));
+        }
         self.answered(unbegun);
     }
 
@@ -47,6 +51,9 @@ impl Line {
     /// Takes a pool's answers; what was called off among them is looked for no more.
     pub(super) fn answered(&mut self, batch: Vec<Finished>) {
         self.caller.called_off.forget(batch.iter().map(|answer| answer.key));
+        for earlier in &self.earlier {
+            earlier.caller.called_off.forget(batch.iter().map(|answer| answer.key));
+        }
         batch.into_iter().for_each(|answer| self.finished(answer));
     }
 

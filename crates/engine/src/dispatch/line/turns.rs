@@ -41,7 +41,10 @@ impl Line {
         let (place, entered) = self.lanes.enter(&named, key);
         delivery.lane = Some(place);
         if entered == Entered::BehindParked {
-            self.park_followers(place);
+            match self.retired {
+                true => self.orphan(key),
+                false => self.park_followers(place),
+            }
         }
         entered == Entered::First
     }
@@ -76,16 +79,25 @@ impl Line {
 
     /// Nobody works on the delivery any more, and another one may begin.
     pub(super) fn rest(&mut self, key: Key) {
-        if let Some(delivery) = self.table.get(key) {
-            self.active -= usize::from(std::mem::take(&mut delivery.active));
+        if let Some(delivery) = self.table.get(key)
+            && std::mem::take(&mut delivery.active)
+        {
+            self.active -= 1;
+            if delivery.era != self.era {
+                let era = delivery.era;
+                self.left_behind(era);
+            }
         }
     }
 
     /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
     /// events that all end at once must not grow the stack.
     pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
-        let Some(Ended { lane, active, row }) = self.table.settle(key, outcome) else { return false };
+        let Some(Ended { lane, active, era, row }) = self.table.settle(key, outcome) else { return false };
         self.active -= usize::from(active);
+        if active && era != self.era {
+            self.left_behind(era);
+        }
         if let Some((stored, kept)) = row {
             self.leave_row(key, lane, &stored, kept);
         } else if let Some(place) = lane {

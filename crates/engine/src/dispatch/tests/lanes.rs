@@ -100,7 +100,7 @@ async fn a_failing_event_holds_its_own_key_until_it_ends_and_no_other() {
         |word: &str| said.iter().enumerate().filter(|(_, said)| *said == word).map(|(at, _)| at).collect::<Vec<_>>();
     let (tried, behind) = (of("end poison"), of("begin behind"));
     assert!(tried.len() == 3 && behind.len() == 1 && behind[0] > tried[2], "{said:?}");
-    let books = Books { matched: 5, done: 4, dead_lettered: [1, 0, 0], failed_attempts: 3, ..Books::default() };
+    let books = Books { matched: 5, done: 4, dead_lettered: [1, 0, 0, 0], failed_attempts: 3, ..Books::default() };
     settle_down().await;
     assert_eq!(bench.books(), books);
 }

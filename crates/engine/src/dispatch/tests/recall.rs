@@ -116,7 +116,8 @@ async fn what_waits_for_its_next_attempt_goes_back_at_once() {
     assert_eq!((begun.elapsed(), calls.load(Ordering::SeqCst)), (Duration::ZERO, 2));
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack], "the other one is given up in its own time");
     settle_down().await;
-    let books = Books { matched: 2, dead_lettered: [1, 0, 0], handed_back: 1, failed_attempts: 4, ..Books::default() };
+    let books =
+        Books { matched: 2, dead_lettered: [1, 0, 0, 0], handed_back: 1, failed_attempts: 4, ..Books::default() };
     assert_eq!((bench.books(), calls.load(Ordering::SeqCst)), (books, 4));
 }
 

@@ -86,7 +86,10 @@ async fn what_was_sent_by_hand_has_the_grace_time_too() {
     assert_eq!(sent.await.unwrap(), Ok(()));
     assert_eq!(drained.await.unwrap(), Drained::default());
     check(&engine.status());
-    assert!(engine.sources.iter().all(|source| source.route.strong_count() == 0), "nothing holds the postbox any more");
+    assert!(
+        engine.live().sources.iter().all(|source| source.route.strong_count() == 0),
+        "nothing holds the postbox any more"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,8 +112,8 @@ async fn a_source_that_waits_to_be_started_again_does_not_hold_up_the_end() {
     pipe.messages.send(failing("lost")).await.unwrap();
     settle_down().await;
     let begun = Instant::now();
-    engine.sources[0].run.stop.stop(Stop::Keep);
-    engine.sources[0].run.ended().await.unwrap();
+    engine.live().sources[0].run.stop.stop(Stop::Keep);
+    engine.live().sources[0].run.ended().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert_eq!(engine.drain(10 * SECOND).await, Drained::default());
     assert_eq!(*pipe.runs.borrow(), 1);

@@ -76,7 +76,7 @@ async fn the_metrics_are_well_formed_whatever_things_are_called() {
     plan.triggers[0].name = "t\\".into();
     let engine = Engine::start(plan, parts.host()).await.unwrap();
     engine.page.add(Arc::new(Part));
-    engine.sources[0].link.dropped("ring full", 3);
+    engine.live().sources[0].link.dropped("ring full", 3);
     pipe.send(&["a"]).await;
     settle_down().await;
     let samples = samples(&engine.metrics(true));
