@@ -10,6 +10,7 @@ mod fire;
 mod leave;
 mod log;
 mod pause;
+mod reload;
 mod remote;
 mod run;
 mod schema;
@@ -59,6 +60,7 @@ enum Command {
     Leave(leave::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
+    Reload(reload::Arguments),
     State(state::Arguments),
     Dlq(dlq::Arguments),
 }
@@ -165,6 +167,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Leave(arguments) => leave::leave(&arguments),
         Command::Pause(arguments) => arguments.run(),
         Command::Resume(arguments) => arguments.run(),
+        Command::Reload(arguments) => reload::reload(&arguments),
         Command::State(arguments) => state::state(&arguments),
         Command::Dlq(arguments) => dlq::dlq(&arguments),
     }

@@ -3,8 +3,10 @@
 //! The parts are started in the order in which they can fail without harm: the state folder is locked and the addresses
 //! are bound before the engine is built, and nobody is answered before there is an engine to answer for.
 
+mod reload;
 mod signals;
 mod state;
+mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use tokio::runtime::{self, Runtime};
 
 use crate::admin::{Bound, Guard, Server};
 
+pub use reload::{Answer, Origin, Reloads, Wishes};
 pub use signals::Signals;
 pub use state::{Error as StateError, Folder};
+pub use watch::Watch;
 
 /// How long a worker above a pool's minimum may be idle.
 const IDLE_AFTER: Duration = Duration::from_secs(60);
@@ -33,6 +37,8 @@ pub struct Launch {
     pub admin: Option<(Bound, Guard)>,
     /// Where anybody may read.
     pub observe: Option<Bound>,
+    /// How its configuration is read again, if it was read from files.
+    pub reloads: Option<Reloads>,
 }
 
 /// A running engine and those who answer for it.
@@ -90,7 +96,7 @@ impl Running {
         };
         let engine = Arc::new(Engine::start(launch.plan, host).await?);
         tokio::spawn(Engine::audit(Arc::downgrade(&engine)));
-        let server = match Server::start(&engine, launch.admin, launch.observe) {
+        let server = match Server::start(&engine, launch.admin, launch.observe, launch.reloads) {
             Ok(server) => server,
             Err(cause) => {
                 engine.drain(Duration::ZERO).await;

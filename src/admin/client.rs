@@ -52,6 +52,21 @@ pub fn ask(address: &Address, token: Option<&Token>, request: Request<'_>, patie
     serde_json::from_slice(&body).map_err(|_| Error::Foreign(address.clone()))
 }
 
+/// [`ask`] for the answer whatever it is, with its status code.
+///
+/// # Errors
+/// As [`ask`], but for [`Error::Refused`].
+pub fn exchange(
+    address: &Address,
+    token: Option<&Token>,
+    request: Request<'_>,
+    patience: Duration,
+) -> Result<(u16, Value), Error> {
+    let (status, body) = call(address, token, request, patience)?;
+    let body = serde_json::from_slice(&body).map_err(|_| Error::Foreign(address.clone()))?;
+    Ok((status, body))
+}
+
 /// [`ask`] for the answer as it was written, for whoever must not rewrite what is in it.
 ///
 /// # Errors
@@ -62,6 +77,24 @@ pub fn fetch(
     request: Request<'_>,
     patience: Duration,
 ) -> Result<Vec<u8>, Error> {
+    let (status, body) = call(address, token, request, patience)?;
+    if (200..=299).contains(&status) {
+        return Ok(body);
+    }
+    let refusal: Option<Value> = serde_json::from_slice(&body).ok();
+    Err(match refusal.as_ref().and_then(|body| body.get("error")?.as_str()) {
+        Some(sentence) => Error::Refused(sentence.to_owned()),
+        None => Error::Foreign(address.clone()),
+    })
+}
+
+/// Status code and body of the answer.
+fn call(
+    address: &Address,
+    token: Option<&Token>,
+    request: Request<'_>,
+    patience: Duration,
+) -> Result<(u16, Vec<u8>), Error> {
     let unreachable = |cause| Error::Unreachable(address.clone(), cause);
     let silent = |cause| Error::Silent(address.clone(), cause);
     let (mut stream, host): (Box<dyn Stream>, String) = match address {
@@ -84,14 +117,7 @@ pub fn fetch(
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(silent)?;
     let (status, body) = parse(&answer).ok_or_else(|| Error::Foreign(address.clone()))?;
-    if (200..=299).contains(&status) {
-        return Ok(body.to_owned());
-    }
-    let refusal: Option<Value> = serde_json::from_slice(body).ok();
-    Err(match refusal.as_ref().and_then(|body| body.get("error")?.as_str()) {
-        Some(sentence) => Error::Refused(sentence.to_owned()),
-        None => Error::Foreign(address.clone()),
-    })
+    Ok((status, body.to_owned()))
 }
 
 trait Stream: Read + Write {}

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{Guard, dead_letters, rules};
+use crate::run::{Answer, Reloads};
 
 /// The largest event, or piece of an export, that can be sent by hand, in bytes; it comes over the network to one that waits.
 const BODY_MAX: usize = 64 << 20;
@@ -26,8 +27,8 @@ const BODY_MAX: usize = 64 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every path of the admin API.
-pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
-    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/dead-letters, \
+pub(super) fn admin(engine: Arc<Engine>, guard: Guard, reloads: Option<Reloads>) -> Router {
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/reload, GET /v1/dead-letters, \
                  GET /v1/dead-letters/{id}, PUT /v1/dead-letters/{id}, POST /v1/dead-letters/replay, \
                  POST /v1/dead-letters/purge, POST /v1/dead-letters/import, \
                  GET /v1/rules/{rule}/paused, POST /v1/rules/{rule}/pause, POST /v1/rules/{rule}/resume, \
@@ -35,6 +36,7 @@ pub(super) fn admin(engine: Arc<Engine>, guard: Guard) -> Router {
                  POST /v1/sources/{name}/resume";
     let control = Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/reload", post(move || reload(reloads)))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/replay", post(dead_letters::replay))
         .route("/v1/dead-letters/purge", post(dead_letters::purge))
@@ -92,6 +94,20 @@ async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) 
     response
 }
 
+/// An error with its causes.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !sentence.contains(&text) {
+            sentence = format!("{sentence}: {text}");
+        }
+        cause = error.source();
+    }
+    sentence
+}
+
 /// A refusal in one sentence.
 pub(super) fn refused(status: StatusCode, sentence: &str) -> Response {
     (status, Json(json!({ "error": sentence }))).into_response()
@@ -136,6 +152,25 @@ async fn metrics(State(engine): State<Arc<Engine>>, Query(families): Query<Famil
 
 async fn status(State(engine): State<Arc<Engine>>) -> Response {
     Json(engine.status()).into_response()
+}
+
+async fn reload(reloads: Option<Reloads>) -> Response {
+    let Some(reloads) = reloads else {
+        return refused(
+            StatusCode::CONFLICT,
+            "this engine was not started from files; start it again to change anything",
+        );
+    };
+    match reloads.ask().await {
+        Some(Answer::Done(reloaded)) => Json(reloaded).into_response(),
+        Some(Answer::Invalid { text, diagnostics }) => {
+            let error = "the configuration is wrong, and the old one goes on";
+            let body = json!({ "error": error, "text": text, "diagnostics": diagnostics });
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        }
+        Some(Answer::Kept(error)) => refused(StatusCode::CONFLICT, &sentence(&error)),
+        None => refused(StatusCode::SERVICE_UNAVAILABLE, "the engine is ending"),
+    }
 }
 
 async fn fire(State(engine): State<Arc<Engine>>, Path(name): Path<String>) -> Response {

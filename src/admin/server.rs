@@ -19,6 +19,7 @@ use tracing::warn;
 use super::listener::Socket;
 use super::patience::Impatient;
 use super::{Bound, Guard, routes};
+use crate::run::Reloads;
 
 /// Connections of one listener at once; more wait in the operating system's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -37,14 +38,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers for `engine` on the bound sockets, on a thread of its own.
+    /// Answers for `engine` on the bound sockets, on a thread of its own; who wishes another configuration is told `reloads`.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(engine: &Arc<Engine>, admin: Option<(Bound, Guard)>, observe: Option<Bound>) -> io::Result<Server> {
+    pub fn start(
+        engine: &Arc<Engine>,
+        admin: Option<(Bound, Guard)>,
+        observe: Option<Bound>,
+        reloads: Option<Reloads>,
+    ) -> io::Result<Server> {
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let admin = admin.map(|(bound, guard)| (bound, routes::admin(Arc::clone(engine), guard)));
+        let admin = admin.map(|(bound, guard)| (bound, routes::admin(Arc::clone(engine), guard, reloads)));
         let observe = observe.map(|bound| (bound, routes::observe(Arc::clone(engine))));
         let listeners: Vec<_> = admin.into_iter().chain(observe).collect();
         let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {

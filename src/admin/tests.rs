@@ -78,7 +78,7 @@ impl Mill {
         let addresses = (admin.address().clone(), observe.address().clone());
         let token = Token::find(None, token.map(str::to_owned)).unwrap();
         let guard = Guard::admin(admin.address(), token).unwrap();
-        let server = Server::start(&engine, Some((admin, guard)), Some(observe)).unwrap();
+        let server = Server::start(&engine, Some((admin, guard)), Some(observe), None).unwrap();
         let (admin, observe) = addresses;
         Mill { runtime, engine, server: Some(server), admin, observe, connect, stopped, folder }
     }

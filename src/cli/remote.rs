@@ -40,6 +40,12 @@ impl Remote {
         client::fetch(&self.admin, token.as_ref(), request, patience).map_err(Failure::failed)
     }
 
+    /// Sends one request and answers the status code and the JSON of whatever came back.
+    pub(super) fn exchange(&self, request: Request<'_>, patience: Duration) -> Result<(u16, Value), Failure> {
+        let token = token(self.admin_token_file.as_deref())?;
+        client::exchange(&self.admin, token.as_ref(), request, patience).map_err(Failure::failed)
+    }
+
     /// Sends one request and reads the JSON in its answer.
     pub(super) fn tell(&self, request: Request<'_>, patience: Duration) -> Result<Value, Failure> {
         let token = token(self.admin_token_file.as_deref())?;

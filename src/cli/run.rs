@@ -2,18 +2,20 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::config::{Environment, load};
 use engine::registry::Registry;
-use engine::supervisor::Drained;
+use engine::supervisor::{Drained, Engine};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::log::{self, Format};
 use super::{Exit, Failure, check, note, remote};
 use crate::admin::{self, Address, Bound, Guard};
-use crate::run::{Folder, Launch, Running, Signals, runtime};
+use crate::run::{Folder, Launch, Origin, Reloads, Running, Signals, Watch, Wishes, runtime};
 
 /// Run a configuration until SIGTERM or SIGINT
 ///
@@ -26,7 +28,9 @@ use crate::run::{Folder, Launch, Running, Signals, runtime};
 Examples:
   tidemill run tidemill.yaml
   tidemill run config/ --admin unix:/run/tidemill.sock --observe 0.0.0.0:9411
+  tidemill run --watch tidemill.yaml
 
+SIGHUP, 'tidemill reload' and --watch have the files read again while it runs.
 The state folder is what 'state: { dir: ... }' says, else $STATE_DIRECTORY, else ./tidemill-state/NAME.
 TIDEMILL_INSTANCE sets the instance id, which is else kept in the state folder.")]
 pub(super) struct Arguments {
@@ -42,6 +46,9 @@ pub(super) struct Arguments {
     /// Where /metrics, /healthz and /readyz can be read by anybody
     #[arg(long, value_name = "ADDR")]
     observe: Option<Address>,
+    /// Take changes of the files over while it runs; wrong ones are reported, and the old configuration goes on
+    #[arg(long)]
+    watch: bool,
     /// How long a stop may take until the rest is handed back
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = super::duration)]
     grace: Duration,
@@ -56,6 +63,8 @@ pub(super) fn run(arguments: &Arguments, registry: &Registry) -> Result<Exit, Fa
     let guard = Guard::admin(&arguments.admin, token).map_err(Failure::refused)?;
     log::start(arguments.log_format, "info")?;
     let environment = Environment::current();
+    // Before the files are read, so that no change of them falls in between.
+    let watch = arguments.watch.then(|| Watch::begin(&arguments.paths));
     let loaded = load(&arguments.paths, registry, &environment);
     check::say(&loaded);
     let Some(plan) = loaded.plan else { return Ok(Exit::Refused) };
@@ -74,8 +83,11 @@ pub(super) fn run(arguments: &Arguments, registry: &Registry) -> Result<Exit, Fa
     }
 
     let runtime = runtime().map_err(Failure::failed)?;
-    let launch = Launch { plan, folder, admin: Some((admin, guard)), observe };
-    let ended = runtime.block_on(until_stopped(launch, arguments.grace, began));
+    let (reloads, wishes) = Reloads::channel();
+    let launch = Launch { plan, folder, admin: Some((admin, guard)), observe, reloads: Some(reloads.clone()) };
+    let origin = Origin { paths: &arguments.paths, registry, environment: &environment };
+    let changes = Changes { reloads, wishes, origin, watch };
+    let ended = runtime.block_on(until_stopped(launch, changes, arguments.grace, began));
     // A function that blocks its thread for ever must not keep the process.
     runtime.shutdown_background();
     verdict(ended?)
@@ -89,9 +101,52 @@ fn announce(format: Format, key: &str, value: &str) {
     }
 }
 
+/// How the configuration may change while the engine runs.
+struct Changes<'a> {
+    reloads: Reloads,
+    wishes: Wishes,
+    origin: Origin<'a>,
+    watch: Option<Watch>,
+}
+
+impl Changes<'_> {
+    /// Takes changes over for as long as the engine runs.
+    async fn take(self, mut hangups: Signal, engine: &Arc<Engine>) -> Infallible {
+        let Changes { reloads, wishes, origin, mut watch } = self;
+        let asks = async {
+            loop {
+                tokio::select! {
+                    _ = hangups.recv() => info!("SIGHUP: the configuration is read again"),
+                    () = changed(&mut watch) => info!("files have changed: the configuration is read again"),
+                }
+                // What came of it is in the log.
+                drop(reloads.ask().await);
+            }
+        };
+        tokio::select! {
+            never = asks => never,
+            () = wishes.grant(&origin, engine) => std::future::pending().await,
+        }
+    }
+}
+
+async fn changed(watch: &mut Option<Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Runs the engine; `None` when it was given up at the third signal.
-async fn until_stopped(launch: Launch, grace: Duration, began: Instant) -> Result<Option<Drained>, Failure> {
+async fn until_stopped(
+    launch: Launch,
+    changes: Changes<'_>,
+    grace: Duration,
+    began: Instant,
+) -> Result<Option<Drained>, Failure> {
     let signals = Signals::catch().map_err(Failure::failed)?;
+    // From here on it no longer ends the process.
+    let hangups = signal(SignalKind::hangup()).map_err(Failure::failed)?;
     let running = Running::start(launch).await.map_err(Failure::failed)?;
     let engine = running.engine();
     info!(after_ms = millis(began), "started");
@@ -103,6 +158,7 @@ async fn until_stopped(launch: Launch, grace: Duration, began: Instant) -> Resul
     tokio::select! {
         () = signals.reached(1) => {}
         never = ready => match never {},
+        never = changes.take(hangups, engine) => match never {},
     }
     let asked = Instant::now();
     info!(?grace, "draining; a second signal hands back at once what is unfinished");

@@ -66,7 +66,7 @@ pub(super) fn run(matches: &ArgMatches, registry: &Registry) -> Result<Exit, Fai
     let stage = stage(&places)?;
 
     let inside = runtime().map_err(Failure::failed)?;
-    let launch = Launch { plan, folder, admin: Some((admin, guard)), observe: None };
+    let launch = Launch { plan, folder, admin: Some((admin, guard)), observe: None, reloads: None };
     let ended = inside.block_on(drive(&arguments, launch, &places, stage, outside.handle()));
     inside.shutdown_background();
     let stopped = outside.block_on(broker.stop());

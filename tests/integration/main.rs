@@ -76,5 +76,8 @@ mod parked;
 // What is paused: others go on, and it waits for somebody's word, over whoever is killed.
 mod paused;
 
+// Another configuration while brokers send: nothing is lost, nothing comes twice, and connections stay.
+mod reload;
+
 // Sources that acknowledge from the spool: nothing is lost, whoever is stuck, full or killed.
 mod spool;
