@@ -36,9 +36,9 @@ pub struct Change {
 }
 
 impl Changes {
-    fn between(before: Vec<&Text>, after: Vec<(&Text, bool)>) -> Changes {
+    fn between(before: &[&Text], after: &[(&Text, bool)]) -> Changes {
         let mut changes = Changes::default();
-        for (name, same) in &after {
+        for (name, same) in after {
             let into = match (before.contains(name), same) {
                 (false, _) => &mut changes.added,
                 (true, false) => &mut changes.changed,
@@ -46,8 +46,8 @@ impl Changes {
             };
             into.push(Text::clone(name));
         }
-        let gone = before.into_iter().filter(|name| after.iter().all(|(known, _)| known != name));
-        changes.removed = gone.cloned().collect();
+        let gone = before.iter().filter(|name| after.iter().all(|(known, _)| known != *name));
+        changes.removed = gone.map(|name| Text::clone(name)).collect();
         changes
     }
 
@@ -87,18 +87,18 @@ impl Change {
         let same = after.triggers.iter().flat_map(|trigger| trigger.rules.iter().map(move |rule| rules(trigger, rule)));
         Change {
             sources: Changes::between(
-                before.sources.iter().map(|source| &source.name).collect(),
-                after.sources.iter().map(|source| (&source.name, sources(source))).collect(),
+                &before.sources.iter().map(|source| &source.name).collect::<Vec<_>>(),
+                &after.sources.iter().map(|source| (&source.name, sources(source))).collect::<Vec<_>>(),
             ),
             functions: Changes::between(
-                before.functions.iter().map(|function| &function.name).collect(),
-                after.functions.iter().map(|function| (&function.name, functions(function))).collect(),
+                &before.functions.iter().map(|function| &function.name).collect::<Vec<_>>(),
+                &after.functions.iter().map(|function| (&function.name, functions(function))).collect::<Vec<_>>(),
             ),
             outputs: Changes::between(
-                before.outputs.iter().map(|output| &output.name).collect(),
-                after.outputs.iter().map(|output| (&output.name, outputs(output))).collect(),
+                &before.outputs.iter().map(|output| &output.name).collect::<Vec<_>>(),
+                &after.outputs.iter().map(|output| (&output.name, outputs(output))).collect::<Vec<_>>(),
             ),
-            rules: Changes::between(old_ids.iter().collect(), ids.iter().zip(same).collect()),
+            rules: Changes::between(&old_ids.iter().collect::<Vec<_>>(), &ids.iter().zip(same).collect::<Vec<_>>()),
         }
     }
 

@@ -8,6 +8,7 @@ mod model;
 mod parking;
 mod publishing;
 mod recall;
+mod renewal;
 mod room;
 mod stop;
 

@@ -52,7 +52,7 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
         match yard.rename(before, now).await.map_err(unreadable)? {
             0 => {}
             deliveries => {
-                info!(rule = %now, deliveries, "deliveries that were parked under '{before}' are parked under it")
+                info!(rule = %now, deliveries, "deliveries that were parked under '{before}' are parked under it");
             }
         }
     }

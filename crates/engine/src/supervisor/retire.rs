@@ -101,10 +101,10 @@ impl Retiring {
             match self.yard.orphan(&rule.name, &self.postbox).await {
                 Ok(0) => info!(rule = %rule.name, "the rule has ended"),
                 Ok(orphaned) => {
-                    warn!(rule = %rule.name, orphaned, "the rule has ended; what was parked of it is a dead letter")
+                    warn!(rule = %rule.name, orphaned, "the rule has ended; what was parked of it is a dead letter");
                 }
                 Err(error) => {
-                    warn!(rule = %rule.name, "what is parked of the rule stays until the next start: {error}")
+                    warn!(rule = %rule.name, "what is parked of the rule stays until the next start: {error}");
                 }
             }
         }

@@ -59,7 +59,10 @@ impl Engine {
         let fresh = self.open(&present, &plan).await?;
         let Some(retiring) = self.swap(&present, &plan, fresh) else { return Err(ReloadError::Ending) };
         *present = plan;
-        self.tasks.lock().retiring.spawn_on(retiring.run(), &self.runtime);
+        let retired = &mut self.tasks.lock().retiring;
+        // Those that are done are of no interest any more.
+        while retired.try_join_next().is_some() {}
+        retired.spawn_on(retiring.run(), &self.runtime);
         Ok(change)
     }
 
