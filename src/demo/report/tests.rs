@@ -64,6 +64,12 @@ fn remains() -> Remains {
             ..Fleet::default()
         },
         status: Status {
+            configuration: engine::supervisor::ConfigurationStatus {
+                generation: 1,
+                loaded_at: std::time::UNIX_EPOCH,
+                last_reload: None,
+                failures: 0,
+            },
             name: "tidemill".into(),
             instance: "demo".into(),
             draining: true,

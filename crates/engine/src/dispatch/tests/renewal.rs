@@ -198,7 +198,10 @@ async fn a_rule_that_is_gone_ends_what_has_begun_and_tries_nothing_again() {
     // What waits for another attempt, and what fails from now on.
     bench.send(&["2"]).await;
     assert_eq!(bench.desk.settled(2).await, [Outcome::Ack; 2]);
-    assert_eq!(bench.books(), Books { matched: 2, dead_lettered: [0, 0, 0, 2], failed_attempts: 2, ..Books::default() });
+    assert_eq!(
+        bench.books(),
+        Books { matched: 2, dead_lettered: [0, 0, 0, 2], failed_attempts: 2, ..Books::default() }
+    );
     let said: Vec<_> = bench.bin.records().iter().map(|letter| letter["message"].to_string()).collect();
     assert!(said.iter().all(|message| message.contains("rule 't/r' is not in the configuration any more")), "{said:?}");
     assert!(said.iter().any(|message| message.contains("what was said last: not now")), "{said:?}");
