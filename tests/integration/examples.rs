@@ -81,3 +81,35 @@ async fn cron_is_fired_by_hand() {
     assert!(line.contains("com.example.nightly /cron/nightly"), "{line}");
     assert!(engine.terminate().await.success());
 }
+
+/// The script as it stands, beside configurations with other ports, and the example's program.
+#[tokio::test]
+async fn the_story_of_the_dead_letters_comes_to_its_end() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/dead-letters");
+    let program = Path::new(PROGRAM).with_file_name("examples").join("dead-letters");
+    assert!(program.exists(), "{} is not there; 'cargo build --examples' makes it", program.display());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ports = [8080, 8081, 7411, 7412].map(|theirs| (format!("127.0.0.1:{theirs}"), port::free().to_string()));
+    for file in ["story.sh", "tidemill.yaml", "workshop.yaml"] {
+        let text = std::fs::read_to_string(example.join(file)).expect("the example can be read");
+        let text = ports.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours));
+        std::fs::write(folder.path().join(file), text).expect("the folder is writable");
+    }
+    let mut story = tokio::process::Command::new("bash");
+    let output = story.arg("story.sh").env("TIDEMILL", program).current_dir(folder.path()).kill_on_drop(true);
+    let output = output.output().await.expect("bash can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // What is in the letters' table, in the file of the readings, in that of the workshop, and at the end.
+    let told = [
+        "VIN 'WVWZZZ1JZXWOOOOO2' has a 'O', which no VIN has",
+        "\"subject\":\"WVWZZZ1JZXW000002\"",
+        "com.example.battery.low",
+        "no dead letters",
+    ];
+    let mut rest: &str = &said;
+    for words in told {
+        let at = rest.find(words).unwrap_or_else(|| panic!("'{words}' is told, and in its turn:\n{said}"));
+        rest = &rest[at + words.len()..];
+    }
+}

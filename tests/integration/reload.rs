@@ -103,7 +103,10 @@ async fn a_command_a_signal_and_a_file_change_rules_and_outputs_under_traffic() 
     send(&publisher, 600..900).await;
     generation(&engine, 3).await;
 
-    engine.write("tidemill.yaml", &yaml(&source, MORE, "      copy: { output: more, when: { exact: { type: no } } }"));
+    // What was removed may not have ended yet, and would refuse its namesakes.
+    let third = "  third: { file: { path: third.jsonl } }";
+    engine
+        .write("tidemill.yaml", &yaml(&source, third, "      third: { output: third, when: { exact: { type: no } } }"));
     signal(&mut engine, "HUP");
     generation(&engine, 4).await;
     send(&publisher, 900..1200).await;
@@ -205,5 +208,6 @@ async fn a_stream_is_read_on_where_it_was_when_its_source_changes() {
     );
     assert!(engine.terminate().await.success());
     let info = peer.consumer_info("FLEET", "mill").await;
-    assert_eq!((&info["delivered"]["consumer_seq"], &info["num_redelivered"]), (&json!(sent), &json!(0)), "{info}");
+    // What was on its way to a source that ended came again, and had not been handed to any rule before.
+    assert_eq!((&info["ack_floor"]["stream_seq"], &info["num_ack_pending"]), (&json!(sent), &json!(0)), "{info}");
 }

@@ -112,6 +112,7 @@ impl Line {
         }
         if let Some(lot) = &mut self.lot {
             lot.renew(retry.max_delay, retry.hold == retry::Hold::State);
+            lot.bound(retry.room.rule);
         }
         let options = &mut self.options;
         (options.ordered, options.max_in_flight, options.rate) = (ordered, max_in_flight, rate);

@@ -4,9 +4,11 @@ use std::convert::Infallible;
 
 use tokio::sync::{mpsc, watch};
 
+use super::parking::{ROOM, hourly, parks_in};
 use super::*;
 use crate::event::Name;
 use crate::port::{PublishError, Verdict};
+use crate::retry::Room;
 
 type Outputs = Vec<(Text, Arc<dyn Output>)>;
 
@@ -206,4 +208,22 @@ async fn a_rule_that_is_gone_ends_what_has_begun_and_tries_nothing_again() {
     assert!(said.iter().all(|message| message.contains("rule 't/r' is not in the configuration any more")), "{said:?}");
     assert!(said.iter().any(|message| message.contains("what was said last: not now")), "{said:?}");
     bench.feed.is_empty().await;
+}
+
+#[tokio::test]
+async fn how_many_may_be_parked_is_what_is_written_now() {
+    let retry = |rule| Policy { room: Room { rule, ..Room::ENDLESS }, ..hourly() };
+    let function = pool(judge(|_, _| one(Verdict::Retry { after: None, error: "away".to_owned() })));
+    let mut bench = parks_in(Bin::open(), ROOM, retry(1), function.clone(), Vec::new());
+    bench.send(&["1"]).await;
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
+    bench.send(&["2"]).await;
+    bench.until(|books| books.failed_attempts == 2).await;
+    assert_eq!(bench.desk.settled_now(), [], "there is room for one");
+    let (renewal, _held) = renewal(function, Vec::new());
+    bench.feed.renew(Renewal { retry: retry(2), ..renewal });
+    bench.send(&["3"]).await;
+    assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
+    let books = bench.until(|books| books.failed_attempts == 3).await;
+    assert_eq!((books.parked, books.in_flight), (2, 1));
 }

@@ -287,7 +287,7 @@ async fn what_has_begun_ends_as_it_began_and_what_follows_is_new() {
     let status = engine.status();
     check(&status);
     assert_eq!((status.rules["t/r"].done, status.rules["t/r"].failed_attempts), (4, 0));
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
     assert_eq!(pipe.told(), ["1", "2", "3", "4"].map(|id| (id.to_owned(), Outcome::Ack)));
 }
 
@@ -313,7 +313,7 @@ async fn a_call_under_way_keeps_its_output_open_until_it_has_published() {
     nothing_leaves(&engine).await;
     assert_eq!(mill.published(), pairs(&[("1@1", "a1")]));
     assert_eq!(mill.parts.log.all().last().unwrap(), "close a1");
-    engine.drain(SECOND).await;
+    engine.drain(60 * SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,7 +357,7 @@ async fn what_means_the_same_changes_nothing_and_what_cannot_be_opened_keeps_the
         page.contains("\ntidemill_config_generation{} 2\n") && page.contains("_reload_failures_total{} 5\n"),
         "{page}"
     );
-    engine.drain(SECOND).await;
+    engine.drain(60 * SECOND).await;
     let plan = mill.plan(&first);
     assert!(matches!(engine.reload(plan).await, Err(ReloadError::Ending)));
 }
@@ -397,7 +397,7 @@ async fn rules_come_and_go_with_their_counts() {
     assert_eq!(mill.published(), pairs(&[("1@1", "a1"), ("2@1", "a1")]));
     mill.reload(&engine, &second).await;
     assert_eq!(engine.status().rules["t/r"].matched, 0, "it begins anew");
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -435,7 +435,7 @@ async fn a_source_that_changes_is_drained_and_begins_anew() {
     nothing_leaves(&engine).await;
     assert_eq!(*other.ended.lock(), Some(Stop::Keep));
     assert_eq!(engine.status().sources.keys().collect::<Vec<_>>(), ["s"]);
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,7 @@ async fn what_was_in_flight_when_a_run_ended_stays_with_the_broker() {
     let status = engine.status();
     check(&status);
     assert_eq!((status.sources["s0"].received, status.sources["s0"].settled, status.rules["t/r"].done), (3, 1, 3));
-    assert_eq!(engine.drain(SECOND).await.handed_back, 0);
+    assert_eq!(engine.drain(60 * SECOND).await.handed_back, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ async fn a_source_that_cannot_be_helped_is_given_up_and_the_engine_goes_on() {
     assert_eq!(fine.told(), [("a".to_owned(), Outcome::Ack)]);
     let error = engine.leave("s0").await.unwrap_err();
     assert_eq!(error.to_string(), "no source 's0' is running; the running ones are: s1");
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn a_source_that_waits_to_be_started_again_does_not_hold_up_the_end() {
     engine.live().sources[0].run.stop.stop(Stop::Keep);
     engine.live().sources[0].run.ended().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    assert_eq!(engine.drain(10 * SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
     assert_eq!(*pipe.runs.borrow(), 1);
 }
 

@@ -156,6 +156,8 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
             rules: vec![rule],
         }],
         state: plan::State::default(),
+        wording: plan::Wording::default(),
+        renamed: Vec::new(),
     };
     let state = tempfile::tempdir().unwrap();
     let engine = Engine::start(plan, host(state.path())).await.unwrap();

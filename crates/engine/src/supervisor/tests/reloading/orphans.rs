@@ -75,26 +75,26 @@ async fn what_is_parked_of_a_rule_that_is_gone_is_given_up_and_never_given_to_an
     let replayed = engine.replay(&Selection::default(), Span::default(), Drive::default()).await.unwrap();
     assert_eq!(replayed.replayed, 3);
     assert_eq!(mill.published(), pairs(&[("1@2", "a1"), ("2@2", "a1"), ("3@2", "a1")]));
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
 async fn so_it_is_when_the_engine_starts_without_the_rule() {
     let mut mill = first_fails();
-    parked(&mut mill).await.drain(SECOND).await;
+    parked(&mut mill).await.drain(60 * SECOND).await;
     mill.pipe("s");
     let engine = mill.start(&other_name()).await;
     assert_eq!(letters(&engine), orphans());
     let status = engine.status();
     assert_eq!((status.rules["t/q"].recovered, status.parked.stored), (0, 0));
     assert!(status.stores["deliveries"].left.is_empty());
-    engine.drain(SECOND).await;
+    engine.drain(60 * SECOND).await;
 }
 
 #[tokio::test]
 async fn a_rule_that_says_what_it_was_called_goes_on_with_its_work() {
     let mut mill = first_fails();
-    parked(&mut mill).await.drain(SECOND).await;
+    parked(&mut mill).await.drain(60 * SECOND).await;
     mill.pipe("s");
     let mut plan = mill.plan(&other_name());
     plan.renamed = vec![("t/r".into(), "t/q".into())];
@@ -107,7 +107,7 @@ async fn a_rule_that_says_what_it_was_called_goes_on_with_its_work() {
     assert_eq!((status.rules["t/q"].recovered, status.dead_letters.stored), (3, 0));
     let order: Vec<_> = mill.published.lock().iter().map(|(id, _)| id.to_string()).filter(|id| id != "3@2").collect();
     assert_eq!(order, ["1@2", "2@2"], "those of one key in their order");
-    assert_eq!(engine.drain(SECOND).await, Drained::default());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
 
 #[tokio::test]
@@ -118,5 +118,5 @@ async fn a_rule_cannot_be_renamed_while_it_runs() {
     plan.renamed = vec![("t/r".into(), "t/q".into())];
     let sentence = engine.reload(plan).await.unwrap_err().to_string();
     assert!(sentence.starts_with("rule 't/q' is renamed from 't/r': restart to apply"), "{sentence}");
-    engine.drain(SECOND).await;
+    engine.drain(60 * SECOND).await;
 }
