@@ -20,7 +20,7 @@ const WISHES: usize = 16;
 #[derive(Debug)]
 pub enum Answer {
     /// The files were taken over, or mean the same as before.
-    Done(Reloaded),
+    Done(Box<Reloaded>),
     /// They are wrong, and the old configuration goes on.
     Invalid {
         /// Every problem with its line and a caret, for people.
@@ -92,7 +92,7 @@ impl Origin<'_> {
             return Answer::Invalid { text, diagnostics };
         };
         match engine.reload(plan).await {
-            Ok(reloaded) => Answer::Done(reloaded),
+            Ok(reloaded) => Answer::Done(Box::new(reloaded)),
             Err(error) => Answer::Kept(error),
         }
     }

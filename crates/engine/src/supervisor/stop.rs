@@ -61,7 +61,7 @@ impl Engine {
     /// # Errors
     /// [`RuleError::Unknown`], [`RuleError::Unreadable`].
     pub async fn paused(&self, name: &str, most: usize) -> Result<Vec<Pause>, RuleError> {
-        let (rule, yard) = (self.rule(name)?.name.clone(), self.yard.clone());
+        let (rule, yard) = (self.rule(name)?.name, self.yard.clone());
         let read = spawn_blocking(move || yard.pauses(&rule, most)).await;
         let read = read.map_err(|panic| RuleError::Unreadable(panic.to_string()))?;
         read.map_err(|error: Error| RuleError::Unreadable(error.to_string()))
