@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::dead_letter::Reason;
+use crate::retry::Exhausted;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -17,14 +18,16 @@ fn hourly() -> Variant {
     Variant { retry, ..Variant::default() }
 }
 
+/// An event of the one key.
+fn keyed(id: &str) -> Event {
+    event(id).with_extension(crate::event::Name::new("partitionkey").unwrap(), Text::from("k"))
+}
+
 /// An engine with three deliveries of rule `r` parked: two of one key, and one without.
 async fn parked(mill: &mut Mill) -> Engine {
     let pipe = mill.pipe("s");
     let engine = mill.start(&hourly()).await;
-    let key = crate::event::Name::new("partitionkey").unwrap();
-    for (id, keyed) in [("1", true), ("2", true), ("3", false)] {
-        let plain = event(id);
-        let event = if keyed { plain.with_extension(key.clone(), Text::from("k")) } else { plain };
+    for event in [keyed("1"), keyed("2"), event("3")] {
         pipe.messages.send(Message::Event(event)).await.unwrap();
     }
     while engine.status().rules["t/r"].parked < 3 {
@@ -119,4 +122,45 @@ async fn a_rule_cannot_be_renamed_while_it_runs() {
     let sentence = engine.reload(plan).await.unwrap_err().to_string();
     assert!(sentence.starts_with("rule 't/q' is renamed from 't/r': restart to apply"), "{sentence}");
     engine.drain(60 * SECOND).await;
+}
+
+#[tokio::test]
+async fn a_paused_key_leaves_with_its_rule_or_goes_with_its_new_name() {
+    let retry = Policy { max_attempts: 1, exhausted: Exhausted::PauseKey, ..Policy::default() };
+    let pauses = |name| {
+        let rules = BTreeMap::from([(name, (vec!["a"], None))]);
+        Variant { rules, retry: retry.clone(), ..Variant::default() }
+    };
+    let mut mill = first_fails();
+    let pipe = mill.pipe("s");
+    let engine = mill.start(&pauses("r")).await;
+    pipe.messages.send(Message::Event(keyed("1"))).await.unwrap();
+    pipe.messages.send(Message::Event(keyed("2"))).await.unwrap();
+    let paused = |engine: &Engine, rule: &str| {
+        let status = engine.status();
+        status.rules.get(rule).map(|rule| (rule.paused_keys, rule.parked))
+    };
+    while paused(&engine, "t/r") != Some((1, 2)) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    engine.drain(60 * SECOND).await;
+    mill.pipe("s");
+    let mut plan = mill.plan(&Variant { function: 2, ..pauses("q") });
+    plan.renamed = vec![("t/r".into(), "t/q".into())];
+    let engine = Engine::start(plan, mill.parts.host()).await.unwrap();
+    while paused(&engine, "t/q") != Some((1, 2)) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(mill.published().is_empty(), "it is paused under its new name");
+
+    mill.reload(&engine, &Variant { function: 2, ..pauses("p") }).await;
+    nothing_leaves(&engine).await;
+    let gone = ["1", "2"].map(|id| (id.to_owned(), Text::from("t/q"), Reason::Orphaned));
+    assert_eq!(letters(&engine), gone);
+    mill.reload(&engine, &Variant { function: 2, ..pauses("q") }).await;
+    assert_eq!(paused(&engine, "t/q"), Some((0, 0)));
+    let replayed = engine.replay(&Selection::default(), Span::default(), Drive::default()).await.unwrap();
+    assert_eq!((replayed.replayed, mill.published()), (2, pairs(&[("1@2", "a1"), ("2@2", "a1")])));
+    check(&engine.status());
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
