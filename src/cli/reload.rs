@@ -16,7 +16,6 @@ use crate::admin::client::Request;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  tidemill check tidemill.yaml
   tidemill reload
   tidemill reload --json --admin unix:/run/tidemill.sock")]
 pub(super) struct Arguments {

@@ -114,12 +114,14 @@ triggers:
     let metrics = engine.get("/metrics").await.body;
     assert!(metrics.contains(&format!("tidemill_rule_parked{{rule=\"alerts/fails\"}} {COUNT}\n")), "{metrics}");
     assert_eq!(engine.terminate().await.code(), Some(0), "what is parked is a good end");
-    // Nothing is lost by that: the rule goes on once it is back, and is named while it is not.
+    // Nothing is lost by that, nor given to a rule of another name: without its rule it is a dead letter.
     engine.write("tidemill.yaml", &yaml.replace("      fails:", "      other:"));
     engine.start().await;
     let status = engine.status().await;
-    assert_eq!(status["stores"]["deliveries"]["left"]["alerts/fails"], COUNT, "{status}");
+    assert_eq!((&status["deadLetters"]["stored"], &status["parked"]["stored"]), (&COUNT.into(), &0.into()), "{status}");
     assert!(parked(&status, "alerts/other", 0));
+    let groups = engine.get("/v1/dead-letters?group=reason").await.json();
+    assert_eq!((&groups["groups"][0]["name"], &groups["groups"][0]["count"]), (&"orphaned".into(), &COUNT.into()));
     assert!(engine.terminate().await.success());
 }
 
