@@ -20,9 +20,19 @@ fi
 
 folder=$(mktemp -d)
 started=()
-leave() {
+# Ends what was started; an engine that does not end well spoils the story.
+stop() {
   for process in "${started[@]}"; do
-    kill "$process" 2>/dev/null && wait "$process" || true
+    kill "$process"
+    wait "$process"
+  done
+  started=()
+}
+leave() {
+  # The story has failed if anything is left; that was said, and the rest has to be ended all the same.
+  set +e
+  for process in "${started[@]}"; do
+    kill -KILL "$process" && wait "$process"
   done
   rm -rf "$folder"
 }
@@ -86,3 +96,4 @@ cat alerts.jsonl
 tell "No dead letter is left."
 letters 0
 tidemill dlq list
+stop

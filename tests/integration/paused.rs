@@ -3,6 +3,7 @@
 //!
 //! The rule posts to an HTTP server of the test that refuses one event for now, as often as it comes.
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -17,6 +18,25 @@ use crate::outcome::{PROGRAM, assert_balanced, posted, posted_ids};
 const RULE: &str = "orders/post";
 const KEYS: usize = 5;
 const COUNT: usize = 50;
+
+/// One rule that posts what comes from a topic, with these keys besides.
+fn yaml(broker: SocketAddr, topic: &str, sink: SocketAddr, post: &str) -> String {
+    format!(
+        "sources:
+  orders:
+    kafka: {{ brokers: [\"{broker}\"], topics: [\"{topic}\"], group: \"{topic}\" }}
+    event: {{ type: order, source: /orders, id: id }}
+    seats: 5
+outputs:
+  sink: {{ http: {{ url: \"http://{sink}/\" }} }}
+triggers:
+  orders:
+    source: orders
+    rules:
+      post: {{ output: sink, {post} }}
+"
+    )
+}
 
 /// What `tidemill` says to the running engine.
 async fn tidemill(engine: &Tidemill, words: &[&str]) -> Output {
@@ -46,23 +66,8 @@ async fn a_paused_key_outlives_the_engine_and_goes_on_in_order_without_its_head(
     let broker = kafka::shared().await;
     let topic = broker.topic(4, &[]).await;
     let sink = Inbox::open_but_for("0").await;
-    let yaml = format!(
-        "sources:
-  orders:
-    kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"], group: paused }}
-    event: {{ type: order, source: /orders, id: id }}
-    seats: 5
-outputs:
-  sink: {{ http: {{ url: \"http://{}/\" }} }}
-triggers:
-  orders:
-    source: orders
-    rules:
-      post: {{ output: sink, retry: {{ maxAttempts: 2, backoffDelay: 1ms }}, onExhausted: pauseKey }}
-",
-        broker.address(),
-        sink.address()
-    );
+    let post = "retry: { maxAttempts: 2, backoffDelay: 1ms }, onExhausted: pauseKey";
+    let yaml = yaml(broker.address(), &topic, sink.address(), post);
     let mut engine = Tidemill::new(PROGRAM, &yaml);
     engine.start().await;
     let lines: Vec<_> = (0..COUNT).map(|number| format!("veh-{}|{{\"id\":\"{number}\"}}", number % KEYS)).collect();
@@ -82,7 +87,7 @@ triggers:
     assert!(metrics.contains(&format!("tidemill_rule_paused_keys{{rule=\"{RULE}\"}} 1\n")), "{metrics}");
     assert!(metrics.contains(&format!("tidemill_rule_paused_oldest_age_seconds{{rule=\"{RULE}\"}} ")), "{metrics}");
     // What the group has committed does not come again, so the poison comes once.
-    let committed = async || kafka::committed(broker.address(), "paused", &topic, 4).await;
+    let committed = async || kafka::committed(broker.address(), &topic, &topic, 4).await;
     until("a commit of everything", async || (committed().await == COUNT as i64).then_some(())).await;
     engine.kill().await;
     engine.start().await;
@@ -117,22 +122,7 @@ async fn a_rule_that_is_paused_by_hand_puts_aside_what_comes_until_it_goes_on() 
     let broker = kafka::shared().await;
     let topic = broker.topic(1, &[]).await;
     let sink = Inbox::open().await;
-    let yaml = format!(
-        "sources:
-  orders:
-    kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"], group: halted }}
-    event: {{ type: order, source: /orders, id: id }}
-    seats: 5
-outputs:
-  sink: {{ http: {{ url: \"http://{}/\" }} }}
-triggers:
-  orders:
-    source: orders
-    rules: {{ post: {{ output: sink }} }}
-",
-        broker.address(),
-        sink.address()
-    );
+    let yaml = yaml(broker.address(), &topic, sink.address(), "");
     let mut engine = Tidemill::new(PROGRAM, &yaml);
     engine.start().await;
     let paused: Value = serde_json::from_str(&said(&engine, &["pause", RULE, "--json"]).await).expect("JSON");

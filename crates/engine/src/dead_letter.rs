@@ -171,63 +171,36 @@ impl Postbox {
         let last = self.now();
         let letter = Letter {
             forward: self.targets.read().rules.get(&dying.rule).cloned().map(Forward::to),
-            reason: dying.reason,
             attempts: dying.attempts,
             redrives: dying.redrives,
-            edits: 0,
             rule: Some(dying.rule),
             function: dying.function,
-            source: None,
             code: dying.code,
-            message: letter::bounded(&dying.message),
             first: dying.first.unwrap_or(last),
-            last,
-            position: None,
-            content: Content::Event(dying.event),
+            ..Letter::new(dying.reason, &dying.message, last, Content::Event(dying.event))
         };
         self.send(Entry { letter, removal: dying.removal, owed: Owed::Line(caller, key) });
     }
 
     /// Keeps a message that is no event; its receipt settles as [`Outcome::Reject`] once the letter is durable.
     pub(crate) fn undecodable(&self, source: &Text, message: Undecodable, receipt: Receipt) {
-        let now = self.now();
+        let content = Content::Raw { raw: message.raw, facts: message.facts };
         let letter = Letter {
-            reason: Reason::Undecodable,
-            attempts: 0,
-            redrives: 0,
-            edits: 0,
-            rule: None,
-            function: None,
             source: Some(source.clone()),
-            code: None,
-            message: letter::bounded(&message.reason),
-            first: now,
-            last: now,
-            position: None,
             forward: self.targets.read().sources.get(source).cloned().map(Forward::to),
-            content: Content::Raw { raw: message.raw, facts: message.facts },
+            ..Letter::new(Reason::Undecodable, &message.reason, self.now(), content)
         };
         self.of_source(letter, receipt, Outcome::Reject);
     }
 
     /// Keeps an event that no rule of a trigger takes; its receipt settles as [`Outcome::Ack`] once the letter is durable.
     pub(crate) fn unmatched(&self, source: &Text, trigger: &Text, event: Event, receipt: Receipt) {
-        let now = self.now();
+        let message = format!("no rule of trigger '{trigger}' matches");
         let letter = Letter {
-            reason: Reason::Unmatched,
-            attempts: 0,
-            redrives: 0,
-            edits: 0,
             rule: Some(trigger.clone()),
-            function: None,
             source: Some(source.clone()),
-            code: None,
-            message: smol_str::format_smolstr!("no rule of trigger '{trigger}' matches"),
-            first: now,
-            last: now,
-            position: None,
             forward: self.targets.read().triggers.get(trigger).cloned().map(Forward::to),
-            content: Content::Event(event),
+            ..Letter::new(Reason::Unmatched, &message, self.now(), Content::Event(event))
         };
         self.of_source(letter, receipt, Outcome::Ack);
     }
@@ -246,20 +219,13 @@ impl Postbox {
         for Stray { row, removal, .. } in strays {
             let letter = Letter {
                 forward: self.targets.read().rules.get(&row.rule).cloned().map(Forward::to),
-                reason: Reason::Orphaned,
                 attempts: row.attempts,
                 redrives: row.redrives,
-                edits: 0,
-                message: letter::bounded(&orphaned(&row.rule, &row.message)),
-                rule: Some(row.rule),
-                function: None,
-                source: None,
                 code: row.code,
                 first: row.failed.unwrap_or(last),
-                last,
-                position: None,
-                content: Content::Event(row.event),
+                ..Letter::new(Reason::Orphaned, &orphaned(&row.rule, &row.message), last, Content::Event(row.event))
             };
+            let letter = Letter { rule: Some(row.rule), ..letter };
             self.send(Entry { letter, removal: Some(removal), owed: Owed::Clerk(clerk.clone()) });
         }
         drop(clerk);

@@ -65,8 +65,8 @@ impl Change {
         let sources = |source: &Source| {
             let old = before.sources.iter().find(|old| old.name == source.name);
             old.is_some_and(|old| {
-                before.wording.sources.same(&after.wording.sources, &source.name)
-                    && (old.seats, old.spool) == (source.seats, source.spool)
+                !before.replaces_source(after, &source.name)
+                    && old.spool == source.spool
                     && output(before, old.dead_letter) == output(after, source.dead_letter)
             })
         };

@@ -131,6 +131,26 @@ pub(super) fn bounded(message: &str) -> Text {
 }
 
 impl Letter {
+    /// What is given up at this moment, as far as nothing else is known of it.
+    pub(super) fn new(reason: Reason, message: &str, now: Stamp, content: Content) -> Letter {
+        Letter {
+            reason,
+            attempts: 0,
+            redrives: 0,
+            edits: 0,
+            rule: None,
+            function: None,
+            source: None,
+            code: None,
+            message: bounded(message),
+            first: now,
+            last: now,
+            position: None,
+            forward: None,
+            content,
+        }
+    }
+
     fn options(&self) -> [(u8, Option<&Text>); 6] {
         [
             (RULE, self.rule.as_ref()),
