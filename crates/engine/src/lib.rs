@@ -3,6 +3,7 @@
 //! The engine knows no broker, no runtime and no wire: adapters implement its [`port`]s and are put together by the
 //! composition root. Start reading at [`port`] (what an adapter implements), then [`delivery`] (who owes what to whom).
 
+pub mod account;
 pub mod config;
 pub mod dead_letter;
 pub mod delivery;

@@ -57,7 +57,7 @@ impl Reason {
     }
 
     /// Its number in files, which never changes.
-    fn number(self) -> u8 {
+    pub(crate) fn number(self) -> u8 {
         match self {
             Reason::Exhausted => 1,
             Reason::Rejected => 2,

@@ -20,7 +20,7 @@ const COUNTS: &str = "counts/";
 /// What a file is for, and the version of what is in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Schema {
-    /// `spool`, `deliveries` or `ledger`.
+    /// `spool` or `deliveries`.
     pub kind: &'static str,
     /// The version that this program writes, counted from 1.
     pub version: u32,
@@ -44,10 +44,8 @@ impl Schema {
     pub const SPOOL: Schema = Schema { kind: "spool", version: 1, migrations: &[] };
     /// Deliveries that wait or were given up, and what was done already.
     pub const DELIVERIES: Schema = Schema { kind: "deliveries", version: 1, migrations: &[] };
-    /// The account of finished deliveries.
-    pub const LEDGER: Schema = Schema { kind: "ledger", version: 1, migrations: &[] };
     /// All of them.
-    pub const ALL: [Schema; 3] = [Schema::SPOOL, Schema::DELIVERIES, Schema::LEDGER];
+    pub const ALL: [Schema; 2] = [Schema::SPOOL, Schema::DELIVERIES];
 }
 
 /// Why the tables of a file cannot be used.

@@ -26,7 +26,7 @@ use super::{Quota, Schema};
 pub struct Report {
     /// The file.
     pub path: PathBuf,
-    /// `spool`, `deliveries` or `ledger`, as the file says; nothing where that cannot be read.
+    /// `spool` or `deliveries`, as the file says; nothing where that cannot be read.
     pub kind: Option<String>,
     /// The version of its format.
     pub version: Option<u32>,

@@ -118,8 +118,8 @@ async fn an_older_file_is_migrated_and_a_newer_one_refused() {
     drop(disk);
     let newer = opened(&path, Schema::SPOOL).unwrap_err();
     assert!(newer.contains("newer version of tidemill (format 3, this one knows 1)"), "{newer}");
-    let other = opened(&path, Schema::LEDGER).unwrap_err();
-    assert!(other.contains("kind 'spool' and not 'ledger'"), "{other}");
+    let other = opened(&path, Schema::DELIVERIES).unwrap_err();
+    assert!(other.contains("kind 'spool' and not 'deliveries'"), "{other}");
     assert_eq!(survey::check(&path).unwrap().version, Some(3));
 }
 
