@@ -6,6 +6,7 @@
 mod check;
 mod console;
 mod dlq;
+mod explain;
 mod fire;
 mod leave;
 mod log;
@@ -55,6 +56,7 @@ enum Command {
     Check(check::Arguments),
     Schema(schema::Arguments),
     Status(status::Arguments),
+    Explain(explain::Arguments),
     Send(send::Arguments),
     Fire(fire::Arguments),
     Leave(leave::Arguments),
@@ -162,6 +164,7 @@ fn dispatch(matches: &ArgMatches, registry: &Registry, extras: &[Extra]) -> Resu
         Command::Check(arguments) => check::check(&arguments, registry),
         Command::Schema(_) => schema::schema(registry),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Send(arguments) => send::send(&arguments, registry),
         Command::Fire(arguments) => fire::fire(&arguments),
         Command::Leave(arguments) => leave::leave(&arguments),

@@ -11,7 +11,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use engine::event::Event;
+use engine::account::Wanted;
+use engine::event::{Event, Text};
 use engine::supervisor::{Engine, FireError, LeaveError, SendError, UnknownSource};
 use serde::Deserialize;
 use serde_json::json;
@@ -28,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every path of the admin API.
 pub(super) fn admin(engine: Arc<Engine>, guard: Guard, reloads: Option<Reloads>) -> Router {
-    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, POST /v1/reload, GET /v1/dead-letters, \
+    let paths = "GET /healthz, GET /readyz, GET /metrics, GET /v1/status, GET /v1/explain/{id}, POST /v1/reload, GET /v1/dead-letters, \
                  GET /v1/dead-letters/{id}, PUT /v1/dead-letters/{id}, POST /v1/dead-letters/replay, \
                  POST /v1/dead-letters/purge, POST /v1/dead-letters/import, \
                  GET /v1/rules/{rule}/paused, POST /v1/rules/{rule}/pause, POST /v1/rules/{rule}/resume, \
@@ -37,6 +38,7 @@ pub(super) fn admin(engine: Arc<Engine>, guard: Guard, reloads: Option<Reloads>)
     let control = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/reload", post(move || reload(reloads)))
+        .route("/v1/explain/{id}", get(explain))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/replay", post(dead_letters::replay))
         .route("/v1/dead-letters/purge", post(dead_letters::purge))
@@ -170,6 +172,25 @@ async fn reload(reloads: Option<Reloads>) -> Response {
         }
         Some(Answer::Kept(error)) => refused(StatusCode::CONFLICT, &sentence(&error)),
         None => refused(StatusCode::SERVICE_UNAVAILABLE, "the engine is ending"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Within {
+    /// The source attribute of the event that is meant.
+    source: Option<String>,
+}
+
+async fn explain(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    Query(Within { source }): Query<Within>,
+) -> Response {
+    let wanted = Wanted { id: id.into(), source: source.map(Text::from) };
+    match engine.explain(&wanted).await {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(sentence) => refused(StatusCode::INTERNAL_SERVER_ERROR, &sentence),
     }
 }
 

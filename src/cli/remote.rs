@@ -1,6 +1,6 @@
 //! The running engine that a command is about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -34,6 +34,21 @@ impl Remote {
         self.tell(Request { method, path, body: b"" }, patience)
     }
 
+    /// Makes sure that the engine which answers is the one that runs on this folder.
+    pub(super) fn answers_for(&self, path: &Path, instance: Option<&str>, patience: Duration) -> Result<(), Failure> {
+        let status = self.ask("GET", "/v1/status", patience)?;
+        let answers = status["instance"].as_str();
+        if instance.is_some() && instance == answers {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "the state folder '{}' is in use by instance '{}', and instance '{}' answers; name its admin API with --admin",
+            path.display(),
+            instance.unwrap_or("unknown"),
+            answers.unwrap_or("unknown"),
+        )))
+    }
+
     /// Sends one request and answers what came back, as it was written.
     pub(super) fn fetch(&self, request: Request<'_>, patience: Duration) -> Result<Vec<u8>, Failure> {
         let token = token(self.admin_token_file.as_deref())?;
@@ -54,6 +69,6 @@ impl Remote {
 }
 
 /// The admin token of this process, if there is one.
-pub(super) fn token(file: Option<&std::path::Path>) -> Result<Option<Token>, Failure> {
+pub(super) fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
     Token::find(file, std::env::var(admin::TOKEN_VARIABLE).ok()).map_err(Failure::refused)
 }

@@ -88,6 +88,8 @@ const LAYOUTS: [Layout; 7] = [
             ("PAUSED", "paused"),
             ("PAUSED KEYS", "pausedKeys"),
             ("IN FLIGHT", "inFlight"),
+            ("LAG", "lag"),
+            ("OLDEST S", "oldestAgeSeconds"),
             ("FILTERED", "filtered"),
             ("LAST ERROR", "lastError"),
         ],
@@ -103,6 +105,12 @@ fn tables(status: &Value) -> String {
     let mut parts = vec![format!("{}, instance {}, up {uptime:.0} s{draining}", word("name"), word("instance"))];
     if let Some(sentence) = status.get("deadLetters").and_then(dead_letters) {
         parts.push(sentence);
+    }
+    for (name, drift) in status.get("drift").and_then(Value::as_object).into_iter().flatten() {
+        parts.push(format!("the books of {} do not balance by {drift}: please report this", plain(name)));
+    }
+    if let Some(error) = status.pointer("/ledger/lastError").and_then(Value::as_str) {
+        parts.push(plain(error));
     }
     for (title, key, columns) in LAYOUTS {
         let Some(rows) = status.get(key).and_then(Value::as_object).filter(|rows| !rows.is_empty()) else { continue };
@@ -185,7 +193,9 @@ mod tests {
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
             "rules": { "t/r": { "matched": 7, "done": 4, "deadLetters": { "exhausted": 2, "rejected": 0 },
                 "dropped": { "function": 1 },
-                "handedBack": 0, "parked": 5, "paused": true, "pausedKeys": 2, "inFlight": 0, "filtered": 3, "lastError": null } },
+                "handedBack": 0, "parked": 5, "paused": true, "pausedKeys": 2, "inFlight": 1, "lag": 6, "oldestAgeSeconds": 61.5,
+                "filtered": 3, "lastError": null } },
+            "drift": { "rule t/r": 2.0 }, "ledger": { "lastError": "the ledger cannot be written" },
             "triggers": {}, "pools": {}, "outputs": {},
         });
         assert_eq!(
@@ -196,11 +206,15 @@ fleet, instance edge-1, up 12 s, draining
 3 dead letters, 999 bytes; 'tidemill dlq list' shows them; 2 more were dropped for their quota's sake; 2 wait for \
 output 'dead': away; no more are wanted, so rules that add some begin nothing new: 'tidemill dlq purge' makes room
 
+the books of rule t/r do not balance by 2.0: please report this
+
+the ledger cannot be written
+
 SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
 a       connected  yes        12345    12300         5            0         40  refused  [2J
 
-RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  PARKED  PAUSED  PAUSED KEYS  IN FLIGHT  FILTERED  LAST ERROR
-t/r         7     4  2 exhausted   1 function            0       5  yes               2          0         3"
+RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  PARKED  PAUSED  PAUSED KEYS  IN FLIGHT  LAG  OLDEST S  FILTERED  LAST ERROR
+t/r         7     4  2 exhausted   1 function            0       5  yes               2          1    6  61.5             3"
         );
     }
 }

@@ -38,6 +38,7 @@ fn data_can_be_had_as_json() {
     for line in [
         "check a.yaml --json",
         "status --json",
+        "explain 4711 --json",
         "fire nightly --json",
         "send a --type t --json",
         "run a.yaml --log-format json",

@@ -70,6 +70,9 @@ mod blocked;
 // What is given up: kept before it is acknowledged, whoever is killed, and found again with `tidemill dlq`.
 mod dead_letters;
 
+// Where an event is and what became of it, asked of the built program while it runs, when it is killed, and of its folder.
+mod explain;
+
 // What waits for another attempt: it holds no seat, and survives whoever is killed.
 mod parked;
 

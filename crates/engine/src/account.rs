@@ -287,6 +287,12 @@ impl Clone for Pen {
 }
 
 impl Pen {
+    /// Another one of the same account.
+    #[must_use]
+    pub fn of(&self, name: Name) -> Pen {
+        self.account.pen(name)
+    }
+
     /// A delivery of this event has ended so. It is in the account with the next [`Pen::flush`].
     #[inline]
     pub fn record(&mut self, event: &Event, end: End, facts: Facts) {

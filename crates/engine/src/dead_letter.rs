@@ -124,6 +124,11 @@ enum Owed {
     Clerk(mpsc::UnboundedSender<()>),
 }
 
+/// What is said of an event that no rule of a trigger takes.
+pub(crate) fn unmatched(trigger: &str) -> Text {
+    smol_str::format_smolstr!("no rule of trigger '{trigger}' matches")
+}
+
 impl Postbox {
     /// Starts the writing task on the current runtime. It ends, after its last letter, when every handle is dropped.
     #[must_use]
@@ -195,7 +200,7 @@ impl Postbox {
 
     /// Keeps an event that no rule of a trigger takes; its receipt settles as [`Outcome::Ack`] once the letter is durable.
     pub(crate) fn unmatched(&self, source: &Text, trigger: &Text, event: Event, receipt: Receipt) {
-        let message = format!("no rule of trigger '{trigger}' matches");
+        let message = unmatched(trigger);
         let letter = Letter {
             rule: Some(trigger.clone()),
             source: Some(source.clone()),

@@ -12,6 +12,7 @@
 //! With a lot for what is parked, a delivery that waits for its next attempt leaves the table, and with it its seat, once its
 //! row is on the disk; when it is due it comes back from there.
 
+mod ages;
 mod books;
 mod called_off;
 mod delivery;
@@ -32,10 +33,11 @@ use tokio::sync::mpsc;
 
 pub use books::{Books, DropReason, Paused, Reading};
 pub(crate) use line::orphaned;
-pub use line::{Hold, Line, NotPaused, Options, Renewal, Resumed};
+pub use line::{Hold, Line, NotPaused, Options, Renewal, Resumed, Sighting, Whereabouts};
 pub use pace::Pace;
 pub use rate::{LEAST as BURST_LEAST, Rate};
 
+use crate::account::Wanted;
 use crate::delivery::{Recall, Receipt};
 use crate::event::{Event, Text};
 use crate::invoke::Failure;
@@ -104,6 +106,13 @@ impl Feed {
         resumed.await.unwrap_or(Err(NotPaused::Ended))
     }
 
+    /// Where the event is in the line: each of its deliveries that has not ended. Nothing if the line is gone. Cancel safe.
+    pub async fn seek(&self, wanted: Wanted) -> Vec<Sighting> {
+        let (answer, found) = tokio::sync::oneshot::channel();
+        drop(self.0.send(Message::Seek(wanted, answer)));
+        found.await.unwrap_or_default()
+    }
+
     /// Waits until the line owes nothing any more. Cancel safe.
     pub async fn is_empty(&self) {
         let (answer, emptied) = tokio::sync::oneshot::channel();
@@ -132,6 +141,8 @@ enum Message {
     Finished(Vec<Finished>),
     /// These deliveries are dead letters now; whether there are more of them than there may be.
     Kept(Vec<Key>, bool),
+    /// Where is this event, as far as it is here?
+    Seek(Wanted, tokio::sync::oneshot::Sender<Vec<Sighting>>),
     WhenEmpty(tokio::sync::oneshot::Sender<()>),
     Pause(tokio::sync::oneshot::Sender<()>),
     Resume {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use source::{Memory, Message, Pipe};
 
+use crate::account::Account;
 use crate::dead_letter::{Archive, Postbox, Selection, Targets};
 use crate::delivery::{
     Inbox, Intake, Ledger, Outcome, Recall, Recaller, Receipt, Route, Seat, Settlements, Undecodable,
@@ -217,6 +218,7 @@ impl Clock for Ticking {
 pub(crate) struct Bin {
     pub(crate) archive: Archive,
     pub(crate) postbox: Postbox,
+    pub(crate) account: Account,
     pub(crate) task: JoinHandle<()>,
     pub(crate) platter: Platter,
     pub(crate) store: Store,
@@ -250,8 +252,9 @@ impl Bin {
         let specs = Archive::specs(quota, &outputs).into_iter().chain(Yard::specs()).collect();
         let store = platter.store(Schema::DELIVERIES, specs, settings)?;
         let archive = Archive::of(&store, quota, &outputs).unwrap();
+        let account = Account::in_memory(1000, clock.clone());
         let (postbox, task) = Postbox::start(archive.clone(), clock, targets);
-        Ok(Bin { archive, postbox, task, platter, store, clock: own })
+        Ok(Bin { archive, postbox, account, task, platter, store, clock: own })
     }
 
     /// What is parked in it, in wall time that goes as the test's own.

@@ -20,6 +20,7 @@
 //! ```
 
 mod program;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -124,6 +125,13 @@ impl Filter {
     #[inline(always)]
     pub fn takes(&self, view: &View<'_>) -> bool {
         self.program.matches(view)
+    }
+
+    /// Why the filter does not take `event`, such as `exact type 'alert', but its type is 'late'`: the first condition that fails,
+    /// and what the event has instead. Nothing if it takes it.
+    #[must_use]
+    pub fn refusal(&self, event: &Event) -> Option<String> {
+        self.tree.refusal(event)
     }
 
     /// The attributes that every event which the filter takes has with exactly this text, whichever way it matches:

@@ -18,6 +18,7 @@ mod orphan;
 mod pause;
 mod reader;
 mod row;
+mod seek;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) use orphan::Stray;
 use pause::Record;
 pub use pause::{Cause, Pause};
 pub(crate) use row::{Row, bounded};
+pub use seek::Sighting;
 
 const ROWS: &str = "parked";
 const DUE: &str = "parkedDue";

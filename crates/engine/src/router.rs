@@ -5,6 +5,7 @@
 //! its own before its rule's queue.
 
 mod index;
+mod keeper;
 #[cfg(test)]
 mod tests;
 
@@ -12,12 +13,14 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::account::{End, Facts, Pen};
 use crate::dead_letter::Postbox;
 use crate::delivery::{Outcome, Recall, Recaller, Receipt, Route, Undecodable};
 use crate::dispatch::{Arrival, Feed};
 use crate::event::{Event, Text};
 use crate::filter::{Filter, View};
 use index::{Index, Place};
+use keeper::Keeper;
 
 /// One trigger as the router sees it.
 pub struct Trigger {
@@ -82,6 +85,8 @@ pub struct Router {
     /// Triggers that keep the present batch's events, which none of their rules takes.
     kept: Vec<(usize, Arrival)>,
     postbox: Postbox,
+    /// Who writes down what no rule wants.
+    pen: Pen,
     /// Receipts of events that no rule wants, settled with the batch so that the books are written first.
     unmatched: Vec<Receipt>,
     /// Lines that got events by an earlier route, and are told of what the source wants back.
@@ -95,7 +100,7 @@ struct Staged {
     filters: Vec<Option<Filter>>,
     /// Each rule's deliveries.
     batches: Vec<Batch>,
-    keeps_unmatched: Option<Text>,
+    keeper: Option<Keeper>,
     tally: Arc<Tally>,
     offered: u64,
     unmatched: u64,
@@ -113,11 +118,12 @@ struct Batch {
 }
 
 impl Router {
-    /// A router over the triggers that `source` feeds; what cannot be decoded goes to `postbox`.
+    /// A router over the triggers that `source` feeds; what cannot be decoded goes to `postbox`, and `pen` writes down what no
+    /// rule wants.
     #[must_use]
-    pub fn new(source: Text, triggers: Vec<Trigger>, postbox: Postbox) -> Router {
+    pub fn new(source: Text, triggers: Vec<Trigger>, postbox: Postbox, pen: Pen) -> Router {
         let index = Index::new(&triggers);
-        let triggers = triggers.into_iter().map(Staged::from).collect();
+        let triggers = triggers.into_iter().map(|trigger| Staged::of(trigger, &pen)).collect();
         Router {
             source,
             triggers,
@@ -126,6 +132,7 @@ impl Router {
             undecodable: Vec::new(),
             kept: Vec::new(),
             postbox,
+            pen,
             unmatched: Vec::new(),
             leaving: Vec::new(),
         }
@@ -136,6 +143,16 @@ impl Router {
     pub fn after(mut self, leaving: Vec<Feed>) -> Router {
         self.leaving = leaving;
         self
+    }
+
+    /// No rule takes this event, and it is not kept unless a trigger keeps it.
+    #[cold]
+    fn unwanted(&mut self, event: &Event, receipt: Receipt) {
+        if self.triggers.iter().all(|staged| !staged.passed || staged.keeper.is_none()) {
+            let facts = Facts { ended: self.postbox.now().0, ..Facts::default() };
+            self.pen.record(event, End::Unmatched, facts);
+        }
+        self.unmatched.push(receipt);
     }
 
     fn push(&mut self, place: Place, arrival: Arrival) {
@@ -174,12 +191,12 @@ impl Route for Router {
         for (trigger, staged) in self.triggers.iter_mut().enumerate() {
             if staged.passed && !staged.matched {
                 staged.unmatched += 1;
-                if staged.keeps_unmatched.is_some() {
+                if staged.keeper.is_some() {
                     self.kept.push((trigger, Arrival { event: event.clone(), receipt: receipt.fork() }));
                 }
             }
         }
-        let Some(last) = self.matching.pop() else { return self.unmatched.push(receipt) };
+        let Some(last) = self.matching.pop() else { return self.unwanted(&event, receipt) };
         while let Some(place) = self.matching.pop() {
             self.push(place, Arrival { event: event.clone(), receipt: receipt.fork() });
         }
@@ -199,10 +216,11 @@ impl Route for Router {
             self.postbox.undecodable(&self.source, message, receipt);
         }
         for (trigger, Arrival { event, receipt }) in self.kept.drain(..) {
-            if let Some(name) = &self.triggers[trigger].keeps_unmatched {
-                self.postbox.unmatched(&self.source, name, event, receipt);
+            if let Some(keeper) = &mut self.triggers[trigger].keeper {
+                keeper.keep(&self.source, event, receipt, &self.postbox);
             }
         }
+        self.pen.flush();
         for receipt in self.unmatched.drain(..) {
             receipt.settle(Outcome::Ack);
         }
@@ -215,8 +233,8 @@ impl Route for Router {
     }
 }
 
-impl From<Trigger> for Staged {
-    fn from(trigger: Trigger) -> Staged {
+impl Staged {
+    fn of(trigger: Trigger, pen: &Pen) -> Staged {
         let slots = trigger.slots.unwrap_or_else(|| (0..trigger.rules.len()).collect());
         let (filters, feeds): (Vec<_>, Vec<_>) = trigger.rules.into_iter().unzip();
         Staged {
@@ -227,7 +245,7 @@ impl From<Trigger> for Staged {
                 .zip(slots)
                 .map(|(feed, slot)| Batch { feed, slot, arrivals: Vec::new() })
                 .collect(),
-            keeps_unmatched: trigger.keeps_unmatched,
+            keeper: trigger.keeps_unmatched.map(|name| Keeper::new(name, pen)),
             tally: trigger.tally,
             offered: 0,
             unmatched: 0,
@@ -235,9 +253,7 @@ impl From<Trigger> for Staged {
             matched: false,
         }
     }
-}
 
-impl Staged {
     fn flush(&mut self) {
         let (offered, unmatched) = (std::mem::take(&mut self.offered), std::mem::take(&mut self.unmatched));
         if offered == 0 {

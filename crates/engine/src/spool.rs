@@ -40,6 +40,7 @@ mod feeder;
 mod inlet;
 mod outlet;
 mod page;
+mod seek;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub use entry::Entry;
 pub use feeder::Feeder;
 pub use inlet::{Commits, Inlet, Space};
 pub use outlet::{Gauge, Outlet, Reading};
+pub(crate) use seek::close;
+pub use seek::{Sighting, look, seek};
 use state::State;
 
 /// What happens to an event for which a spool has no room.

@@ -7,10 +7,12 @@
 mod audit;
 mod build;
 mod end;
+mod explain;
 mod exposition;
 mod files;
 mod fire;
 mod homes;
+mod ledger;
 mod letters;
 mod live;
 mod parked;
@@ -35,6 +37,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::account::Account;
 use crate::config::plan::Plan;
 use crate::dead_letter::{Archive, Postbox, Unsettled};
 use crate::delivery::Route;
@@ -47,8 +50,10 @@ use crate::registry::OpenError;
 use live::{Live, RunningOutput, RunningRule, RunningSource};
 
 pub use end::{Drained, LeaveError};
+pub use explain::{Explanation, Gap, Reach, RuleStory, Spooled, State, Step, Story, Unmatched, explain_stopped};
 pub use fire::FireError;
 pub use homes::Housing;
+pub use ledger::LedgerStatus;
 pub use pause::UnknownSource;
 pub use reload::{ConfigurationStatus, LastReload, ReloadError, Reloaded, Result as ReloadResult};
 pub use replay::{Drive, REDRIVES_MAX, REPLAYS_MAX, ReplayError, Replayed, Span, Through};
@@ -90,6 +95,8 @@ pub struct Engine {
     /// The file of the deliveries.
     deliveries: files::File,
     letters: Archive,
+    /// What became of every event.
+    account: Account,
     /// What new lines and routers are given; nothing once the engine ends, for what is written with it ends with its last
     /// handle.
     postbox: Mutex<Option<Postbox>>,

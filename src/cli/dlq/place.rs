@@ -76,7 +76,10 @@ impl<'w> Place<'w> {
         }
         match Folder::open(path, Some("tidemill-dlq")) {
             Ok(folder) => Stopped::open(path, folder).map(|stopped| Place::Folder(Box::new(stopped))),
-            Err(StateError::Held { instance, .. }) => held(place, path, instance.as_deref()),
+            Err(StateError::Held { instance, .. }) => {
+                place.remote.answers_for(path, instance.as_deref(), PATIENCE)?;
+                Ok(Place::Engine(&place.remote))
+            }
             Err(error) => Err(Failure::failed(error)),
         }
     }
@@ -232,21 +235,6 @@ impl Stopped {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(Failure::failed)?;
         Ok(Stopped { runtime, archive: Archive::open(path).map_err(Failure::failed)?, _folder: folder })
     }
-}
-
-/// Somebody runs on the folder: it has to be the engine that answers.
-fn held<'w>(place: &'w Where, path: &Path, instance: Option<&str>) -> Result<Place<'w>, Failure> {
-    let status = place.remote.ask("GET", "/v1/status", PATIENCE)?;
-    let answers = status["instance"].as_str();
-    if instance.is_some() && instance == answers {
-        return Ok(Place::Engine(&place.remote));
-    }
-    Err(Failure::failed(format!(
-        "the state folder '{}' is in use by instance '{}', and instance '{}' answers; name its admin API with --admin",
-        path.display(),
-        instance.unwrap_or("unknown"),
-        answers.unwrap_or("unknown"),
-    )))
 }
 
 /// A path with its query.

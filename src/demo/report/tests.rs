@@ -1,7 +1,7 @@
 //! Judgements over runs in which exactly one thing went wrong.
 
 use engine::metric::Connection;
-use engine::supervisor::{DeadLetterStatus, ParkedStatus};
+use engine::supervisor::{DeadLetterStatus, LedgerStatus, ParkedStatus};
 
 use super::super::simulator::{Ledger, Profile};
 use super::*;
@@ -40,6 +40,8 @@ fn rule(matched: u64, done: u64, rejected: u64) -> RuleStatus {
         paused_keys: 0,
         paused_oldest_age_seconds: None,
         in_flight: 0,
+        lag: 0,
+        oldest_age_seconds: None,
         filtered: 0,
         failed_attempts: 0,
         last_error: None,
@@ -83,6 +85,8 @@ fn remains() -> Remains {
             outputs: BTreeMap::new(),
             dead_letters: DeadLetterStatus { stored: 5, ..DeadLetterStatus::default() },
             parked: ParkedStatus::default(),
+            ledger: LedgerStatus::default(),
+            drift: BTreeMap::new(),
         },
         peak_workers: 3,
         started_workers: 4,

@@ -42,7 +42,7 @@ pub struct Trouble {
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// It is tried again then; or whenever its source brings it again.
+    /// It is tried again then; or, without a time, when its source brings it again or somebody lets go on what is paused.
     Failed(Option<Stamp>),
     /// It became a dead letter.
     GivenUp(Reason),
@@ -72,7 +72,7 @@ impl Trouble {
         };
         let code = if self.code.is_some() { CODE } else { 0 };
         into.extend_from_slice(&self.time.0.to_le_bytes());
-        into.extend_from_slice(&[what, code | u8::from(self.publishing) * PUBLISHING]);
+        into.extend_from_slice(&[what, code | (u8::from(self.publishing) * PUBLISHING)]);
         into.extend_from_slice(&detail.to_le_bytes());
         for number in [self.attempt, self.of, self.took, self.redrives] {
             into.extend_from_slice(&number.to_le_bytes());

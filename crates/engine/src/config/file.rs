@@ -208,6 +208,16 @@ pub(super) struct StateEntry {
     /// How much is kept of each kind.
     #[serde(default)]
     pub(super) quotas: QuotasEntry,
+    /// How far back `tidemill explain` reaches.
+    pub(super) ledger: Option<Spanned<LedgerEntry>>,
+}
+
+/// How far back `tidemill explain` reaches.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LedgerEntry {
+    /// Finished deliveries that are remembered, 32 bytes each in memory and up to 64 on the disk; 1000000 by default.
+    pub(super) records: Option<Spanned<u64>>,
 }
 
 /// When what is written is forced to the disk.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Written;
 use super::guarantee::Order;
+use crate::account;
 use crate::dispatch::Rate;
 use crate::event::Text;
 use crate::filter::Filter;
@@ -58,14 +59,16 @@ pub struct State {
     pub dead_letters: Quota,
     /// Bytes of deliveries that wait for another attempt or for their turn.
     pub parked: u64,
+    /// Finished deliveries of which the account tells.
+    pub ledger: usize,
 }
 
 impl Default for State {
     /// Everything is forced to the disk before anybody counts on it; 1 GiB of dead letters, and then what adds some waits; 1 GiB
-    /// of parked deliveries, and then what waits keeps its seat.
+    /// of parked deliveries, and then what waits keeps its seat; the account of a million finished deliveries.
     fn default() -> State {
         let dead_letters = Quota { max_bytes: Some(1 << 30), max_age: None, on_full: OnFull::Block };
-        State { dir: None, sync: Sync::Always, dead_letters, parked: 1 << 30 }
+        State { dir: None, sync: Sync::Always, dead_letters, parked: 1 << 30, ledger: account::RECORDS }
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::decode::decode;
-use super::file::{DeadLettersEntry, FsyncEntry, FullOfLettersEntry, OnFullEntry, ParkedEntry, SpoolEntry, StateEntry};
+use super::file::{
+    DeadLettersEntry, FsyncEntry, FullOfLettersEntry, LedgerEntry, OnFullEntry, ParkedEntry, SpoolEntry, StateEntry,
+};
 use super::node::Entry;
 use super::plan::State;
 use super::suggest::quoted;
@@ -20,6 +22,9 @@ const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const BYTES_MIN: u64 = 64 << 10;
 /// Nobody waits longer for an event.
 const AGE_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// Fewer are no account, and more fill the memory.
+const RECORDS: std::ops::RangeInclusive<u64> = 1_000..=100_000_000;
 
 /// What a file says of the state.
 #[derive(Debug, Default)]
@@ -52,6 +57,7 @@ pub(super) fn kept(entry: Option<&Entry>, check: &mut Check) -> Kept {
     kept.spool = spool(written.quotas.spool.as_ref(), Policy::default(), check);
     kept.state.dead_letters = dead_letters(written.quotas.dead_letters.as_ref(), kept.state.dead_letters, check);
     kept.state.parked = parked(written.quotas.parked.as_ref(), kept.state.parked, check);
+    kept.state.ledger = ledger(written.ledger.as_ref(), kept.state.ledger, check);
     kept
 }
 
@@ -115,6 +121,16 @@ fn parked(written: Option<&Spanned<ParkedEntry>>, base: u64, check: &mut Check) 
         check.error(bytes.span, "this is room for hardly a delivery", "write at least 64KiB");
     }
     bytes.0.max(BYTES_MIN)
+}
+
+/// What is written of the account, on top of what holds otherwise.
+fn ledger(written: Option<&Spanned<LedgerEntry>>, base: usize, check: &mut Check) -> usize {
+    let Some(records) = written.and_then(|written| written.records.as_ref()) else { return base };
+    if !RECORDS.contains(&records.value) {
+        let help = "write a number from 1000 to 100000000; each takes 32 bytes of memory";
+        check.error(records.span, "the account is too short or too long", help);
+    }
+    usize::try_from(records.value.clamp(*RECORDS.start(), *RECORDS.end())).unwrap_or(base)
 }
 
 /// What is written of a spool, on top of what holds otherwise.

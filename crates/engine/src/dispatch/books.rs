@@ -78,7 +78,8 @@ pub struct Reading(Arc<Mutex<Published>>);
 struct Published {
     books: Books,
     last_error: Option<String>,
-    oldest: Option<Stamp>,
+    /// Of what is parked, and of what is in the table.
+    oldest: [Option<Stamp>; 2],
     paused: Paused,
 }
 
@@ -94,7 +95,12 @@ pub struct Paused {
 }
 
 impl Reading {
-    pub(super) fn publish(&self, books: &Books, (oldest, paused): (Option<Stamp>, Paused), error: &mut Option<String>) {
+    pub(super) fn publish(
+        &self,
+        books: &Books,
+        (oldest, paused): ([Option<Stamp>; 2], Paused),
+        error: &mut Option<String>,
+    ) {
         let mut published = self.0.lock();
         published.books = *books;
         published.oldest = oldest;
@@ -113,7 +119,13 @@ impl Reading {
     /// Since when the oldest that is parked has failed, as far as that is known without reading the disk.
     #[must_use]
     pub fn oldest(&self) -> Option<Stamp> {
-        self.0.lock().oldest
+        self.0.lock().oldest[0]
+    }
+
+    /// Since when the oldest that is in flight is here, to the second.
+    #[must_use]
+    pub fn oldest_in_flight(&self) -> Option<Stamp> {
+        self.0.lock().oldest[1]
     }
 
     /// What of the rule is paused.

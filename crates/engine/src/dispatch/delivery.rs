@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::ages::Ages;
 use super::lanes::Place;
 use super::publish::Confirmations;
 use super::{Arrival, Key};
@@ -23,6 +24,13 @@ pub(super) struct Delivery {
     pub(super) attempts: u32,
     /// What went wrong with it before, which most never need.
     past: Option<Box<Past>>,
+    /// When it arrived, and when its last attempt began: the low half of milliseconds since 1970.
+    pub(super) arrived: u32,
+    pub(super) began: u32,
+    /// Which of the table's ages it is of.
+    age: u8,
+    /// Results that it has to publish; 255 for that many or more.
+    pub(super) results: u8,
     /// Whether its source wants it back.
     pub(super) recalled: bool,
     /// Where it stands in line, if its key orders it.
@@ -48,6 +56,26 @@ impl Delivery {
     /// The same, without making room for it.
     pub(super) fn known_past(&self) -> Past {
         self.past.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// When an attempt failed first.
+    pub(super) fn failed(&self) -> Option<Stamp> {
+        self.past.as_ref().and_then(|past| past.failed)
+    }
+
+    /// How often it was given up before and sent on its way again.
+    pub(super) fn redrives(&self) -> u32 {
+        self.past.as_ref().map_or(0, |past| past.redrives)
+    }
+
+    /// Calls before it had results, where it took more than one.
+    pub(super) fn calls(&self) -> u32 {
+        self.past.as_ref().map_or(0, |past| past.calls)
+    }
+
+    /// Whether something went wrong with it before, or it was parked.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.past.is_some() || matches!(self.origin, Origin::Row(_))
     }
 
     /// Notes when its event was received here.
@@ -133,6 +161,8 @@ pub(super) struct Past {
     pub(super) spent: bool,
     /// What the last failure was, if it had to be remembered.
     pub(super) last: Option<Fault>,
+    /// Calls before it had results, where it took more than one.
+    pub(super) calls: u32,
 }
 
 /// One failure.
@@ -209,10 +239,12 @@ pub(super) struct Unconfirmed {
 pub(super) struct Table {
     slots: Slab<(u64, Delivery)>,
     serial: u64,
+    ages: Ages,
 }
 
 impl Table {
-    pub(super) fn insert(&mut self, arrival: Arrival) -> Key {
+    /// Takes in what arrives at this time.
+    pub(super) fn insert(&mut self, arrival: Arrival, arrived: u32) -> Key {
         let Arrival { event, receipt } = arrival;
         self.put(Delivery {
             event,
@@ -220,6 +252,10 @@ impl Table {
             received: Stamp::default(),
             attempts: 0,
             past: None,
+            arrived,
+            began: arrived,
+            age: 0,
+            results: 0,
             recalled: false,
             lane: None,
             active: false,
@@ -228,14 +264,29 @@ impl Table {
         })
     }
 
-    /// Takes in what comes back from its row.
-    pub(super) fn insert_row(&mut self, event: Event, stored: Stored, attempts: u32, stage: Stage) -> Key {
+    /// Takes in what comes back from its row at this time.
+    pub(super) fn insert_row(
+        &mut self,
+        event: Event,
+        stored: Stored,
+        attempts: u32,
+        stage: Stage,
+        arrived: u32,
+    ) -> Key {
+        let results = match &stage {
+            Stage::Publish(pending) => u8::try_from(pending.failed.len()).unwrap_or(u8::MAX),
+            Stage::Call | Stage::Keep(_) | Stage::Park => 0,
+        };
         self.put(Delivery {
             event,
             origin: Origin::Row(Box::new(stored)),
             received: Stamp::default(),
             attempts,
             past: None,
+            arrived,
+            began: arrived,
+            age: 0,
+            results,
             recalled: false,
             lane: None,
             active: false,
@@ -244,7 +295,8 @@ impl Table {
         })
     }
 
-    fn put(&mut self, delivery: Delivery) -> Key {
+    fn put(&mut self, mut delivery: Delivery) -> Key {
+        delivery.age = self.ages.enter();
         self.serial += 1;
         Key { slot: self.slots.insert((self.serial, delivery)), serial: self.serial }
     }
@@ -275,6 +327,7 @@ impl Table {
     pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> Option<Ended> {
         self.has(key).then(|| {
             let (_, delivery) = self.slots.remove(key.slot);
+            self.ages.leave(delivery.age);
             let row = match delivery.origin {
                 Origin::Source(receipt) => {
                     receipt.settle(outcome);
@@ -290,7 +343,22 @@ impl Table {
         self.slots.len()
     }
 
-    /// Every delivery.
+    /// What is taken in from here on arrives then, in milliseconds since 1970.
+    pub(super) fn turn(&mut self, now: u64) {
+        self.ages.turn(now);
+    }
+
+    /// Since when the oldest is there, to the second.
+    pub(super) fn oldest(&mut self) -> Option<Stamp> {
+        self.ages.oldest().map(Stamp)
+    }
+
+    /// Every delivery, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Delivery)> {
+        self.slots.iter().map(|(slot, (serial, delivery))| (Key { slot, serial: *serial }, delivery))
+    }
+
+    /// The same, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut Delivery)> {
         self.slots.iter_mut().map(|(slot, (serial, delivery))| (Key { slot, serial: *serial }, delivery))
     }
@@ -298,6 +366,7 @@ impl Table {
     /// Ends every delivery; answers how many there were.
     pub(super) fn settle_all(&mut self, outcome: Outcome) -> Rest {
         let mut rest = Rest::default();
+        self.ages = Ages::default();
         for (_, delivery) in self.slots.drain() {
             match delivery.origin {
                 Origin::Source(receipt) => {

@@ -264,6 +264,12 @@ impl Lanes {
         (self.paused.count, self.paused.since.keys().next().copied())
     }
 
+    /// Since when this lane is paused, if it is or is about to be.
+    pub(super) fn paused_since(&self, place: Place) -> Option<Stamp> {
+        let parked = self.lanes.get(place.slot())?.parked.as_ref()?;
+        matches!(parked.first, First::Pausing | First::Paused).then_some(parked.since)
+    }
+
     /// The places of paused lanes: of all of them, or of that of one key.
     pub(super) fn paused_places(&self, key: Option<&str>) -> Vec<Place> {
         let is_paused = |lane: &Lane| lane.parked.as_ref().is_some_and(|parked| parked.first == First::Paused);

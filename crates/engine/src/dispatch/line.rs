@@ -8,8 +8,14 @@ mod parking;
 mod recall;
 // Another configuration, while deliveries are under way.
 mod renewal;
+// Results on their way to the outputs.
+mod publishing;
+// Where an event is, for whoever asks.
+mod seek;
 // What is paused.
 mod stop;
+// What is told of deliveries for the account.
+mod telling;
 // Who may begin.
 mod turns;
 
@@ -24,23 +30,25 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::books::{Books, DropReason, Reading};
-use super::delivery::{Fault, Pending, Stage, Table, Unconfirmed};
+use super::delivery::{Fault, Stage, Table, Unconfirmed};
 use super::lanes::{Lanes, Place};
 use super::pace::Pace;
-use super::publish::{Confirmations, Confirmed, publish};
+use super::publish::Confirmations;
 use super::rate::{Limiter, Rate};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
+use crate::account::{End, Pen, What};
 use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
-use crate::event::{Event, Text};
+use crate::event::Text;
 use crate::invoke::Failure;
 use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
-use crate::port::{Confirm, Output, PublishError, Verdict};
+use crate::port::{Output, Verdict};
 use crate::retry::Policy;
 use renewal::Earlier;
 pub(crate) use renewal::orphaned;
 pub use renewal::{Hold, Renewal};
+pub use seek::{Sighting, Whereabouts};
 use stop::{Stop, Told};
 
 /// Messages that one turn takes at most; each is a batch already.
@@ -70,6 +78,8 @@ pub struct Options {
     pub lot: Option<Lot>,
     /// The pace of the thread that the line runs on.
     pub pace: Arc<Pace>,
+    /// Who writes down what becomes of its deliveries.
+    pub pen: Pen,
 }
 
 /// One rule's deliveries, owned by one task.
@@ -112,6 +122,8 @@ pub struct Line {
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
+    /// When the present turn is, in milliseconds since 1970, once somebody had to know.
+    time: Option<u64>,
     /// Deliveries that the pace was told of.
     paced: u64,
     last_error: Option<String>,
@@ -156,6 +168,7 @@ impl Line {
             told: Vec::new(),
             jobs: Vec::new(),
             books: Books::default(),
+            time: None,
             paced: 0,
             last_error: None,
             reading: Reading::default(),
@@ -183,6 +196,7 @@ impl Line {
                 () = self.options.postbox.room(), if self.is_held => self.begin_held(),
                 () = parking::changed(&mut self.lot), if parking => {}
             }
+            self.time = None;
             // A flood of confirmations must not keep the messages waiting.
             while messages.len() < TURN
                 && let Ok(message) = self.messages.try_recv()
@@ -211,6 +225,8 @@ impl Line {
                     Message::WhenEmpty(answer) => self.when_empty(answer),
                     Message::Pause(answer) => self.pause(answer),
                     Message::Resume { key, skip, answer } => self.resume(key.as_deref(), skip, answer),
+                    // Whoever asked may have stopped waiting.
+                    Message::Seek(wanted, answer) => drop(answer.send(self.seek(&wanted))),
                     Message::HandBack(answer) => {
                         // Whoever asked may have stopped waiting.
                         let _ = answer.send(self.hand_back());
@@ -228,7 +244,8 @@ impl Line {
 
     fn arrived(&mut self, arrival: Arrival) {
         self.books.matched += 1;
-        let key = self.table.insert(arrival);
+        let now = self.now() as u32;
+        let key = self.table.insert(arrival, now);
         if self.guarded {
             self.note_age(key);
         }
@@ -239,7 +256,8 @@ impl Line {
     /// before.
     fn replayed(&mut self, arrival: Arrival, redrives: u32) {
         self.books.replayed += 1;
-        let key = self.table.insert(arrival);
+        let now = self.now() as u32;
+        let key = self.table.insert(arrival, now);
         if let Some(delivery) = self.table.get(key) {
             delivery.past().redrives = redrives;
         }
@@ -251,10 +269,12 @@ impl Line {
 
     /// Begins the next attempt of whatever the delivery owes.
     fn attempt(&mut self, key: Key) {
+        let now = self.now() as u32;
         let Some(delivery) = self.table.get(key) else { return };
         self.active += usize::from(!std::mem::replace(&mut delivery.active, true));
         delivery.attempts += 1;
         delivery.era = self.era;
+        delivery.began = now;
         let event = delivery.event.clone();
         match &mut delivery.stage {
             Stage::Call if self.options.function.is_some() => {
@@ -263,6 +283,7 @@ impl Line {
                 self.jobs.push(Job { event, attempt, caller, key, answered: false });
             }
             Stage::Call => {
+                delivery.results = 1;
                 let results = (0..self.options.outputs.len())
                     .map(|output| Unconfirmed { event: event.clone(), output })
                     .collect();
@@ -284,14 +305,15 @@ impl Line {
             Ok(Verdict::Retry { after, error }) => self.failed(key, after, None, error),
             Ok(Verdict::Reject { reason }) => self.give_up(key, Reason::Rejected, None, reason),
             Ok(Verdict::Drop) => {
-                if self.settle(key, Outcome::Ack) {
+                self.tell(key, What::Dropped(DropReason::Function), None, "");
+                if self.settle(key, Outcome::Ack, End::Dropped(DropReason::Function)) {
                     self.books.dropped[DropReason::Function as usize] += 1;
                 }
             }
             Err(Failure::NotBegun) => self.give_back(key),
             Err(failure) => {
                 let error = self.describe(key, &failure);
-                self.failed(key, None, Some(failure.code()), error);
+                self.failed(key, None, Some(Text::new_static(failure.code())), error);
             }
         }
     }
@@ -301,107 +323,38 @@ impl Line {
         format!("function '{name}': {failure}")
     }
 
-    /// Publishes a call's results; those that are confirmed at once cost no allocation.
-    fn publish_results(&mut self, key: Key, results: Vec<Event>) {
-        let Some(delivery) = self.table.get(key) else { return };
-        delivery.attempts = 1;
-        let outputs = if delivery.era == self.era {
-            &self.options.outputs
-        } else {
-            renewal::outputs(&self.earlier, delivery.era)
-        };
-        let mut pending: Option<Pending> = None;
-        for mut event in results {
-            event.continue_trace(&delivery.event);
-            for (output, (_, binding)) in outputs.iter().enumerate() {
-                let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
-                if let Confirm::Now(Ok(())) = confirm {
-                    continue;
-                }
-                let result = Unconfirmed { event: event.clone(), output };
-                pending.get_or_insert_default().add(&mut self.confirmations, key, result, confirm);
-            }
-        }
-        let Some(pending) = pending else { return self.done(key) };
-        delivery.stage = Stage::Publish(pending);
-        self.review(key);
-    }
-
-    /// Publishes results again, or for the first time the event of a rule without a function.
-    fn publish(&mut self, key: Key, results: Vec<Unconfirmed>) {
-        let Some(delivery) = self.table.get(key) else { return };
-        let mut pending = Pending::default();
-        for result in results {
-            if let Some((_, binding)) = self.options.outputs.get(result.output) {
-                let confirm = publish(binding.as_ref(), &result.event, self.confirmations.offer());
-                pending.add(&mut self.confirmations, key, result, confirm);
-            }
-        }
-        delivery.stage = Stage::Publish(pending);
-        self.review(key);
-    }
-
-    fn confirmed(&mut self, ((key, result), outcome): Confirmed) {
-        let Some(delivery) = self.table.get(key) else { return };
-        if let Stage::Publish(pending) = &mut delivery.stage {
-            pending.awaited -= 1;
-            pending.note(result, outcome);
-        }
-        self.review(key);
-    }
-
-    /// Moves a publishing delivery on once no confirmation is awaited.
-    fn review(&mut self, key: Key) {
-        let Some(delivery) = self.table.get(key) else { return };
-        let Stage::Publish(pending) = &mut delivery.stage else { return };
-        if pending.awaited > 0 {
-            return;
-        }
-        match pending.error.take().map(|error| *error) {
-            None => self.done(key),
-            Some((output, error)) => {
-                let outputs = if delivery.era == self.era {
-                    &self.options.outputs
-                } else {
-                    renewal::outputs(&self.earlier, delivery.era)
-                };
-                let name = outputs.get(output).map_or("", |(name, _)| name.as_str());
-                let sentence = format!("output '{name}': {error}");
-                match error {
-                    PublishError::Retry { after, .. } => self.failed(key, after, None, sentence),
-                    PublishError::Reject { .. } => self.give_up(key, Reason::Rejected, None, sentence),
-                }
-            }
-        }
-    }
-
     fn done(&mut self, key: Key) {
-        if self.settle(key, Outcome::Ack) {
+        if self.settle(key, Outcome::Ack, End::Done) {
             self.books.done += 1;
         }
     }
 
-    fn failed(&mut self, key: Key, wish: Option<Duration>, code: Option<&'static str>, error: String) {
+    fn failed(&mut self, key: Key, wish: Option<Duration>, code: Option<Text>, error: String) {
         let Some(delivery) = self.table.get(key) else { return };
         self.books.failed_attempts += 1;
         delivery.past().failed.get_or_insert_with(|| self.options.postbox.now());
         match self.options.retry.next(delivery.attempts, wish, self.random.f64()) {
             Some(_) if delivery.recalled => {
+                self.tell(key, What::Failed(None), code, &error);
                 self.last_error = Some(error);
                 self.give_back(key);
             }
             Some(delay) => {
-                delivery.past().last = Some(Fault { code: code.map(Text::new_static), message: bounded(&error) });
+                delivery.past().last = Some(Fault { code: code.clone(), message: bounded(&error) });
                 let delay = self.until_expiry(key, delay);
-                self.wait(key, delay);
+                let due = self.after(delay);
+                if self.wait(key, delay) {
+                    self.tell(key, What::Failed(Some(due)), code, &error);
+                }
                 self.last_error = Some(error);
             }
-            None => self.exhausted(key, code.map(Text::new_static), error),
+            None => self.exhausted(key, code, error),
         }
     }
 
     /// Makes the delivery a dead letter; it settles when that is durable.
     fn give_up(&mut self, key: Key, reason: Reason, code: Option<Text>, message: String) {
+        self.tell(key, What::GivenUp(reason), code.clone(), &message);
         let function = self.function_of(key);
         let Some(delivery) = self.table.get(key) else { return };
         let past = delivery.known_past();
@@ -426,7 +379,7 @@ impl Line {
     fn kept(&mut self, key: Key) {
         let Some(delivery) = self.table.get(key) else { return };
         if let Stage::Keep(reason) = delivery.stage
-            && self.settle(key, Outcome::Ack)
+            && self.settle(key, Outcome::Ack, End::DeadLettered(reason))
             && let Some(count) = self.books.dead_lettered.get_mut(reason as usize)
         {
             *count += 1;
@@ -459,7 +412,8 @@ impl Line {
             pool.submit(&mut self.jobs);
         }
         self.send_parked();
-        self.tell();
+        self.let_know();
+        self.options.pen.flush();
         self.publish_books();
         if self.table.len() == 0 {
             for answer in self.curious.drain(..) {
@@ -476,10 +430,12 @@ impl Line {
         self.books.in_flight = after as u64;
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());
+        let oldest = [oldest, self.table.oldest()];
         self.reading.publish(&self.books, (oldest, self.paused()), &mut self.last_error);
     }
 
     fn hand_back(&mut self) -> usize {
+        self.tell_handed_back();
         let rest = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
         self.books.handed_back += rest.handed as u64;
         if let Some(lot) = &mut self.lot {

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, advance};
 
 use super::*;
+use crate::account::Name;
 use crate::dead_letter::{Reason, Selection, Targets};
 use crate::delivery::Outcome;
 use crate::fake::{Bin, Calls, Desk, Say, again, done, event, judge, one, options, recorder, running, settle_down};
@@ -72,6 +73,7 @@ fn bench_on(
         postbox: bin.postbox.clone(),
         lot: None,
         pace: Arc::default(),
+        pen: bin.account.pen(Name { name: "t/r".into(), ..Name::default() }),
     };
     change(&mut options);
     let (feed, reading, line) = Line::new(options);
@@ -308,9 +310,9 @@ async fn a_late_answer_does_not_end_the_next_owner_of_its_slot() {
     let mut desk = Desk::new(2);
     let mut arrivals = desk.arrivals([event("1"), event("2")]).await;
     let (second, first) = (arrivals.remove(1), arrivals.remove(0));
-    let old = table.insert(first);
+    let old = table.insert(first, 0);
     assert!(table.settle(old, Outcome::Ack).is_some());
-    let new = table.insert(second);
+    let new = table.insert(second, 0);
     assert!(table.get(old).is_none() && table.settle(old, Outcome::Ack).is_none());
     assert_eq!((table.len(), table.get(new).is_some()), (1, true));
 }

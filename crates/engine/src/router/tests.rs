@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::account::Name;
 use crate::delivery::{Inbox, Intake, Ledger, Settlements};
 use crate::dispatch::testing::{Taken, feed};
 use crate::fake::{Bin, event, undecodable};
@@ -22,7 +23,7 @@ struct Routed {
 
 fn routed(triggers: Vec<Trigger>) -> Routed {
     let (bin, ledger) = (Bin::open(), Ledger::default());
-    let router = Router::new("s".into(), triggers, bin.postbox.clone());
+    let router = Router::new("s".into(), triggers, bin.postbox.clone(), bin.account.pen(Name::default()));
     let (intake, settlements) = Inbox::new(64, ledger.clone(), Box::new(router)).split();
     Routed { intake, settlements, ledger, bin }
 }
@@ -162,7 +163,8 @@ async fn a_batch_without_anything_does_nothing() {
     let mut routed = routed(vec![only]);
     drop(routed.intake.reserve(4).await.unwrap());
     assert!(taken[0].batches().is_empty() && routed.settled().is_empty());
-    let mut router = Router::new("s".into(), Vec::new(), routed.bin.postbox.clone());
+    let mut router =
+        Router::new("s".into(), Vec::new(), routed.bin.postbox.clone(), routed.bin.account.pen(Name::default()));
     router.flush();
     assert_eq!(tally.read().offered, 0);
 }

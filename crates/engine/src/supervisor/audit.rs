@@ -68,6 +68,14 @@ impl Status {
     }
 }
 
+impl Status {
+    /// The drifts, by kind and name.
+    pub(super) fn drifts(&self) -> BTreeMap<String, f64> {
+        let drifted = self.accounts().filter(|account| account.drift() != 0);
+        drifted.map(|account| (format!("{} {}", account.kind, account.name), account.drift() as f64)).collect()
+    }
+}
+
 /// Who remembers what was said.
 #[derive(Debug, Default)]
 pub(super) struct Auditor(BTreeMap<(&'static str, Text), i128>);

@@ -18,7 +18,8 @@ use super::reload::Reloads;
 use super::runs::{self, Runs};
 use super::send::SENDS_MAX;
 use super::{Engine, Host, RouteMaker, StartError, Tasks};
-use super::{parked, spools};
+use super::{ledger, parked, spools};
+use crate::account::{Account, Name, Pen};
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::dead_letter::{Archive, Postbox};
@@ -43,7 +44,7 @@ impl Engine {
     pub async fn start(plan: Plan, host: Host) -> Result<Engine, StartError> {
         let page = Page::default();
         let (homes, addresses) = host.housing.build(&plan).map_err(no_thread)?;
-        let Kept { state, spools, deliveries, letters, postbox, writing, parked } =
+        let Kept { state, spools, deliveries, letters, postbox, writing, parked, account } =
             Kept::open(&plan, &host, &homes[0]).await?;
         let parked::Opened { yard, lots, left } = parked;
         let left = parked::orphan(&yard, left, &postbox).await;
@@ -64,6 +65,7 @@ impl Engine {
             Err(error) => {
                 // Nothing keeps running, nor holds a file that the next start needs.
                 drop((postbox, lots, spools));
+                account.close();
                 close(&outputs, sleep(FLUSH)).await;
                 drop(writing.await);
                 return Err(abandoned([state.as_ref().map(|state| &state.file), Some(&deliveries)], error).await);
@@ -71,15 +73,10 @@ impl Engine {
         };
         let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
         pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
-        let (rules, triggers) = start_lines(
-            &plan,
-            &homes_of(&addresses.triggers),
-            Takers { pools: &pools, outputs: &outputs, postbox: &postbox },
-            lots,
-            &mut tasks,
-        );
+        let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox, account: &account };
+        let (rules, triggers) = start_lines(&plan, &homes_of(&addresses.triggers), takers, lots, &mut tasks);
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
-        let (sources, spools) = start_sources(sources, spools, &triggers, &postbox);
+        let (sources, spools) = start_sources(sources, spools, &triggers, &postbox, &account);
         let live = Live { sources, triggers, rules, pools, outputs, forwarders, leaving: Leaving::default() };
         Ok(Engine {
             name: plan.name.clone(),
@@ -91,6 +88,7 @@ impl Engine {
             state,
             deliveries,
             letters,
+            account,
             postbox: Mutex::new(Some(postbox)),
             present: tokio::sync::Mutex::new(plan),
             turns,
@@ -119,6 +117,7 @@ struct Kept {
     /// The task that writes what the postbox is given.
     writing: JoinHandle<()>,
     parked: parked::Opened,
+    account: Account,
 }
 
 impl Kept {
@@ -134,9 +133,13 @@ impl Kept {
             Ok(opened) => opened,
             Err(error) => return Err(abandoned([spool, Some(&deliveries)], error).await),
         };
+        let account = match ledger::open(plan, host).await {
+            Ok(account) => account,
+            Err(error) => return Err(abandoned([spool, Some(&deliveries)], error).await),
+        };
         let _there = home.handle.enter();
         let (postbox, writing) = Postbox::start(letters.clone(), ClockHandle(Arc::clone(&host.clock)), targets);
-        Ok(Kept { state, spools, deliveries, letters, postbox, writing, parked })
+        Ok(Kept { state, spools, deliveries, letters, postbox, writing, parked, account })
     }
 }
 
@@ -231,6 +234,7 @@ pub(super) struct Takers<'a> {
     pub(super) pools: &'a [(Text, Pool)],
     pub(super) outputs: &'a [Arc<RunningOutput>],
     pub(super) postbox: &'a Postbox,
+    pub(super) account: &'a Account,
 }
 
 impl Takers<'_> {
@@ -245,6 +249,17 @@ impl Takers<'_> {
         rule.outputs.iter().filter_map(|place| self.outputs.get(*place)).map(binding).collect()
     }
 
+    /// Who writes down what becomes of the deliveries of the rule of this name.
+    pub(super) fn pen(&self, name: &Text, rule: &plan::Rule) -> Pen {
+        let output = |place: &usize| Some(self.outputs.get(*place)?.name.clone());
+        self.account.pen(Name {
+            name: name.clone(),
+            is_source: false,
+            function: rule.function.and_then(|place| Some(self.pools.get(place)?.0.clone())),
+            outputs: rule.outputs.iter().filter_map(output).collect(),
+        })
+    }
+
     /// The line of a rule, and how to reach it.
     pub(super) fn line(&self, rule: &plan::Rule, lot: Lot, pace: &Arc<Pace>) -> (Feed, Reading, Line) {
         Line::new(LineOptions {
@@ -257,6 +272,7 @@ impl Takers<'_> {
             retry: rule.retry.clone(),
             timeout: rule.timeout,
             postbox: self.postbox.clone(),
+            pen: self.pen(lot.rule(), rule),
             lot: Some(lot),
             pace: Arc::clone(pace),
         })
@@ -300,10 +316,11 @@ fn start_sources(
     spools: Vec<Option<spools::Opened>>,
     triggers: &[Wiring],
     postbox: &Postbox,
+    account: &Account,
 ) -> (Vec<Arc<RunningSource>>, Vec<spools::Running>) {
     let (mut started, mut spooled) = (Vec::new(), Vec::new());
     for (opened, spool) in sources.into_iter().zip(spools) {
-        let wires = Wires::of(&opened.name, triggers, Vec::new());
+        let wires = Wires::of(&opened.name, triggers, Vec::new(), account);
         let (source, spool) = start_source(opened, wires, spool, postbox);
         started.push(Arc::new(source));
         spooled.extend(spool);
@@ -368,15 +385,16 @@ impl OpenedSource {
 
 impl Wires {
     /// The triggers that a source feeds, and lines that may still have events of it.
-    pub(super) fn of(source: &Text, triggers: &[Wiring], leaving: Vec<Feed>) -> Wires {
+    pub(super) fn of(source: &Text, triggers: &[Wiring], leaving: Vec<Feed>, account: &Account) -> Wires {
         let triggers = triggers.iter().filter(|trigger| trigger.sources.contains(source)).cloned().collect();
-        Wires { triggers, leaving }
+        let pen = account.pen(Name { name: source.clone(), is_source: true, ..Name::default() });
+        Wires { triggers, leaving, pen }
     }
 
     /// The router of a source.
     pub(super) fn router(&self, source: &Text, postbox: &Postbox) -> Router {
         let triggers = self.triggers.iter().map(Wiring::trigger).collect();
-        Router::new(source.clone(), triggers, postbox.clone()).after(self.leaving.clone())
+        Router::new(source.clone(), triggers, postbox.clone(), self.pen.clone()).after(self.leaving.clone())
     }
 }
 

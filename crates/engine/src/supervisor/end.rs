@@ -139,6 +139,7 @@ impl Engine {
         handed_back += self.end_tasks(Instant::now() + FLUSH).await;
         // Whoever writes to it has ended.
         unsaved += usize::from(!self.deliveries.close_by(Instant::now() + FLUSH).await);
+        self.close_account().await;
         Drained { handed_back, unended, unclosed, unsaved }
     }
 

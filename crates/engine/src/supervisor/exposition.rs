@@ -39,6 +39,7 @@ pub(super) fn render(status: &Status) -> String {
     dead_letters(&mut families, status);
     accounts(&mut families, status);
     parked(&mut families, status);
+    ledger(&mut families, status);
     let build = format!("version=\"{}\",instance=\"{}\"", env!("CARGO_PKG_VERSION"), escape(&status.instance));
     families.add("tidemill_build_info", "gauge", "The running version and instance.", [(build, 1.0)]);
     let configuration = &status.configuration;
@@ -212,6 +213,13 @@ fn rules(families: &mut Families, status: &Status) {
         .filter_map(|(name, rule)| Some((format!("rule=\"{}\"", escape(name)), rule.parked_oldest_age_seconds?)));
     let help = "How long ago the oldest parked delivery failed first.";
     families.add("tidemill_rule_parked_oldest_age_seconds", "gauge", help, oldest);
+    let help = "Deliveries that are here and have not ended: in flight, parked, or waiting in the spools of the rule's sources.";
+    families.add("tidemill_rule_lag", "gauge", help, rows(|rule| rule.lag));
+    let oldest = status
+        .rules
+        .iter()
+        .filter_map(|(name, rule)| Some((format!("rule=\"{}\"", escape(name)), rule.oldest_age_seconds?)));
+    families.add("tidemill_rule_oldest_age_seconds", "gauge", "How long the oldest of them is here.", oldest);
     paused(families, status);
     let help = "Deliveries that were parked at the start.";
     families.add("tidemill_rule_recovered", "gauge", help, rows(|rule| rule.recovered));
@@ -306,6 +314,19 @@ fn parked(families: &mut Families, status: &Status) {
     families.add("tidemill_parked_bytes", "gauge", "Bytes of parked deliveries.", bare(parked.bytes));
     let help = "Bytes of parked deliveries that there may be; beyond them what waits keeps its seat.";
     families.add("tidemill_parked_max_bytes", "gauge", help, bare(parked.max_bytes));
+}
+
+fn ledger(families: &mut Families, status: &Status) {
+    let ledger = &status.ledger;
+    let bare = |value: f64| [(String::new(), value)];
+    let help = "Finished deliveries of this run that the account has in memory.";
+    families.add("tidemill_ledger_records", "gauge", help, bare(ledger.records as f64));
+    families.add("tidemill_ledger_bytes", "gauge", "Bytes of the ledger's files.", bare(ledger.bytes as f64));
+    let writable = f64::from(ledger.last_error.is_none());
+    families.add("tidemill_ledger_writable", "gauge", "Whether the ledger can be written.", bare(writable));
+    let lost = ledger.lost.iter().map(|(kind, count)| (format!("kind=\"{kind}\""), *count as f64));
+    let help = "What could not be written down in the ledger.";
+    families.add("tidemill_ledger_lost_total", "counter", help, lost);
 }
 
 fn pools(families: &mut Families, status: &Status) {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::runs;
 use super::{Engine, RouteMaker};
+use crate::account::Pen;
 use crate::dead_letter::Reading as Forwarded;
 use crate::delivery::Ledger;
 use crate::dispatch::{self, Feed};
@@ -92,11 +93,13 @@ pub(super) struct Road {
 }
 
 /// The triggers of one source.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Wires {
     pub(super) triggers: Vec<Wiring>,
     /// Lines that may still have events from earlier.
     pub(super) leaving: Vec<Feed>,
+    /// Who writes down what no rule wants.
+    pub(super) pen: Pen,
 }
 
 #[derive(Clone)]

@@ -52,7 +52,7 @@ pub(super) struct Running {
     pub(super) run: runs::Running,
 }
 
-fn table(source: &str) -> Text {
+pub(super) fn table(source: &str) -> Text {
     format!("{NAME}/{source}").into()
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::task::AbortHandle;
 
 use super::files::File;
-use super::{Engine, exposition, spools};
+use super::{Engine, LedgerStatus, exposition, spools};
 use crate::dead_letter::Reason;
 use crate::dispatch::DropReason;
 use crate::event::Text;
@@ -52,6 +52,10 @@ pub struct Status {
     pub dead_letters: DeadLetterStatus,
     /// What waits on the disk for another attempt or for its turn.
     pub parked: ParkedStatus,
+    /// The account of finished deliveries.
+    pub ledger: LedgerStatus,
+    /// What is not accounted for, by `source`, `rule` or `spool` and its name; empty unless the engine has a bug.
+    pub drift: BTreeMap<String, f64>,
 }
 
 /// The parked deliveries of all rules.
@@ -200,6 +204,10 @@ pub struct RuleStatus {
     /// How long ago the first of all that is paused was; nothing when nothing is.
     pub paused_oldest_age_seconds: Option<f64>,
     pub in_flight: u64,
+    /// Everything that is here and has not ended: in flight, parked, and whatever waits in the spools of its sources.
+    pub lag: u64,
+    /// How long the oldest of it is here, to the second; nothing when there is none, or nobody knows without the disk.
+    pub oldest_age_seconds: Option<f64>,
     pub filtered: u64,
     pub failed_attempts: u64,
     pub last_error: Option<String>,
@@ -222,12 +230,22 @@ impl Engine {
         let live = self.live();
         let tallies: Vec<_> = live.triggers.iter().map(|trigger| (&trigger.name, trigger.tally.read())).collect();
         let now = Stamp::from(self.host.clock.now());
+        let spools: BTreeMap<Text, SpoolStatus> =
+            self.spools.iter().map(|spool| (spool.name.clone(), spool.status(now))).collect();
         let rule = |rule: &super::RunningRule| {
             let books = rule.reading.books();
             let known = live.triggers.iter().position(|trigger| Arc::ptr_eq(&trigger.tally, &rule.tally));
             let filtered = known.map_or_else(|| rule.tally.read().filtered, |place| tallies[place].1.filtered.clone());
             let paused = rule.reading.paused();
+            let sources = known.map_or(&[][..], |place| &live.triggers[place].sources);
+            let spools: Vec<&SpoolStatus> = sources.iter().filter_map(|source| spools.get(source)).collect();
+            let here = [rule.reading.oldest(), rule.reading.oldest_in_flight()].into_iter().flatten().min();
+            // What a spool has in flight is counted where it is.
+            let waiting = spools.iter().filter(|spool| spool.stored > 0);
+            let ages = waiting.filter_map(|spool| spool.oldest_age_seconds).chain(here.map(|oldest| age(oldest, now)));
             RuleStatus {
+                lag: books.in_flight + books.parked + spools.iter().map(|spool| spool.stored).sum::<u64>(),
+                oldest_age_seconds: ages.reduce(f64::max),
                 matched: books.matched,
                 recovered: books.recovered,
                 replayed: books.replayed,
@@ -250,7 +268,7 @@ impl Engine {
         };
         let trigger =
             |counts: &crate::router::Counts| TriggerStatus { offered: counts.offered, unmatched: counts.unmatched };
-        Status {
+        let mut status = Status {
             name: self.name.clone(),
             instance: self.host.instance.clone(),
             draining: self.is_draining(),
@@ -260,12 +278,16 @@ impl Engine {
             triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
             rules: live.every_rule().map(|running| (running.name.clone(), rule(running))).collect(),
             pools: live.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),
-            spools: self.spools.iter().map(|spool| (spool.name.clone(), spool.status(now))).collect(),
+            spools,
             stores: self.stores().collect(),
             outputs: live.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
             dead_letters: self.dead_letter_status(),
             parked: self.parked_status(),
-        }
+            ledger: self.ledger_status(),
+            drift: BTreeMap::new(),
+        };
+        status.drift = status.drifts();
+        status
     }
 
     fn parked_status(&self) -> ParkedStatus {

@@ -85,7 +85,7 @@ impl Function for Shared {
 
 /// How an output ends.
 #[derive(Clone, Copy, PartialEq)]
-enum Closing {
+pub(super) enum Closing {
     Well,
     Badly,
     /// After five seconds.
@@ -137,19 +137,19 @@ impl OutputPlan for OutputIs {
 
 /// The parts of an engine: sources `s0`..., one function `f`, outputs `o0`..., one trigger `t` over all sources with one
 /// rule `r` over all outputs.
-struct Parts {
+pub(super) struct Parts {
     folder: tempfile::TempDir,
     log: Log,
     sources: Vec<Option<Memory>>,
     function: Option<Arc<dyn Function>>,
-    outputs: Vec<Option<Closing>>,
+    pub(super) outputs: Vec<Option<Closing>>,
     /// How the spool of every source keeps its bounds, where they have one.
-    spool: Option<crate::spool::Policy>,
+    pub(super) spool: Option<crate::spool::Policy>,
     housing: Housing,
 }
 
 impl Parts {
-    fn new(function: Arc<dyn Function>) -> Parts {
+    pub(super) fn new(function: Arc<dyn Function>) -> Parts {
         Parts {
             folder: tempfile::tempdir().unwrap(),
             log: Log::default(),
@@ -161,13 +161,13 @@ impl Parts {
         }
     }
 
-    fn source(&mut self) -> Pipe {
+    pub(super) fn source(&mut self) -> Pipe {
         let (pipe, source) = Memory::new();
         self.sources.push(Some(source));
         pipe
     }
 
-    fn plan(&mut self) -> Plan {
+    pub(super) fn plan(&mut self) -> Plan {
         let log = &self.log;
         let sources = self.sources.drain(..).enumerate().map(|(at, source)| plan::Source {
             name: format!("s{at}").into(),
@@ -220,7 +220,11 @@ impl Parts {
         }
     }
 
-    fn host(&self) -> Host {
+    pub(super) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(super) fn host(&self) -> Host {
         Host {
             instance: "i".into(),
             state: self.folder.path().to_path_buf(),
@@ -231,14 +235,14 @@ impl Parts {
         }
     }
 
-    async fn start(&mut self) -> Result<Engine, StartError> {
+    pub(super) async fn start(&mut self) -> Result<Engine, StartError> {
         let plan = self.plan();
         Engine::start(plan, self.host()).await
     }
 }
 
 impl Pipe {
-    async fn send(&self, ids: &[&str]) {
+    pub(super) async fn send(&self, ids: &[&str]) {
         for id in ids {
             self.messages.send(Message::Event(event(id))).await.unwrap();
         }
@@ -253,7 +257,7 @@ impl Pipe {
 }
 
 /// A function whose calls end when the gate opens.
-fn gated() -> (Arc<dyn Function>, watch::Sender<bool>) {
+pub(super) fn gated() -> (Arc<dyn Function>, watch::Sender<bool>) {
     let (open, opened) = watch::channel(false);
     let function = Calls(move |_: Event, _: Call| -> BoxFuture<'static, Verdicts> {
         let mut opened = opened.clone();

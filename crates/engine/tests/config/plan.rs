@@ -34,7 +34,7 @@ fn everything_that_is_written_counts() {
         max_age: Some(Duration::from_secs(30 * 86_400)),
         on_full: store::OnFull::DropOldest,
     };
-    assert_eq!(plan.state.dead_letters, dead_letters);
+    assert_eq!((plan.state.dead_letters, plan.state.ledger), (dead_letters, 5000));
     let spools: Vec<_> = plan.sources.iter().map(|source| source.spool).collect();
     let own = spool::Policy {
         max_bytes: 64 << 20,

@@ -50,18 +50,21 @@ impl Line {
         self.publish_books();
     }
 
-    /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat.
-    pub(super) fn wait(&mut self, key: Key, delay: Duration) {
+    /// Lets a delivery wait for its next attempt: on the disk if that is possible, else in its seat. Says whether it does; what
+    /// cannot be tried again is given up.
+    pub(super) fn wait(&mut self, key: Key, delay: Duration) -> bool {
         if self.retired {
-            return self.orphan(key);
+            self.orphan(key);
+            return false;
         }
         if !self.translate(key) {
-            return;
+            return false;
         }
         self.rest(key);
         if !self.put_aside(key, delay) {
             self.waiting.push(Reverse((Instant::now() + delay, key)));
         }
+        true
     }
 
     /// Puts a delivery aside that has its turn, and what stands behind it; says whether there was room.
@@ -168,18 +171,19 @@ impl Line {
     fn returned(&mut self, back: Back) {
         let Back { mut stored, row, place } = back;
         let Row { attempts, redrives, failed, received, laned, spent, code, message, event, results, .. } = row;
+        let now = self.now() as u32;
         let (stage, unknown) = self.stage(results);
         let named = event.key().map(|key| Text::from(key.as_ref())).filter(|_| laned);
         stored.pauses = named.as_ref().is_some_and(|named| self.lanes.skips(place, named));
         let skipped = stored.pauses || spent && self.lot.as_ref().is_some_and(|lot| lot.skips(&stored));
-        let key = self.table.insert_row(event, stored, attempts, stage);
+        let key = self.table.insert_row(event, stored, attempts, stage, now);
         let lane = named.and_then(|named| self.lanes.arrive(place, &named, key));
         if let Some(delivery) = self.table.get(key) {
             delivery.lane = lane;
             delivery.received_at(received.or(failed).unwrap_or_default());
             if redrives > 0 || failed.is_some() {
                 let last = failed.map(|_| Fault { code, message });
-                *delivery.past() = Past { failed, redrives, spent, last };
+                *delivery.past() = Past { failed, redrives, spent, last, calls: 0 };
             }
             if spent && !skipped {
                 delivery.refresh();

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Finished, Key, Line};
+use crate::account::End;
 use crate::delivery::{Outcome, Recall};
 
 impl Line {
@@ -59,7 +60,7 @@ impl Line {
 
     /// Leaves the delivery with its source.
     pub(super) fn give_back(&mut self, key: Key) {
-        if self.settle(key, Outcome::Retry { after: Duration::ZERO }) {
+        if self.settle(key, Outcome::Retry { after: Duration::ZERO }, End::HandedBack) {
             self.books.handed_back += 1;
         }
     }

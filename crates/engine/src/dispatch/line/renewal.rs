@@ -17,6 +17,7 @@ use super::super::delivery::Stage;
 use super::super::rate::{Limiter, Rate};
 use super::parking::gone;
 use super::{Caller, Key, Line};
+use crate::account::Pen;
 use crate::dead_letter::Reason;
 use crate::event::Text;
 use crate::pool::Pool;
@@ -51,6 +52,8 @@ pub struct Renewal {
     pub retry: Policy,
     /// How long one call may take.
     pub timeout: Duration,
+    /// Who writes down what becomes of the deliveries.
+    pub pen: Pen,
     /// Let go of once nothing is under way any more with the configuration that this one follows.
     pub hold: Hold,
 }
@@ -69,6 +72,7 @@ pub(super) struct Earlier {
     pub(super) caller: Arc<Caller>,
     function: Option<Named<Pool>>,
     outputs: Vec<Named<Arc<dyn Output>>>,
+    pub(super) pen: Pen,
     _hold: Hold,
 }
 
@@ -77,10 +81,16 @@ pub(super) fn outputs(earlier: &[Earlier], era: u32) -> &[Named<Arc<dyn Output>>
     earlier.iter().find(|earlier| earlier.era == era).map_or(&[], |earlier| &earlier.outputs)
 }
 
+/// Who writes down what ends under an earlier configuration.
+#[cold]
+pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
+    earlier.iter_mut().find(|earlier| earlier.era == era).map(|earlier| &mut earlier.pen)
+}
+
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, ordered, max_in_flight, rate, retry, timeout, hold } = renewal;
+        let Renewal { function, outputs, ordered, max_in_flight, rate, retry, timeout, pen, hold } = renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
@@ -95,6 +105,8 @@ impl Line {
         {
             pool.submit(&mut self.jobs);
         }
+        // What has ended before did so under the earlier one.
+        self.options.pen.flush();
         let caller = Arc::new(self.caller.again(timeout));
         let earlier = Earlier {
             era: self.era,
@@ -102,6 +114,7 @@ impl Line {
             caller: std::mem::replace(&mut self.caller, caller),
             function: std::mem::replace(&mut self.options.function, function),
             outputs: std::mem::replace(&mut self.options.outputs, outputs),
+            pen: std::mem::replace(&mut self.options.pen, pen),
             _hold: hold,
         };
         self.earlier.push(earlier);
@@ -177,6 +190,7 @@ impl Line {
     pub(super) fn left_behind(&mut self, era: u32) {
         let Some(at) = self.earlier.iter().position(|earlier| earlier.era == era) else { return };
         self.earlier[at].active -= 1;
+        self.earlier[at].pen.flush();
         if self.earlier[at].active == 0 {
             self.earlier.remove(at);
         }

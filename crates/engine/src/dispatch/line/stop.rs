@@ -16,6 +16,7 @@ use super::super::books::{DropReason, Paused};
 use super::super::delivery::Fault;
 use super::parking::LOOK;
 use super::{Key, Line};
+use crate::account::{End, What};
 use crate::dead_letter::Reason;
 use crate::delivery::Outcome;
 use crate::event::{Text, beginning};
@@ -85,17 +86,20 @@ impl Line {
         let Some(delivery) = self.table.get(key) else { return };
         match self.options.retry.exhausted {
             Exhausted::PauseKey if delivery.lane.is_some() => {
-                self.spend(key, code, &error);
+                self.spend(key, code.clone(), &error);
                 self.stay(key);
+                self.tell(key, What::Failed(None), code, &error);
             }
             Exhausted::PauseRule => {
+                self.tell(key, What::Failed(None), code.clone(), &error);
                 self.spend(key, code, &error);
                 self.halt(key);
                 self.turns.push_back(key);
             }
             Exhausted::Drop => {
+                self.tell(key, What::Dropped(DropReason::Exhausted), code, &error);
                 self.last_error = Some(error);
-                if self.settle(key, Outcome::Ack) {
+                if self.settle(key, Outcome::Ack, End::Dropped(DropReason::Exhausted)) {
                     self.books.dropped[DropReason::Exhausted as usize] += 1;
                 }
             }
@@ -271,7 +275,7 @@ impl Line {
     }
 
     /// Tells who waits for it that what was paused or resumed is on the disk.
-    pub(super) fn tell(&mut self) {
+    pub(super) fn let_know(&mut self) {
         if self.told.is_empty() {
             return;
         }

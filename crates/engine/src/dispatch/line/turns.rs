@@ -6,6 +6,7 @@
 use super::super::delivery::Ended;
 use super::super::lanes::{Entered, Left};
 use super::{Key, Line};
+use crate::account::End;
 use crate::delivery::Outcome;
 
 impl Line {
@@ -92,7 +93,8 @@ impl Line {
 
     /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
     /// events that all end at once must not grow the stack.
-    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> bool {
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome, end: End) -> bool {
+        self.record(key, end);
         let Some(Ended { lane, active, era, row }) = self.table.settle(key, outcome) else { return false };
         self.active -= usize::from(active);
         if active && era != self.era {

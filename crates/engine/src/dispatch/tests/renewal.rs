@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::parking::{ROOM, hourly, parks_in};
 use super::*;
+use crate::account::{End, Name as Who, Wanted};
 use crate::event::Name;
 use crate::port::{PublishError, Verdict};
 use crate::retry::Room;
@@ -23,6 +24,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
         rate: None,
         retry: policy(),
         timeout: 2 * SECOND,
+        pen: crate::account::Account::in_memory(1, crate::store::Settings::default().clock).pen(Default::default()),
         hold,
     };
     (renewal, held)
@@ -107,15 +109,18 @@ async fn what_is_called_publishes_where_it_began_and_what_is_queued_begins_anew(
     settle_down().await;
     // From here on the events themselves are the results.
     let (new, found) = recorder(|_| Say::Now(Ok(())));
-    let (first, mut held) = renewal(None, vec![named("n", new)]);
+    let (mut first, mut held) = renewal(None, vec![named("n", new)]);
+    let name = |output: &str| Who { name: "t/r".into(), outputs: vec![output.into()], ..Who::default() };
+    first.pen = bench.bin.account.pen(name("n"));
     bench.feed.renew(first);
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
     assert_eq!((seen.ids().len(), found.ids()), (0, vec!["2".into()]));
     assert!(!is_released(&mut held));
     // And once more, while the first one still runs.
     let (third, last) = recorder(|_| Say::Now(Ok(())));
-    let (second, mut later) =
+    let (mut second, mut later) =
         renewal(pool(judge(|_, _| one(Verdict::Done(vec![event("s")])))), vec![named("m", third)]);
+    second.pen = bench.bin.account.pen(name("m"));
     bench.feed.renew(second);
     settle_down().await;
     assert!(is_released(&mut later) && !is_released(&mut held));
@@ -125,6 +130,13 @@ async fn what_is_called_publishes_where_it_began_and_what_is_queued_begins_anew(
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
     assert_eq!((seen.ids(), last.ids()), (vec!["r".into()], vec!["s".into()]));
     assert!(is_released(&mut held));
+    settle_down().await;
+    for (id, outputs) in [("1", &[][..]), ("2", &["n"]), ("3", &["m"])] {
+        let found = bench.bin.account.find(&Wanted { id: id.into(), source: None }).unwrap();
+        let written: Vec<_> = found.records.iter().map(|(record, name)| (record.end(), &name.outputs[..])).collect();
+        let outputs: Vec<Text> = outputs.iter().map(|output| Text::from(*output)).collect();
+        assert_eq!(written, [(Some(End::Done), &outputs[..])], "{id}: it ends under what it began with");
+    }
     assert_eq!(bench.books(), Books { matched: 3, done: 3, ..Books::default() });
 }
 

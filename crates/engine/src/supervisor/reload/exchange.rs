@@ -152,7 +152,7 @@ impl Engine {
         let (hold, held) = mpsc::channel(1);
         let Fresh { outputs, pools, lots, sources, homes } = fresh;
         self.run_pools(&old, after, &pools, &mut tasks);
-        let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox };
+        let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox, account: &self.account };
         let mut lines = Lines { engine: self, old: &old, before, after, takers, hold, lots, homes: &homes };
         let (rules, triggers) = lines.exchange(&mut tasks);
         drop(lines);
@@ -190,7 +190,7 @@ impl Engine {
         let mut sources = Vec::new();
         for (source, opened) in after.sources.iter().zip(fresh) {
             let known = old.sources.iter().find(|known| known.name == source.name);
-            let wires = Wires::of(&source.name, triggers, leaving.to_vec());
+            let wires = Wires::of(&source.name, triggers, leaving.to_vec(), &self.account);
             if let Some(known) = known {
                 // The wires first: a run that begins meanwhile makes its router from them.
                 let before = std::mem::replace(&mut *known.road.wires.lock(), wires.clone());
@@ -308,7 +308,7 @@ impl Lines<'_> {
         if let Some(known) = self.old.rules.iter().find(|known| known.name == name) {
             let before = self.before.rule(&trigger.name, &rule.name);
             if before.is_some_and(|(_, before)| self.before.renews_rule(self.after, before, rule)) {
-                known.feed.renew(self.renewal(rule));
+                known.feed.renew(self.renewal(&name, rule));
             }
             return Some(RunningRule { place, ..known.clone() });
         }
@@ -320,7 +320,7 @@ impl Lines<'_> {
         Some(RunningRule { name, place, slot: tally.add(), tally: Arc::clone(tally), feed, reading })
     }
 
-    fn renewal(&self, rule: &plan::Rule) -> Renewal {
+    fn renewal(&self, name: &Text, rule: &plan::Rule) -> Renewal {
         Renewal {
             function: self.takers.function(rule),
             outputs: self.takers.outputs(rule),
@@ -329,6 +329,7 @@ impl Lines<'_> {
             rate: rule.rate,
             retry: rule.retry.clone(),
             timeout: rule.timeout,
+            pen: self.takers.pen(name, rule),
             hold: self.hold.clone(),
         }
     }

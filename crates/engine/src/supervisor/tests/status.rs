@@ -118,12 +118,14 @@ async fn the_status_has_the_documented_names() {
     expect(&status["sources"]["s0"], "received settled rejected handedBack inFlight seats connection lastError");
     expect(
         &status["rules"]["t/r"],
-        "matched recovered replayed looped done deadLettered dropped handedBack parked parkedOldestAgeSeconds inFlight filtered",
+        "matched recovered replayed looped done deadLettered dropped handedBack parked parkedOldestAgeSeconds inFlight lag oldestAgeSeconds filtered",
     );
     expect(&status["rules"]["t/r"]["deadLetters"], "exhausted rejected");
     expect(&status["rules"]["t/r"]["dropped"], "function");
     expect(&status["deadLetters"], "stored bytes maxBytes full dropped purged");
     expect(&status["parked"], "stored bytes maxBytes");
+    expect(&status["ledger"], "records maxRecords bytes lost lastError");
+    assert_eq!(status["drift"], serde_json::json!({}));
     expect(&status["triggers"]["t"], "offered unmatched");
     expect(&status["pools"]["f"], "workers busy queued");
     expect(&status["outputs"]["o0"], "connection lastError");
