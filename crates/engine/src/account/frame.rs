@@ -63,6 +63,9 @@ pub(super) enum Frame {
     End(Stamp),
 }
 
+/// Records that are laid out at once.
+const BLOCK: usize = 32;
+
 /// Appends a frame of what `content` writes.
 fn put(into: &mut Vec<u8>, kind: u8, content: impl FnOnce(&mut Vec<u8>)) {
     let start = into.len();
@@ -88,7 +91,11 @@ pub(super) fn records(time: Stamp, first: u64, records: &[Record], into: &mut Ve
     put(into, RECORDS, |into| {
         into.extend_from_slice(&time.0.to_le_bytes());
         into.extend_from_slice(&first.to_le_bytes());
-        records.iter().for_each(|record| record.write(into));
+        let mut block = [[0; SIZE]; BLOCK];
+        for some in records.chunks(BLOCK) {
+            block.iter_mut().zip(some).for_each(|(place, record)| *place = record.bytes());
+            into.extend_from_slice(&block.as_flattened()[..some.len() * SIZE]);
+        }
     });
 }
 

@@ -121,8 +121,16 @@ impl Record {
         }
     }
 
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
-        self.0.iter().for_each(|word| into.extend_from_slice(&word.to_le_bytes()));
+    /// As it lies in a file.
+    #[inline]
+    pub(super) fn bytes(&self) -> [u8; SIZE] {
+        let [print, head, times, lengths] = self.0.map(u64::to_le_bytes);
+        let mut bytes = [0; SIZE];
+        bytes[..8].copy_from_slice(&print);
+        bytes[8..16].copy_from_slice(&head);
+        bytes[16..24].copy_from_slice(&times);
+        bytes[24..].copy_from_slice(&lengths);
+        bytes
     }
 
     pub(super) fn read(bytes: &[u8; SIZE]) -> Record {
@@ -163,10 +171,8 @@ mod tests {
             let print = Print { id, source };
             let facts = Facts { ended, took, last, attempts, calls, results };
             let record = Record::new(print, rule, End::DeadLettered(Reason::Rejected), facts);
-            let mut bytes = Vec::new();
-            record.write(&mut bytes);
-            let back = Record::read(bytes.first_chunk().unwrap());
-            prop_assert_eq!((bytes.len(), back), (SIZE, record));
+            let back = Record::read(&record.bytes());
+            prop_assert_eq!(back, record);
             prop_assert_eq!((back.print(), back.rule(), back.ended()), (print, rule, Stamp(ended)));
             prop_assert_eq!(back.end(), Some(End::DeadLettered(Reason::Rejected)));
             prop_assert_eq!(back.facts(), Facts { attempts: attempts.min(255), calls: calls.min(255), ..facts });

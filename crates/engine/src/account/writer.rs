@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::frame::{self, Head};
 use super::log::Log;
-use super::record::{Record, SIZE};
+use super::record::SIZE;
 use super::{Desk, FAILURES, FILE, Shared, WAITING_MAX};
 use crate::store::Stamp;
 
 /// How long records wait, so that many go together.
 const REST: Duration = Duration::from_secs(1);
+/// Bytes of a frame of records besides those.
+const FRAME: usize = 64;
 /// A file of the smallest ledger is this long.
 const BOUND_MIN: u64 = 256 << 10;
 
@@ -123,33 +125,36 @@ impl Writer {
         Ok(())
     }
 
-    /// Page by page, so that no line waits for more than the copy of one.
+    /// Page by page, so that no line waits for more than what one takes.
     fn write_records(&mut self) -> io::Result<()> {
-        let (mut records, mut bytes) = (Vec::<Record>::new(), Vec::new());
         loop {
-            records.clear();
-            bytes.clear();
-            let first = {
+            let (count, names) = {
                 let desk = self.shared.desk.lock();
-                let (first, some) = desk.ring.some(desk.written);
-                records.extend_from_slice(some);
-                first
+                (desk.ring.some(desk.written).1.len(), desk.names.len())
             };
-            if records.is_empty() {
+            if count == 0 {
                 return Ok(());
             }
-            if self.finished.is_full(records.len() * SIZE) {
+            if self.finished.is_full(count * SIZE) {
                 let _turning = self.shared.turning.lock();
                 self.finished.turn()?;
                 self.named = 0;
             }
             // Before any record that may have a name of these.
-            if self.shared.desk.lock().names.len() > self.named {
-                bytes = self.head();
+            let mut bytes = if names > self.named { self.head() } else { Vec::new() };
+            bytes.reserve(count * SIZE + FRAME);
+            let (time, desk) = (self.now(), self.shared.desk.lock());
+            let (first, some) = desk.ring.some(desk.written);
+            let some = &some[..count.min(some.len())];
+            // Somebody may have got a pen since, and written with it.
+            if desk.names.len() > self.named {
+                continue;
             }
-            frame::records(self.now(), first, &records, &mut bytes);
+            frame::records(time, first, some, &mut bytes);
+            let written = first + some.len() as u64;
+            drop(desk);
             self.finished.append(&bytes, false)?;
-            self.shared.desk.lock().written = first + records.len() as u64;
+            self.shared.desk.lock().written = written;
         }
     }
 

@@ -323,20 +323,21 @@ impl Table {
         self.slots.get(key.slot).is_some_and(|(serial, _)| *serial == key.serial)
     }
 
-    /// Ends the delivery; answers what was of it, or nothing if it was not there.
-    pub(super) fn settle(&mut self, key: Key, outcome: Outcome) -> Option<Ended> {
-        self.has(key).then(|| {
-            let (_, delivery) = self.slots.remove(key.slot);
-            self.ages.leave(delivery.age);
-            let row = match delivery.origin {
-                Origin::Source(receipt) => {
-                    receipt.settle(outcome);
-                    None
-                }
-                Origin::Row(stored) => Some((stored, matches!(delivery.stage, Stage::Keep(_)))),
-            };
-            Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row }
-        })
+    /// Ends the delivery, which `look` sees before; answers what was of it, or nothing if it was not there.
+    #[inline]
+    pub(super) fn settle(&mut self, key: Key, outcome: Outcome, look: impl FnOnce(&Delivery)) -> Option<Ended> {
+        let (_, delivery) = self.slots.get(key.slot).filter(|(serial, _)| *serial == key.serial)?;
+        look(delivery);
+        let (_, delivery) = self.slots.remove(key.slot);
+        self.ages.leave(delivery.age);
+        let row = match delivery.origin {
+            Origin::Source(receipt) => {
+                receipt.settle(outcome);
+                None
+            }
+            Origin::Row(stored) => Some((stored, matches!(delivery.stage, Stage::Keep(_)))),
+        };
+        Some(Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -122,8 +122,8 @@ pub struct Line {
     /// Jobs of the present turn.
     jobs: Vec<Job>,
     books: Books,
-    /// When the present turn is, in milliseconds since 1970, once somebody had to know.
-    time: Option<u64>,
+    /// When the present turn is, in milliseconds since 1970.
+    time: u64,
     /// Deliveries that the pace was told of.
     paced: u64,
     last_error: Option<String>,
@@ -168,7 +168,7 @@ impl Line {
             told: Vec::new(),
             jobs: Vec::new(),
             books: Books::default(),
-            time: None,
+            time: 0,
             paced: 0,
             last_error: None,
             reading: Reading::default(),
@@ -196,7 +196,7 @@ impl Line {
                 () = self.options.postbox.room(), if self.is_held => self.begin_held(),
                 () = parking::changed(&mut self.lot), if parking => {}
             }
-            self.time = None;
+            self.begin_turn();
             // A flood of confirmations must not keep the messages waiting.
             while messages.len() < TURN
                 && let Ok(message) = self.messages.try_recv()

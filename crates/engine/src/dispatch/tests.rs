@@ -311,9 +311,9 @@ async fn a_late_answer_does_not_end_the_next_owner_of_its_slot() {
     let mut arrivals = desk.arrivals([event("1"), event("2")]).await;
     let (second, first) = (arrivals.remove(1), arrivals.remove(0));
     let old = table.insert(first, 0);
-    assert!(table.settle(old, Outcome::Ack).is_some());
+    assert!(table.settle(old, Outcome::Ack, |_| ()).is_some());
     let new = table.insert(second, 0);
-    assert!(table.get(old).is_none() && table.settle(old, Outcome::Ack).is_none());
+    assert!(table.get(old).is_none() && table.settle(old, Outcome::Ack, |_| ()).is_none());
     assert_eq!((table.len(), table.get(new).is_some()), (1, true));
 }
 

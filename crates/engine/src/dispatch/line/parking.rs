@@ -151,7 +151,7 @@ impl Line {
     pub(super) fn bring_back(&mut self) {
         while let Some(confirmed) = self.lot.as_mut().and_then(|lot| lot.confirmed()) {
             // It neither ends nor leaves its lane, and nobody works on it.
-            self.table.settle(confirmed.key, Outcome::Ack);
+            self.table.settle(confirmed.key, Outcome::Ack, |_| ());
             let want = confirmed.place.and_then(|place| self.lanes.confirmed(place, confirmed.key));
             if let (Some(lot), Some(want)) = (&mut self.lot, want) {
                 lot.want(want);

@@ -1,11 +1,11 @@
 //! What a line tells the account: how each delivery has ended, and everything that went wrong before.
 //!
-//! Decision: **the time is read once for each turn in which somebody has to know it**, and a delivery keeps the low half of its
+//! Decision: **the time is read once for each turn**, and a delivery keeps the low half of its
 //! milliseconds, so that what ends well costs a record and nothing else.
 
 use super::super::delivery::{Delivery, Stage};
-use super::{Key, Line, renewal};
-use crate::account::{End, Facts, Trouble, UNKNOWN, What};
+use super::{Earlier, Key, Line, renewal};
+use crate::account::{End, Facts, Pen, Trouble, UNKNOWN, What};
 use crate::event::Text;
 use crate::store::Stamp;
 
@@ -15,38 +15,23 @@ pub(super) fn between(earlier: u32, later: u64) -> u32 {
     if length > i32::MAX as u32 { 0 } else { length }
 }
 
-impl Line {
-    /// When the present turn is, in milliseconds since 1970.
+/// Where the ends of deliveries are written down.
+pub(super) struct Book<'l> {
+    pub(super) now: u64,
+    /// The number of the present configuration, and who writes under it and under earlier ones.
+    pub(super) era: u32,
+    pub(super) pen: &'l mut Pen,
+    pub(super) earlier: &'l mut [Earlier],
+}
+
+impl Book<'_> {
+    /// A delivery ends.
     #[inline]
-    pub(super) fn now(&mut self) -> u64 {
-        match self.time {
-            Some(time) => time,
-            None => self.read_clock(),
-        }
-    }
-
-    #[cold]
-    fn read_clock(&mut self) -> u64 {
-        let now = self.options.postbox.now().0;
-        self.time = Some(now);
-        self.table.turn(now);
-        now
-    }
-
-    /// That long after the present turn.
-    pub(super) fn after(&mut self, delay: std::time::Duration) -> Stamp {
-        Stamp(self.now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
-    }
-
-    /// A delivery ends, unless it has ended before.
-    #[inline]
-    pub(super) fn record(&mut self, key: Key, end: End) {
-        let now = self.now();
-        let Some(delivery) = self.table.get(key) else { return };
+    pub(super) fn record(&mut self, delivery: &Delivery, end: End) {
         let mut facts = Facts {
-            ended: now,
-            took: between(delivery.arrived, now),
-            last: between(delivery.began, now),
+            ended: self.now,
+            took: between(delivery.arrived, self.now),
+            last: between(delivery.began, self.now),
             attempts: delivery.attempts,
             calls: 0,
             results: delivery.results,
@@ -55,10 +40,30 @@ impl Line {
             troubled(delivery, &mut facts);
         }
         let pen = match delivery.active && delivery.era != self.era {
-            true => renewal::pen(&mut self.earlier, delivery.era),
+            true => renewal::pen(self.earlier, delivery.era),
             false => None,
         };
-        pen.unwrap_or(&mut self.options.pen).record(&delivery.event, end, facts);
+        pen.unwrap_or(self.pen).record(&delivery.event, end, facts);
+    }
+}
+
+impl Line {
+    /// A turn begins.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        self.time = self.options.postbox.now().0;
+        self.table.turn(self.time);
+    }
+
+    /// When the present turn is, in milliseconds since 1970.
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        self.time
+    }
+
+    /// That long after the present turn.
+    pub(super) fn after(&self, delay: std::time::Duration) -> Stamp {
+        Stamp(self.now().saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// Something went wrong with a delivery, which is still there.

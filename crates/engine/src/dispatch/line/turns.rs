@@ -5,6 +5,7 @@
 
 use super::super::delivery::Ended;
 use super::super::lanes::{Entered, Left};
+use super::telling::Book;
 use super::{Key, Line};
 use crate::account::End;
 use crate::delivery::Outcome;
@@ -94,8 +95,9 @@ impl Line {
     /// Ends a delivery; says whether it was there. The next of its key has its turn, though not from in here: a lane of
     /// events that all end at once must not grow the stack.
     pub(super) fn settle(&mut self, key: Key, outcome: Outcome, end: End) -> bool {
-        self.record(key, end);
-        let Some(Ended { lane, active, era, row }) = self.table.settle(key, outcome) else { return false };
+        let mut book = Book { now: self.now(), era: self.era, pen: &mut self.options.pen, earlier: &mut self.earlier };
+        let ended = self.table.settle(key, outcome, |delivery| book.record(delivery, end));
+        let Some(Ended { lane, active, era, row }) = ended else { return false };
         self.active -= usize::from(active);
         if active && era != self.era {
             self.left_behind(era);
