@@ -19,6 +19,7 @@
 //! # Ok::<(), engine::filter::Error>(())
 //! ```
 
+mod hint;
 mod program;
 mod refusal;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod tests;
 mod tree;
 mod view;
 
+pub use hint::Hint;
 use program::Program;
 use tree::{Comparison, Tree};
 pub use view::View;
@@ -125,6 +127,12 @@ impl Filter {
     #[inline(always)]
     pub fn takes(&self, view: &View<'_>) -> bool {
         self.program.matches(view)
+    }
+
+    /// What every event has that the filter takes, for whoever asks many filters about one event.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        self.program.hint().unwrap_or(Hint::NONE)
     }
 
     /// Why the filter does not take `event`, such as `exact type 'alert', but its type is 'late'`: the first condition that fails,

@@ -175,8 +175,9 @@ impl Route for Router {
             if staged.passed {
                 staged.offered += 1;
                 let rules = self.index.others(trigger).iter();
-                let matching = rules.filter(|rule| takes(staged.filters[**rule].as_ref(), &view));
-                self.matching.extend(matching.map(|rule| Place { trigger, rule: *rule }));
+                let allowed = rules.filter(|other| other.hint.allows(&view)).map(|other| other.rule);
+                let matching = allowed.filter(|rule| takes(staged.filters[*rule].as_ref(), &view));
+                self.matching.extend(matching.map(|rule| Place { trigger, rule }));
             }
         }
         for &place in self.index.named(&event).flatten() {

@@ -6,6 +6,7 @@
 
 use smol_str::format_smolstr;
 
+use super::hint::Hint;
 use super::tree::{Comparison, Tree};
 use super::view::{Column, View};
 use crate::event::{Attribute, Event, Name, Value};
@@ -54,6 +55,15 @@ impl Program {
             at = if test.holds(view) { test.yes } else { test.no };
         }
         at == TAKEN
+    }
+
+    /// What the first comparison wants, where nothing else can make up for it.
+    pub(super) fn hint(&self) -> Option<Hint> {
+        let first = self.tests.get(self.start).filter(|test| test.no == PASSED)?;
+        match (&first.operand, first.comparison) {
+            (Operand::Core(column), Comparison::Exact | Comparison::Prefix) => Hint::beginning(*column, &first.text),
+            _ => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use super::{Error, Filter, MAX_DEPTH};
+use super::{Error, Filter, Hint, MAX_DEPTH, View};
 use crate::event::{Attribute, Event, Name, Value};
 
 #[derive(Deserialize)]
@@ -190,6 +190,23 @@ fn pins_are_what_every_way_of_matching_has() {
     assert_eq!(pins(&contrary), ["type=a", "type=c"]);
 }
 
+#[test]
+fn a_hint_is_the_last_byte_of_what_comes_first() {
+    let allows = |filter: &Filter, value: &str| filter.hint().allows(&View::of(&event(&[("subject", value)])));
+    for filter in [prefix("subject", "veh-7"), exact("subject", "veh-7")] {
+        assert!(allows(&filter, "veh-7") && allows(&filter, "van-7"), "it looks at one byte");
+        assert!(!allows(&filter, "veh-8") && !allows(&filter, "veh-"), "{filter:?}");
+    }
+    let first = Filter::all(vec![prefix("subject", "a"), prefix("type", "x")]).unwrap();
+    assert!(!allows(&first, "b"));
+    let either = Filter::any(vec![prefix("subject", "a"), prefix("type", "x")]).unwrap();
+    let suffix = Filter::suffix([(attribute("subject"), "a")]).unwrap();
+    for filter in [either, suffix, not(prefix("subject", "b")), prefix("fleet", "a")] {
+        assert_eq!(filter.hint(), Hint::NONE);
+        assert!(allows(&filter, "b"), "what says nothing of the kind refuses nothing");
+    }
+}
+
 /// Filters over few attributes and texts, so that they match often.
 fn filters() -> impl Strategy<Value = Filter> {
     let name = prop::sample::select(vec!["type", "subject", "fleet"]);
@@ -226,8 +243,9 @@ fn events() -> impl Strategy<Value = Event> {
 
 proptest! {
     #[test]
-    fn an_event_that_is_taken_has_every_pin(filter in filters(), event in events()) {
+    fn an_event_that_is_taken_has_every_pin_and_what_is_hinted(filter in filters(), event in events()) {
         if filter.matches(&event) {
+            prop_assert!(filter.hint().allows(&View::of(&event)));
             for (attribute, text) in filter.pinned() {
                 let value = event.attribute(attribute);
                 prop_assert_eq!(value.as_deref(), Some(text));

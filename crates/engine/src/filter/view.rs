@@ -34,12 +34,16 @@ impl<'e> View<'e> {
         View { event, core }
     }
 
+    #[inline]
     pub(super) fn column(&self, column: Column) -> Option<&'e [u8]> {
         self.core.get(column.0).copied().flatten()
     }
 }
 
 impl Column {
+    /// The one that says the same of every event.
+    pub(super) const SPEC_VERSION: Column = Column(0);
+
     /// The column of a core attribute, or the name of an extension, which has none.
     pub(super) fn of(attribute: &Attribute) -> Result<Column, &Name> {
         Ok(Column(match attribute {

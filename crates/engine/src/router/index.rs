@@ -1,14 +1,15 @@
 //! Finding the rules that may match without asking each of them.
 //!
 //! A rule that pins attributes to exact values is filed under one of them; for an event, one look-up per attribute in use
-//! gives the candidates, which are then matched in full. Rules that pin nothing are always candidates. Only configured
+//! gives the candidates, which are then matched in full. Rules that pin nothing are candidates as far as
+//! one byte of the event allows it. Only configured
 //! values are stored, so a quick hash without a random seed cannot be flooded.
 
 use rustc_hash::FxHashMap;
 
 use super::Trigger;
 use crate::event::{Attribute, Event, Text};
-use crate::filter::Filter;
+use crate::filter::{Filter, Hint};
 
 /// Where a rule stands: its trigger, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,14 @@ pub(super) struct Place {
 pub(super) struct Index {
     pinned: Vec<(Attribute, FxHashMap<Text, Vec<Place>>)>,
     /// Of each trigger, the rules that pin nothing.
-    others: Vec<Vec<usize>>,
+    others: Vec<Vec<Other>>,
+}
+
+/// A rule that every event of its trigger may match, as far as its hint allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Other {
+    pub(super) hint: Hint,
+    pub(super) rule: usize,
 }
 
 impl Index {
@@ -35,7 +43,10 @@ impl Index {
                 // An attribute that others are filed under already costs no further look-up.
                 let known = pins.iter().position(|(name, _)| index.pinned.iter().any(|(pinned, _)| pinned == *name));
                 match (known, pins.is_empty()) {
-                    (_, true) => index.others[at].push(number),
+                    (_, true) => {
+                        let hint = filter.as_ref().map_or(Hint::NONE, Filter::hint);
+                        index.others[at].push(Other { hint, rule: number });
+                    }
                     (known, false) => index.file(pins.swap_remove(known.unwrap_or(0)), place),
                 }
             }
@@ -61,7 +72,7 @@ impl Index {
     }
 
     /// Rules of one trigger that every event may match.
-    pub(super) fn others(&self, trigger: usize) -> &[usize] {
+    pub(super) fn others(&self, trigger: usize) -> &[Other] {
         &self.others[trigger]
     }
 }
