@@ -81,6 +81,9 @@ letters 2
 tidemill dlq list
 tidemill dlq show "$(id_of exhausted)"
 
+tell "Where is r-3? Each rule says what it did with it, attempt by attempt."
+tidemill explain r-3
+
 tell "Somebody knows the vehicle: the letter is put right, and replayed to the rule that refused it."
 tidemill dlq edit "$(id_of rejected)" --set subject=WVWZZZ1JZXW000002
 tidemill dlq replay --reason rejected
@@ -92,6 +95,9 @@ start workshop "$workshop_admin"
 tidemill dlq replay --rule battery/alerts
 lines alerts.jsonl 1
 cat alerts.jsonl
+
+tell "What became of r-2, from its arrival to its end?"
+tidemill explain r-2
 
 tell "No dead letter is left."
 letters 0

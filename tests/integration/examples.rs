@@ -100,11 +100,13 @@ async fn the_story_of_the_dead_letters_comes_to_its_end() {
     let output = output.output().await.expect("bash can be started");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    // What is in the letters' table, in the file of the readings, in that of the workshop, and at the end.
+    // What is in the letters' table, in the account of one, in both files, in the account of the other, and at the end.
     let told = [
         "VIN 'WVWZZZ1JZXWOOOOO2' has a 'O', which no VIN has",
+        "given up (exhausted) at attempt to publish 3 of 3",
         "\"subject\":\"WVWZZZ1JZXW000002\"",
         "com.example.battery.low",
+        "given up (rejected) at attempt 1 of 5",
         "no dead letters",
     ];
     let mut rest: &str = &said;
