@@ -99,6 +99,7 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
         order: if way == Way::Ordered { Order::Key } else { Order::None },
         max_in_flight: usize::MAX,
         rate: None,
+        weight: engine::dispatch::Weight::MIN,
         timeout: Duration::from_secs(30),
         retry: Policy::default(),
         dead_letter: None,

@@ -47,6 +47,10 @@ pub(crate) use called_off::Watch;
 pub(crate) use lanes::Place;
 pub(crate) use publish::publish;
 
+/// How much of a function is one rule's, beside other rules that call it: with 3 it gets three calls for each one of a rule with 1,
+/// for as long as the jobs of both wait.
+pub type Weight = std::num::NonZeroU16;
+
 /// An event on its way to one rule, with the duty to settle it.
 #[derive(Debug)]
 pub struct Arrival {
@@ -181,6 +185,8 @@ pub(crate) struct Job {
     pub(crate) attempt: u32,
     /// On whose behalf.
     pub(crate) caller: Arc<Caller>,
+    /// When it began to wait: the low half of milliseconds since 1970.
+    pub(crate) since: u32,
     key: Key,
     answered: bool,
 }
@@ -192,6 +198,8 @@ pub(crate) struct Caller {
     pub(crate) rule: Text,
     /// How long a call may take.
     pub(crate) timeout: Duration,
+    /// How much of a pool that others use too is the line's, beside theirs.
+    pub(crate) weight: Weight,
     /// Which of them nobody is to go on with.
     called_off: CalledOff,
     answers: mpsc::UnboundedSender<Message>,
@@ -227,13 +235,13 @@ impl Job {
 }
 
 impl Caller {
-    fn new(rule: Text, timeout: Duration, answers: mpsc::UnboundedSender<Message>) -> Caller {
-        Caller { rule, timeout, called_off: CalledOff::new(), answers }
+    fn new(rule: Text, timeout: Duration, weight: Weight, answers: mpsc::UnboundedSender<Message>) -> Caller {
+        Caller { rule, timeout, weight, called_off: CalledOff::new(), answers }
     }
 
-    /// The same line's next one, whose calls may take so long.
-    fn again(&self, timeout: Duration) -> Caller {
-        Caller::new(self.rule.clone(), timeout, self.answers.clone())
+    /// The same line's next one, whose calls may take so long, and which has this weight.
+    fn again(&self, timeout: Duration, weight: Weight) -> Caller {
+        Caller::new(self.rule.clone(), timeout, weight, self.answers.clone())
     }
 
     /// Sends a batch of answers.

@@ -1,6 +1,6 @@
 //! The workers of one function.
 //!
-//! Jobs wait in one queue per function and workers take them. A worker takes as many as it expects to finish within
+//! Jobs wait in one queue per function and rule, whose turns are fair (`pool::waiting`), and workers take them. A worker takes as many as it expects to finish within
 //! [`GRAB`], so that quick functions move in batches; if a call has to wait after all, what was taken behind it goes back
 //! to the front of the queue, so that no event waits in a busy worker's hands while another is idle.
 //! The size follows the work: an arrival that finds nobody idle starts workers up to the maximum, and workers that have
@@ -10,6 +10,7 @@ mod queue;
 mod starts;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod worker;
 
 use std::sync::Arc;

@@ -148,7 +148,8 @@ impl Plan {
         let outputs = |plan: &Plan, rule: &Rule| {
             rule.outputs.iter().filter_map(|place| output(plan, Some(*place)).cloned()).collect::<Vec<_>>()
         };
-        let how = |rule: &Rule| (rule.order, rule.max_in_flight, rule.rate, rule.timeout, rule.retry.clone());
+        let how =
+            |rule: &Rule| (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, rule.retry.clone());
         let (called, published) = (function(after, new), outputs(after, new));
         function(self, old) != called
             || outputs(self, old) != published
@@ -178,6 +179,6 @@ fn facts<'p>(plan: &'p Plan, trigger: &'p Trigger, rule: &'p Rule) -> impl Parti
         (sources, &trigger.filter, &rule.filter),
         (trigger.unmatched, output(plan, trigger.dead_letter)),
         (function, outputs, output(plan, rule.dead_letter)),
-        (rule.order, rule.max_in_flight, rule.rate, rule.timeout, &rule.retry),
+        (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, &rule.retry),
     )
 }

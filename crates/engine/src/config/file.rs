@@ -95,6 +95,8 @@ pub(super) struct RuleEntry {
     pub(super) order: Option<Spanned<OrderEntry>>,
     /// How many deliveries are called or published at once; as many as there are by default.
     pub(super) max_in_flight: Option<Spanned<u32>>,
+    /// How much of its function, where others call that too, is the rule's beside theirs: 1 to 1000, 1 by default.
+    pub(super) weight: Option<Spanned<u32>>,
     /// How often a delivery is called or published; as often as it can be by default.
     pub(super) rate_limit: Option<Spanned<RateEntry>>,
     /// How long one call may take, instead of what the function says.

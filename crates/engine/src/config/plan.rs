@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Written;
 use super::guarantee::Order;
 use crate::account;
-use crate::dispatch::Rate;
+use crate::dispatch::{Rate, Weight};
 use crate::event::Text;
 use crate::filter::Filter;
 use crate::pool::Limits;
@@ -148,6 +148,8 @@ pub struct Rule {
     pub max_in_flight: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
+    /// How much of its function, where others call that too, is the rule's beside theirs.
+    pub weight: Weight,
     /// How long one call may take.
     pub timeout: Duration,
     /// When what failed is tried again.

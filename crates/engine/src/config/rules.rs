@@ -18,7 +18,7 @@ use super::section::name;
 use super::suggest::{instead, quoted};
 use super::when::WhenEntry;
 use super::{Check, Span, Spanned, setting};
-use crate::dispatch::{BURST_LEAST, Rate};
+use crate::dispatch::{BURST_LEAST, Rate, Weight};
 use crate::event::Text;
 use crate::filter::Filter;
 
@@ -40,6 +40,9 @@ pub(super) struct Rules<'a> {
     /// What rules were called before.
     pub(super) renamed: Renamed,
 }
+
+/// The most that a rule may weigh.
+const WEIGHT_MAX: u32 = 1000;
 
 const SOURCES: usize = 0;
 const FUNCTIONS: usize = 1;
@@ -193,6 +196,7 @@ impl<'a> Rules<'a> {
             order,
             max_in_flight: written.max_in_flight.as_ref().map_or(usize::MAX, |most| at_least_one(most, check)),
             rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
+            weight: written.weight.as_ref().map_or(Weight::MIN, |weight| heavy(weight, written, check)),
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
             retry,
             dead_letter,
@@ -353,6 +357,15 @@ fn at_least_one(most: &Spanned<u32>, check: &mut Check) -> usize {
         check.error(most.span, "'maxInFlight: 0' lets nothing run", "write at least 1, or leave it out");
     }
     most.value as usize
+}
+
+/// A rule's share of the function that it calls.
+fn heavy(weight: &Spanned<u32>, written: &RuleEntry, check: &mut Check) -> Weight {
+    if written.function.is_none() {
+        let help = "leave it out, or name a 'function' that other rules call too";
+        check.error(weight.span, "'weight' is a share of a function, but no function is called", help);
+    }
+    Weight::new(setting::number("weight", weight, 1, WEIGHT_MAX, check) as u16).unwrap_or(Weight::MIN)
 }
 
 fn rate(limit: &Spanned<RateEntry>, check: &mut Check) -> Option<Rate> {

@@ -35,7 +35,7 @@ use super::lanes::{Lanes, Place};
 use super::pace::Pace;
 use super::publish::Confirmations;
 use super::rate::{Limiter, Rate};
-use super::{Arrival, Caller, Feed, Finished, Job, Key, Message};
+use super::{Arrival, Caller, Feed, Finished, Job, Key, Message, Weight};
 use crate::account::{End, Pen, What};
 use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
@@ -68,6 +68,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
+    /// How much of a function that other rules call too is this rule's.
+    pub weight: Weight,
     /// When what failed is tried again.
     pub retry: Policy,
     /// How long one call may take.
@@ -140,7 +142,7 @@ impl Line {
         #[expect(clippy::disallowed_methods, reason = "the sources' seats bound it, and a hand-over must never wait")]
         let (sender, messages) = mpsc::unbounded_channel();
         let limiter = options.rate.and_then(Limiter::new);
-        let caller = Caller::new(options.rule.clone(), options.timeout, sender.clone());
+        let caller = Caller::new(options.rule.clone(), options.timeout, options.weight, sender.clone());
         let mut lot = options.lot.take().map(Box::new);
         lot.iter_mut().for_each(|lot| lot.bound(options.retry.room.rule));
         let mut line = Line {
@@ -280,7 +282,7 @@ impl Line {
             Stage::Call if self.options.function.is_some() => {
                 let attempt = delivery.attempts;
                 let caller = Arc::clone(&self.caller);
-                self.jobs.push(Job { event, attempt, caller, key, answered: false });
+                self.jobs.push(Job { event, attempt, caller, since: now, key, answered: false });
             }
             Stage::Call => {
                 delivery.results = 1;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Arrival, Caller, Feed, Job, Key, Message};
+use super::{Arrival, Caller, Feed, Job, Key, Message, Weight};
 use crate::invoke::Failure;
 use crate::port::Verdict;
 
@@ -41,16 +41,21 @@ impl Taken {
 
 /// Whoever submits jobs to a pool and hears the answers.
 pub(crate) struct Client {
-    caller: Arc<Caller>,
+    pub(crate) caller: Arc<Caller>,
     answers: mpsc::UnboundedReceiver<Message>,
     serial: u64,
 }
 
 impl Client {
     pub(crate) fn new(timeout: Duration) -> Client {
+        Client::weighing(timeout, Weight::MIN)
+    }
+
+    /// One whose line has this weight.
+    pub(crate) fn weighing(timeout: Duration, weight: Weight) -> Client {
         #[expect(clippy::disallowed_methods, reason = "it is what a line holds")]
         let (sender, answers) = mpsc::unbounded_channel();
-        Client { caller: Arc::new(Caller::new("t/r".into(), timeout, sender)), answers, serial: 0 }
+        Client { caller: Arc::new(Caller::new("t/r".into(), timeout, weight, sender)), answers, serial: 0 }
     }
 
     /// Jobs with these ids, numbered on.
@@ -59,7 +64,7 @@ impl Client {
             self.serial += 1;
             let key = Key { slot: 0, serial: self.serial };
             let event = crate::fake::event(&id);
-            Job { event, attempt: 1, caller: Arc::clone(&self.caller), key, answered: false }
+            Job { event, attempt: 1, caller: Arc::clone(&self.caller), since: 0, key, answered: false }
         };
         ids.into_iter().map(|id| id.as_ref().to_owned()).map(job).collect()
     }

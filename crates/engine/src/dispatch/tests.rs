@@ -68,6 +68,7 @@ fn bench_on(
         ordered: true,
         max_in_flight: usize::MAX,
         rate: None,
+        weight: Weight::MIN,
         retry: policy(),
         timeout: 2 * SECOND,
         postbox: bin.postbox.clone(),
@@ -321,9 +322,9 @@ async fn a_late_answer_does_not_end_the_next_owner_of_its_slot() {
 async fn a_job_that_is_dropped_is_a_failed_attempt() {
     #[expect(clippy::disallowed_methods, reason = "it is what a line holds")]
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let caller = Arc::new(Caller::new("t/r".into(), SECOND, answers));
+    let caller = Arc::new(Caller::new("t/r".into(), SECOND, Weight::MIN, answers));
     let key = Key { slot: 0, serial: 7 };
-    drop(Job { event: event("1"), attempt: 1, caller, key, answered: false });
+    drop(Job { event: event("1"), attempt: 1, caller, since: 0, key, answered: false });
     let Some(Message::Finished(batch)) = answered.recv().await else { panic!("nothing came") };
     assert_eq!((batch.len(), batch[0].key, &batch[0].verdict), (1, key, &Err(Failure::Lost)));
 }

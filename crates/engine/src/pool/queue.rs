@@ -9,13 +9,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::Limits;
+use super::waiting::Waiting;
 use super::worker::Member;
 use crate::dispatch::{Caller, Job};
 
 /// Jobs that one worker takes at most.
 const BATCH: usize = 64;
 
-/// Jobs in the order of arrival; locks are held for a batch, never for an event.
+/// Jobs in the order of their rules' turns; locks are held for a batch, never for an event.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -27,7 +28,7 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct State {
-    jobs: VecDeque<Job>,
+    jobs: Waiting,
     /// Slots that wait for work.
     idle: usize,
     limits: Limits,
@@ -38,7 +39,7 @@ struct State {
 
 impl Queue {
     pub(super) fn new(limits: Limits) -> Queue {
-        let state = State { jobs: VecDeque::new(), idle: 0, limits, start_error: None, service: 0.0 };
+        let state = State { jobs: Waiting::default(), idle: 0, limits, start_error: None, service: 0.0 };
         let queue = Queue { state: Mutex::new(state), work: Notify::new(), keeper: Notify::new() };
         // The minimum is due at once.
         queue.keeper.notify_one();
@@ -48,13 +49,7 @@ impl Queue {
     /// Appends jobs and wakes as many idle slots as they keep busy.
     pub(super) fn submit(&self, jobs: &mut Vec<Job>, workers: usize) {
         let mut state = self.state.lock();
-        if state.jobs.is_empty() {
-            // An empty queue takes the batch over as it is, and leaves its own memory for the next one.
-            let empty = std::mem::replace(&mut state.jobs, std::mem::take(jobs).into());
-            *jobs = empty.into();
-        } else {
-            state.jobs.extend(jobs.drain(..));
-        }
+        state.jobs.push(jobs);
         self.wake(state, workers);
     }
 
@@ -70,7 +65,7 @@ impl Queue {
             if job.is_called_off() {
                 called_off.push(job);
             } else {
-                state.jobs.push_front(job);
+                state.jobs.put_back(job);
             }
         }
         self.wake(state, workers);
@@ -91,10 +86,7 @@ impl Queue {
     }
 
     fn take_out(&self, is_meant: impl Fn(&Job) -> bool) -> Vec<Job> {
-        let mut state = self.state.lock();
-        let (taken, kept) = std::mem::take(&mut state.jobs).into_iter().partition::<Vec<_>, _>(is_meant);
-        state.jobs = kept.into();
-        taken
+        self.state.lock().jobs.take_out(is_meant)
     }
 
     /// Wakes whoever is needed for the jobs that wait: a slot whose function blocks its thread, against all expectation,
@@ -129,7 +121,7 @@ impl Queue {
                 if member.is_retired() {
                     return false;
                 }
-                if state.jobs.is_empty() {
+                if state.jobs.len() == 0 {
                     state.idle += 1;
                     // Registered under the lock, so that no submit can fall between.
                     notified.as_mut().enable();
@@ -141,11 +133,7 @@ impl Queue {
                     // several.
                     let share = state.jobs.len().div_ceil(crew.slots.clamp(1, state.wanted()));
                     let count = state.grab().min(share);
-                    if count == state.jobs.len() && into.is_empty() {
-                        std::mem::swap(into, &mut state.jobs);
-                    } else {
-                        into.extend(state.jobs.drain(..count));
-                    }
+                    state.jobs.take(count, into);
                     // Under the lock: the keeper must not see what is left beside a member that seems idle.
                     member.begin();
                     Next::Work { short: state.short(crew.workers) }
@@ -173,7 +161,7 @@ impl Queue {
         let nanoseconds = nanoseconds.max(least);
         let mut state = self.state.lock();
         state.service = if state.service == 0.0 { nanoseconds } else { 0.8 * state.service + 0.2 * nanoseconds };
-        !state.jobs.is_empty()
+        !state.jobs.len() == 0
     }
 
     /// Slots that the waiting jobs would keep busy.

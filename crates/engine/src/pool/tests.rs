@@ -2,6 +2,7 @@
 
 mod queue;
 mod threads;
+mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -332,7 +333,7 @@ async fn two_rules_that_share_a_function_are_served_in_turn() {
     pool.submit(&mut other.jobs(["X", "Y"]));
     pool.submit(&mut one.jobs(["d", "e"]));
     assert_eq!((one.numbers(5).await, other.numbers(2).await), (vec![1, 2, 3, 4, 5], vec![1, 2]));
-    assert_eq!(*order.lock(), "abcXYde");
+    assert_eq!(*order.lock(), "aXbYcde");
 }
 
 #[tokio::test(start_paused = true)]

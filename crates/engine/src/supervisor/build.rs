@@ -269,6 +269,7 @@ impl Takers<'_> {
             ordered: rule.order == Order::Key,
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
+            weight: rule.weight,
             retry: rule.retry.clone(),
             timeout: rule.timeout,
             postbox: self.postbox.clone(),

@@ -176,6 +176,7 @@ mod tests {
                 order: Order::Key,
                 max_in_flight: usize::MAX,
                 rate: None,
+                weight: crate::dispatch::Weight::MIN,
                 timeout: std::time::Duration::ZERO,
                 retry: Policy::default(),
                 dead_letter: None,

@@ -195,6 +195,7 @@ impl Parts {
             order: Order::Key,
             max_in_flight: usize::MAX,
             rate: None,
+            weight: crate::dispatch::Weight::MIN,
             timeout: 30 * SECOND,
             retry: Policy::default(),
             dead_letter: None,

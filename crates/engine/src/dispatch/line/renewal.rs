@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::super::Weight;
 use super::super::delivery::Stage;
 use super::super::rate::{Limiter, Rate};
 use super::parking::gone;
@@ -48,6 +49,8 @@ pub struct Renewal {
     pub max_in_flight: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
+    /// How much of a function that other rules call too is this rule's.
+    pub weight: Weight,
     /// When what failed is tried again.
     pub retry: Policy,
     /// How long one call may take.
@@ -90,7 +93,7 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, ordered, max_in_flight, rate, retry, timeout, pen, hold } = renewal;
+        let Renewal { function, outputs, ordered, max_in_flight, rate, weight, retry, timeout, pen, hold } = renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
@@ -107,7 +110,7 @@ impl Line {
         }
         // What has ended before did so under the earlier one.
         self.options.pen.flush();
-        let caller = Arc::new(self.caller.again(timeout));
+        let caller = Arc::new(self.caller.again(timeout, weight));
         let earlier = Earlier {
             era: self.era,
             active: 0,

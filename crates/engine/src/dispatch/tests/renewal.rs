@@ -22,6 +22,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
         ordered: true,
         max_in_flight: usize::MAX,
         rate: None,
+        weight: Weight::MIN,
         retry: policy(),
         timeout: 2 * SECOND,
         pen: crate::account::Account::in_memory(1, crate::store::Settings::default().clock).pen(Default::default()),

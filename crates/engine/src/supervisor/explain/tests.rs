@@ -304,6 +304,7 @@ async fn a_filter_that_refused_is_named_while_the_event_is_known_and_told_by_the
         order: wants.order,
         max_in_flight: wants.max_in_flight,
         rate: None,
+        weight: dispatch::Weight::MIN,
         timeout: wants.timeout,
         retry: wants.retry.clone(),
         dead_letter: None,

@@ -327,6 +327,7 @@ impl Lines<'_> {
             ordered: rule.order == Order::Key,
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
+            weight: rule.weight,
             retry: rule.retry.clone(),
             timeout: rule.timeout,
             pen: self.takers.pen(name, rule),

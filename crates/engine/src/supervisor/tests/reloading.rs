@@ -126,6 +126,7 @@ impl Mill {
                 order: variant.order,
                 max_in_flight: usize::MAX,
                 rate: None,
+                weight: crate::dispatch::Weight::MIN,
                 timeout: 30 * SECOND,
                 retry: variant.retry.clone(),
                 dead_letter: None,

@@ -181,6 +181,7 @@ async fn what_goes_through_the_router_goes_to_every_rule_that_matches_and_no_fas
         order: Order::Key,
         max_in_flight: usize::MAX,
         rate: None,
+        weight: crate::dispatch::Weight::MIN,
         timeout: SECOND,
         retry: Policy::default(),
         dead_letter: None,

@@ -126,6 +126,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         order: Order::None,
         max_in_flight: usize::MAX,
         rate: None,
+        weight: engine::dispatch::Weight::MIN,
         timeout: Duration::from_secs(30),
         // The source waits for every attempt, so what it was told says that all is done.
         retry: Policy { delay: Duration::from_millis(1), hold: Hold::Source, ..Policy::default() },
