@@ -29,7 +29,7 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::delivery::{Outcome, Receipt, Undecodable};
+use crate::delivery::{Outcome, Position, Receipt, Undecodable};
 use crate::dispatch::{Caller, Key, orphaned};
 use crate::event::{Event, Text};
 use crate::parked::{Removal, Stray};
@@ -69,6 +69,8 @@ pub(crate) struct Dying {
     pub(crate) first: Option<Stamp>,
     /// The event.
     pub(crate) event: Event,
+    /// Where its message stands at its broker, if that is known.
+    pub(crate) position: Option<Position>,
     /// The row that becomes a dead letter, if it was parked.
     pub(crate) removal: Option<Removal>,
 }
@@ -182,6 +184,7 @@ impl Postbox {
             function: dying.function,
             code: dying.code,
             first: dying.first.unwrap_or(last),
+            position: dying.position.map(|position| position.text()),
             ..Letter::new(dying.reason, &dying.message, last, Content::Event(dying.event))
         };
         self.send(Entry { letter, removal: dying.removal, owed: Owed::Line(caller, key) });
@@ -192,6 +195,7 @@ impl Postbox {
         let content = Content::Raw { raw: message.raw, facts: message.facts };
         let letter = Letter {
             source: Some(source.clone()),
+            position: receipt.position().map(|position| position.text()),
             forward: self.targets.read().sources.get(source).cloned().map(Forward::to),
             ..Letter::new(Reason::Undecodable, &message.reason, self.now(), content)
         };
@@ -204,6 +208,7 @@ impl Postbox {
         let letter = Letter {
             rule: Some(trigger.clone()),
             source: Some(source.clone()),
+            position: receipt.position().map(|position| position.text()),
             forward: self.targets.read().triggers.get(trigger).cloned().map(Forward::to),
             ..Letter::new(Reason::Unmatched, &message, self.now(), Content::Event(event))
         };
@@ -227,6 +232,7 @@ impl Postbox {
                 attempts: row.attempts,
                 redrives: row.redrives,
                 code: row.code,
+                position: row.position.map(|position| position.text()),
                 first: row.failed.unwrap_or(last),
                 ..Letter::new(Reason::Orphaned, &orphaned(&row.rule, &row.message), last, Content::Event(row.event))
             };

@@ -8,6 +8,8 @@
 //! [`Outcome::Retry`], never as an acknowledgement. **The price is paid per batch**: a seat is a few atomics in a fixed
 //! array, so that an event costs no allocation, no future and no lock; locks are taken once per batch.
 //!
+//! A source whose broker numbers its messages says where each stands ([`Seats::deliver_at`]), which dead letters show.
+//!
 //! A source that cannot hold a message any longer asks for it with [`Settlements::recall`].
 //!
 //! ```
@@ -47,6 +49,7 @@ mod ledger;
 #[cfg(all(test, tidemill_loom))]
 mod model;
 mod outcome;
+mod position;
 mod recall;
 mod receipt;
 mod seat;
@@ -57,6 +60,7 @@ mod tests;
 pub use inbox::{Closed, Inbox, Intake, Route, Seats, Settlements, Undecodable};
 pub use ledger::{Books, Ledger};
 pub use outcome::Outcome;
+pub use position::{Position, Stream, Tracks};
 pub use recall::{Recall, Recaller};
 pub use receipt::Receipt;
 pub use seat::Seat;

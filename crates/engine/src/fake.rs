@@ -312,7 +312,12 @@ impl Route for Hold {
 
 impl Desk {
     pub(crate) fn new(capacity: usize) -> Desk {
-        let (held, ledger) = (Hold::default(), Ledger::default());
+        Desk::over(capacity, Ledger::default())
+    }
+
+    /// With these books.
+    pub(crate) fn over(capacity: usize, ledger: Ledger) -> Desk {
+        let held = Hold::default();
         let inbox = Inbox::new(capacity, ledger.clone(), Box::new(held.clone()));
         let (intake, settlements) = inbox.split();
         Desk { intake, settlements, ledger, held, seats: Vec::new() }
@@ -342,6 +347,19 @@ impl Desk {
         let events: Vec<_> = events.into_iter().collect();
         let receipts = self.receipts(events.len()).await;
         let arrival = |(event, receipt)| Arrival { event, receipt };
+        events.into_iter().zip(receipts).map(arrival).collect()
+    }
+
+    /// One arrival for each event, from these places of a stream.
+    pub(crate) async fn arrivals_at(&mut self, stream: &str, events: Vec<(u64, Event)>) -> Vec<Arrival> {
+        let mut seats = self.intake.reserve(events.len()).await.unwrap();
+        let stream = seats.stream(&stream.into(), &Text::default());
+        for (sequence, event) in &events {
+            self.seats.push(seats.deliver_at(event.clone(), stream, *sequence).expect("the desk has seats"));
+        }
+        drop(seats);
+        let receipts = std::mem::take(&mut *self.held.receipts.lock());
+        let arrival = |((_, event), receipt)| Arrival { event, receipt };
         events.into_iter().zip(receipts).map(arrival).collect()
     }
 

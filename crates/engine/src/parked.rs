@@ -24,6 +24,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::delivery::Tracks;
 use crate::event::Text;
 use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, Usage};
 
@@ -57,6 +58,8 @@ struct Shared {
     next: AtomicU64,
     /// Bytes of all rows, on the disk or on their way.
     bytes: AtomicU64,
+    /// The streams in which messages stand.
+    tracks: Tracks,
 }
 
 /// What has to go when a row goes.
@@ -93,7 +96,14 @@ impl Yard {
         };
         let bytes = AtomicU64::new(store.usage(rows).bytes);
         let next = AtomicU64::new(next);
-        Ok(Yard(Arc::new(Shared { store: store.clone(), rows, due, lanes, pauses, clock, max_bytes, next, bytes })))
+        let (store, tracks) = (store.clone(), Tracks::default());
+        Ok(Yard(Arc::new(Shared { store, rows, due, lanes, pauses, clock, max_bytes, next, bytes, tracks })))
+    }
+
+    /// The streams in which the messages of the engine's sources stand.
+    #[must_use]
+    pub fn tracks(&self) -> &Tracks {
+        &self.0.tracks
     }
 
     /// How much there is.

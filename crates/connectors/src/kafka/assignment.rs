@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use engine::delivery::Stream;
 use engine::event::Text;
 use rdkafka::TopicPartitionList;
 use rdkafka::topic_partition_list::Offset;
@@ -24,6 +25,8 @@ pub(super) struct Partition {
     /// The ids of its events that have none.
     pub(super) ids: Ids,
     pub(super) watermark: Watermark,
+    /// What the engine knows it as, once something of it was delivered.
+    pub(super) stream: Option<Stream>,
     /// Whether it is paused because too much of it has finished above the watermark.
     pub(super) halted: bool,
     /// Whether it is being given back: nothing more of it is delivered.
@@ -61,6 +64,7 @@ impl Assignment {
             number,
             captured,
             watermark: Watermark::default(),
+            stream: None,
             halted: false,
             leaving: false,
             dirty: false,

@@ -124,6 +124,7 @@ async fn what_has_settled_is_committed_and_what_was_handed_back_is_read_again_by
     for number in 0..SEATS {
         let (event, receipt) = running.next().await;
         assert_eq!(event.data().unwrap(), number.to_string().as_bytes());
+        assert_eq!(receipt.position().unwrap().text(), format!("orders/0/{number}"));
         held.push((number, receipt));
     }
     assert!(running.is_quiet().await, "there are no more seats");

@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::testing::{exhausted, undecodable as raw};
 use super::*;
+use crate::dispatch::Arrival;
 use crate::dispatch::testing::Client;
 use crate::fake::{Bin, Desk, Wall, event, settle_down, undecodable};
 use crate::store::testing::Platter;
@@ -26,6 +27,7 @@ fn dying(event: Event) -> Dying {
         message: "no".to_owned(),
         first: None,
         event,
+        position: None,
         removal: None,
     }
 }
@@ -107,6 +109,18 @@ async fn what_cannot_be_written_any_more_goes_back_to_its_source() {
     bin.postbox.undecodable(&"s".into(), undecodable("oh"), receipts.remove(0));
     let retry = Outcome::Retry { after: Duration::ZERO };
     assert_eq!(desk.settled(2).now_or_never(), Some(vec![retry; 2]));
+}
+
+#[tokio::test]
+async fn a_message_that_no_rule_has_keeps_where_it_stood() {
+    let (bin, mut desk) = (Bin::open(), Desk::new(2));
+    let arrivals = desk.arrivals_at("S", vec![(1, event("1")), (2, event("2"))]).await;
+    let [raw, strange] = <[Arrival; 2]>::try_from(arrivals).unwrap();
+    bin.postbox.undecodable(&"s".into(), undecodable("oh"), raw.receipt);
+    bin.postbox.unmatched(&"s".into(), &"t".into(), strange.event, strange.receipt);
+    desk.settled(2).await;
+    let positions: Vec<_> = bin.records().iter().map(|record| record["position"].clone()).collect();
+    assert_eq!(positions, ["S/1", "S/2"]);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::ledger::Ledger;
 use super::outcome::Outcome;
+use super::position::Stream;
 use super::recall::{Recall, Recaller};
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
@@ -60,14 +61,14 @@ impl Inbox {
     /// An inbox of `capacity` seats, counted in `ledger`, whose events go to `route`.
     #[must_use]
     pub fn new(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
-        Inbox::over(Table::new(capacity, false), ledger, route)
+        Inbox::over(Table::new(capacity, false, ledger.tracks().clone()), ledger, route)
     }
 
     /// The same for a source that has its messages on the disk here: what it hears of as [`Outcome::Retry`] is neither lost
     /// nor left to anybody else.
     #[must_use]
     pub fn durable(capacity: usize, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
-        Inbox::over(Table::new(capacity, true), ledger, route)
+        Inbox::over(Table::new(capacity, true, ledger.tracks().clone()), ledger, route)
     }
 
     fn over(table: Table, ledger: Ledger, route: Box<dyn Route>) -> Inbox {
@@ -186,6 +187,28 @@ impl Seats<'_> {
         Ok(seat)
     }
 
+    /// The number of a stream of this source, to be asked for once and kept: for [`Seats::deliver_at`]. Its name is shown to
+    /// people, `STREAM/SEQUENCE`; `made` says when it was made, as its broker writes it, and is empty where that is not known.
+    #[must_use]
+    pub fn stream(&self, name: &Text, made: &Text) -> Stream {
+        let ledger = &self.intake.shared.ledger;
+        ledger.tracks().track(ledger.source(), name, made).stream()
+    }
+
+    /// Hands one event over whose message has this number in this stream: a number by which the broker knows the message
+    /// whenever it delivers it, and which grows from each message of the stream to the next. A source whose broker has no such
+    /// numbers hands over with [`Seats::deliver`].
+    ///
+    /// # Errors
+    /// Gives the event back when no reserved seat is left.
+    pub fn deliver_at(&mut self, event: Event, stream: Stream, sequence: u64) -> Result<Seat, Event> {
+        let Some(seat) = self.intake.taken.pop() else { return Err(event) };
+        let receipt = self.occupy(seat);
+        self.intake.shared.table.locate(seat, stream, sequence);
+        self.intake.route.route(event, receipt);
+        Ok(seat)
+    }
+
     /// Hands over a message that is no event: it is kept raw and settles as [`Outcome::Reject`] once it is safe.
     ///
     /// # Errors
@@ -193,6 +216,18 @@ impl Seats<'_> {
     pub fn reject(&mut self, message: Undecodable) -> Result<Seat, Undecodable> {
         let Some(seat) = self.intake.taken.pop() else { return Err(message) };
         let receipt = self.occupy(seat);
+        self.intake.route.undecodable(message, receipt);
+        Ok(seat)
+    }
+
+    /// The same for a message that has this number in this stream.
+    ///
+    /// # Errors
+    /// Gives the message back when no reserved seat is left.
+    pub fn reject_at(&mut self, message: Undecodable, stream: Stream, sequence: u64) -> Result<Seat, Undecodable> {
+        let Some(seat) = self.intake.taken.pop() else { return Err(message) };
+        let receipt = self.occupy(seat);
+        self.intake.shared.table.locate(seat, stream, sequence);
         self.intake.route.undecodable(message, receipt);
         Ok(seat)
     }

@@ -9,8 +9,10 @@
 use std::fmt;
 
 use super::inbox::Route;
+use super::position::Tracks;
 use super::recall::Recaller;
 use super::seat::Seat;
+use crate::event::Text;
 use crate::sync::{Arc, AtomicBool, AtomicWaker, Mutex, MutexGuard, Ordering};
 
 /// A consistent reading of one source's books, in messages since the engine started.
@@ -49,6 +51,9 @@ struct Account {
     rerouted: AtomicBool,
     /// The intake, when it waits for a seat.
     freed: AtomicWaker,
+    /// The name of the source, and the streams of all of them.
+    source: Text,
+    tracks: Tracks,
 }
 
 #[derive(Default)]
@@ -88,6 +93,22 @@ impl fmt::Debug for Ledger {
 }
 
 impl Ledger {
+    /// The books of the source of this name, whose messages stand in streams that are known to the engine.
+    #[must_use]
+    pub fn of(source: Text, tracks: Tracks) -> Ledger {
+        Ledger(Arc::new(Account { source, tracks, ..Account::default() }))
+    }
+
+    /// The name of the source; empty where nobody has said it.
+    pub(super) fn source(&self) -> &Text {
+        &self.0.source
+    }
+
+    /// The streams in which messages stand.
+    pub(super) fn tracks(&self) -> &Tracks {
+        &self.0.tracks
+    }
+
     /// One consistent reading; never waits for the source.
     #[must_use]
     pub fn read(&self) -> Books {

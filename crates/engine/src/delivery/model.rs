@@ -4,12 +4,13 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::outcome::Outcome;
+use super::position::Tracks;
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
 
 /// A table with these seats occupied by one fork each.
 fn occupied(seats: u32) -> (Arc<Table>, Vec<Receipt>) {
-    let table = Arc::new(Table::new(seats as usize, false));
+    let table = Arc::new(Table::new(seats as usize, false, Tracks::default()));
     let receipts = (0..seats).map(Seat).map(|seat| {
         table.occupy(seat);
         Receipt::first(Arc::clone(&table), seat)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::outcome::Outcome;
+use super::position::Position;
 use super::seat::{Seat, Table};
 use crate::sync::Arc;
 
@@ -30,6 +31,12 @@ impl Receipt {
     /// Its seat, if that is one of `table`.
     pub(super) fn seat_in(&self, table: &Arc<Table>) -> Option<Seat> {
         Arc::ptr_eq(&self.table, table).then_some(self.seat)
+    }
+
+    /// Where its message stands at its broker, if that numbers messages.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.table.position(self.seat)
     }
 
     /// Whether the message is on the disk here, so that handing it back leaves it to nobody else.

@@ -4,9 +4,10 @@
 //! without a queue, an allocation or a lock; since the taker takes everything, there is no ABA problem.
 
 use super::outcome::Outcome;
+use super::position::{Position, Stream, Tracks};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicWaker, Ordering};
 
-/// The end of a stack of seats.
+/// The end of a stack of seats, and no stream.
 const NONE: u32 = u32::MAX;
 
 /// The number of one place among the messages that a source may have in flight: an index for the source's own arrays.
@@ -33,6 +34,8 @@ pub(super) struct Table {
     durable: bool,
     /// Whether nobody hears of settled seats any more.
     abandoned: AtomicBool,
+    /// The streams in which messages stand.
+    tracks: Tracks,
 }
 
 #[derive(Debug)]
@@ -43,18 +46,28 @@ struct Place {
     outcome: AtomicU64,
     /// The seat that settled before this one.
     before: AtomicU32,
+    /// The stream in which the message stands, or `NONE`, and its number there.
+    stream: AtomicU32,
+    sequence: AtomicU64,
 }
 
 impl Table {
     /// A table of `capacity` free seats, at most `u32::MAX - 1` of them.
-    pub(super) fn new(capacity: usize, durable: bool) -> Table {
-        let place = |_| Place { open: AtomicU32::new(0), outcome: AtomicU64::new(0), before: AtomicU32::new(NONE) };
+    pub(super) fn new(capacity: usize, durable: bool, tracks: Tracks) -> Table {
+        let place = |_| Place {
+            open: AtomicU32::new(0),
+            outcome: AtomicU64::new(0),
+            before: AtomicU32::new(NONE),
+            stream: AtomicU32::new(NONE),
+            sequence: AtomicU64::new(0),
+        };
         Table {
             places: (0..capacity).map(place).collect(),
             settled: AtomicU32::new(NONE),
             waiter: AtomicWaker::default(),
             durable,
             abandoned: AtomicBool::new(false),
+            tracks,
         }
     }
 
@@ -79,8 +92,23 @@ impl Table {
     pub(super) fn occupy(&self, seat: Seat) {
         let place = &self.places[seat.index()];
         place.outcome.store(0, Ordering::Relaxed);
+        place.stream.store(NONE, Ordering::Relaxed);
         // The receipt that carries this seat is handed over through a synchronising queue.
         place.open.store(1, Ordering::Relaxed);
+    }
+
+    /// The message of a seat that was just occupied stands there.
+    pub(super) fn locate(&self, seat: Seat, Stream(stream): Stream, sequence: u64) {
+        let place = &self.places[seat.index()];
+        place.stream.store(stream, Ordering::Relaxed);
+        place.sequence.store(sequence, Ordering::Relaxed);
+    }
+
+    /// Where the message of an occupied seat stands, if its source has said so.
+    pub(super) fn position(&self, seat: Seat) -> Option<Position> {
+        let place = &self.places[seat.index()];
+        let track = self.tracks.of(Stream(place.stream.load(Ordering::Relaxed)))?;
+        Some(track.at(place.sequence.load(Ordering::Relaxed)))
     }
 
     /// One more open fork of an occupied seat.

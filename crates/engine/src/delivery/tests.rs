@@ -66,6 +66,38 @@ fn outcomes_are_ordered_and_survive_their_encoding() {
 }
 
 #[test]
+fn where_a_message_stands_is_known_as_long_as_it_is_in_its_seat() {
+    let held = Held::default();
+    let ledger = Ledger::of("fleet".into(), Tracks::default());
+    let (mut intake, mut settlements) = Inbox::new(1, ledger, Box::new(held.clone())).split();
+    let mut deliver = |made: &str, sequence: Option<u64>| {
+        let mut seats = intake.reserve(1).now_or_never().unwrap().unwrap();
+        let stream = seats.stream(&"S".into(), &made.into());
+        assert_eq!(stream, seats.stream(&"S".into(), &made.into()), "it is said once");
+        match sequence {
+            Some(sequence) => seats.deliver_at(event(), stream, sequence).unwrap(),
+            None => seats.deliver(event()).unwrap(),
+        };
+        assert!(seats.deliver_at(event(), stream, 1).is_err(), "no seat is left");
+        drop(seats);
+        let receipt = held.pop();
+        let position = receipt.fork().position();
+        assert_eq!(receipt.position(), position, "each fork knows it");
+        receipt.settle(Outcome::Ack);
+        ready(&mut settlements).unwrap();
+        position
+    };
+    let position = |made: &str, sequence| {
+        let (source, stream, made) = ("fleet".into(), "S".into(), made.into());
+        Some(Position { source, stream, made, sequence })
+    };
+    assert_eq!(deliver("", Some(u64::MAX)), position("", u64::MAX));
+    assert_eq!(deliver("2026", Some(7)), position("2026", 7));
+    assert_eq!(deliver("", None), None, "that was of the one before");
+    assert_eq!(position("2026", 7).unwrap().text(), "S/7");
+}
+
+#[test]
 fn a_seat_is_free_only_when_its_pair_was_taken() {
     let (mut intake, mut settlements, ledger, held) = inbox(1);
     let mut seats = intake.reserve(5).now_or_never().unwrap().unwrap();

@@ -7,7 +7,7 @@ use super::lanes::Place;
 use super::publish::Confirmations;
 use super::{Arrival, Key};
 use crate::dead_letter::Reason;
-use crate::delivery::{Outcome, Recall, Receipt};
+use crate::delivery::{Outcome, Position, Recall, Receipt};
 use crate::event::{Event, Text};
 use crate::parked::Stored;
 use crate::port::{Confirm, PublishError};
@@ -107,6 +107,14 @@ impl Delivery {
     /// Whether nobody works on it: it waits for its turn, for room or for its next attempt.
     pub(super) fn rests(&self) -> bool {
         !self.active && !matches!(self.stage, Stage::Keep(_) | Stage::Park)
+    }
+
+    /// Where its message stands at its broker, if that is known.
+    pub(super) fn position(&self) -> Option<Position> {
+        match &self.origin {
+            Origin::Source(receipt) => receipt.position(),
+            Origin::Row(stored) => stored.position.clone(),
+        }
     }
 
     /// Its row, if it has one.

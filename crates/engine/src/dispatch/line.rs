@@ -370,6 +370,7 @@ impl Line {
             redrives: past.redrives,
             first: past.failed,
             event: delivery.event.clone(),
+            position: delivery.position(),
             removal: self.lot.as_ref().zip(delivery.stored()).map(|(lot, stored)| lot.removal(stored)),
         };
         delivery.stage = Stage::Keep(reason);

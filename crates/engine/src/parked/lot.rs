@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::calendar::{Calendar, Due, Mark};
 use super::reader::{Found, Page, Reader};
 use super::{Removal, Row, keys};
+use crate::delivery::Position;
 use crate::dispatch::{Key, Place};
 use crate::event::Text;
 use crate::store::{Batch, Confirmations, Error, Stamp, Ticket};
@@ -88,6 +89,7 @@ pub(crate) struct Parking {
     pub(crate) redrives: u32,
     pub(crate) failed: Option<Stamp>,
     pub(crate) received: Option<Stamp>,
+    pub(crate) position: Option<Position>,
     /// Whether it has had all its attempts.
     pub(crate) spent: bool,
     /// How long until its next attempt; nothing for what stands behind another of its key.
@@ -108,6 +110,8 @@ pub(crate) struct Stored {
     due: Option<u64>,
     size: usize,
     lane: Option<Text>,
+    /// Where its message stands at its broker, if that is known.
+    pub(crate) position: Option<Position>,
     /// Whether its lane is paused until it has ended.
     pub(crate) pauses: bool,
 }
@@ -179,6 +183,7 @@ impl Lot {
             failed: parking.failed,
             // What nobody has noted is not younger than this.
             received: Some(parking.received.or(parking.failed).unwrap_or(now)),
+            position: parking.position,
             laned: lane.is_some(),
             spent: parking.spent,
             code: parking.code,

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use crate::delivery::Position;
 use crate::event::{Event, Text, Unreadable, beginning, pack_text, unpack_text};
 use crate::store::Stamp;
 
@@ -25,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) failed: Option<Stamp>,
     /// When its event was received here, as well as that is known; nothing in rows of older versions.
     pub(crate) received: Option<Stamp>,
+    /// Where its message stands at its broker, if that is known.
+    pub(crate) position: Option<Position>,
     /// Whether its key orders it.
     pub(crate) laned: bool,
     /// Whether it has had every attempt that it may have, and waits for somebody to say what becomes of it.
@@ -45,7 +48,8 @@ const FAILED: u8 = 4;
 const CODE: u8 = 8;
 const RECEIVED: u8 = 16;
 const SPENT: u8 = 32;
-const KNOWN: u8 = 63;
+const POSITION: u8 = 64;
+const KNOWN: u8 = 127;
 
 /// A message of bounded length.
 pub(crate) fn bounded(message: &str) -> Text {
@@ -62,12 +66,17 @@ impl Row {
             (CODE, self.code.is_some()),
             (RECEIVED, self.received.is_some()),
             (SPENT, self.spent),
+            (POSITION, self.position.is_some()),
         ];
         into.push(flags.iter().filter(|(_, there)| *there).fold(0, |flags, (flag, _)| flags | flag));
         into.extend_from_slice(&self.attempts.to_le_bytes());
         into.extend_from_slice(&self.redrives.to_le_bytes());
         for time in [self.due, self.failed, self.received].into_iter().flatten() {
             into.extend_from_slice(&time.0.to_le_bytes());
+        }
+        if let Some(Position { source, stream, made, sequence }) = &self.position {
+            into.extend_from_slice(&sequence.to_le_bytes());
+            [source, stream, made].into_iter().for_each(|text| pack_text(text, into));
         }
         pack_text(&self.rule, into);
         self.code.iter().for_each(|code| pack_text(code, into));
@@ -95,6 +104,7 @@ impl Row {
         let mut time =
             |flag| if flags & flag == 0 { Ok(None) } else { chunk(rest).map(|t| Some(Stamp(u64::from_le_bytes(t)))) };
         let (due, failed, received) = (time(DUE)?, time(FAILED)?, time(RECEIVED)?);
+        let position = if flags & POSITION == 0 { None } else { Some(unpack_position(rest)?) };
         let rule = unpack_text(rest)?.into();
         let code = if flags & CODE == 0 { None } else { Some(unpack_text(rest)?.into()) };
         let message = unpack_text(rest)?.into();
@@ -104,8 +114,28 @@ impl Row {
             results.push((unpack_text(rest)?.into(), unpack_event(&whole, rest)?));
         }
         let (laned, spent) = (flags & LANED != 0, flags & SPENT != 0);
-        Ok(Row { rule, attempts, redrives, due, failed, received, laned, spent, code, message, event, results })
+        Ok(Row {
+            rule,
+            attempts,
+            redrives,
+            due,
+            failed,
+            received,
+            position,
+            laned,
+            spent,
+            code,
+            message,
+            event,
+            results,
+        })
     }
+}
+
+fn unpack_position(rest: &mut &[u8]) -> Result<Position, Unreadable> {
+    let sequence = u64::from_le_bytes(chunk(rest)?);
+    let mut text = || unpack_text(rest).map(Text::from);
+    Ok(Position { source: text()?, stream: text()?, made: text()?, sequence })
 }
 
 fn pack_event(event: &Event, into: &mut Vec<u8>) {
@@ -145,6 +175,12 @@ mod tests {
             due: Some(Stamp(1_700_000_000_123)),
             failed: Some(Stamp(1_699_999_000_000)),
             received: Some(Stamp(1_699_998_000_000)),
+            position: Some(Position {
+                source: "fleet".into(),
+                stream: "TELEMETRY".into(),
+                made: "2026-11-21T06:58:00Z".into(),
+                sequence: 1 << 40,
+            }),
             laned: true,
             spent: true,
             code: Some("timeout".into()),
@@ -166,6 +202,7 @@ mod tests {
             due: None,
             failed: None,
             received: None,
+            position: None,
             laned: false,
             spent: false,
             code: None,

@@ -15,7 +15,11 @@ use crate::delivery::Inbox;
 /// }
 /// ```
 ///
-/// A source keeps its broker's positions in an array indexed by [`Seat`](crate::delivery::Seat). It acknowledges on
+/// A source whose broker numbers its messages hands over with
+/// [`Seats::deliver_at`](crate::delivery::Seats::deliver_at), so that its dead letter says where it stood; it names
+/// each stream once, with [`Seats::stream`](crate::delivery::Seats::stream).
+///
+/// A source keeps what it acknowledges with in an array indexed by [`Seat`](crate::delivery::Seat). It acknowledges on
 /// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. Where a broker takes away
 /// what is held for too long, it asks for the event in time ([`Settlements::recall`](crate::delivery::Settlements::recall)).
 /// A broker that is away

@@ -6,6 +6,7 @@
 
 use super::{Entry, Outlet};
 use crate::delivery::{Inbox, Intake, Outcome, Seat};
+use crate::event::Text;
 use crate::port::{BoxFuture, Shutdown, Source, SourceError};
 use crate::store::Error;
 
@@ -16,16 +17,19 @@ const DRAW: usize = 512;
 #[derive(Debug)]
 pub struct Feeder {
     outlet: Outlet,
+    /// What people know the spool as.
+    name: Text,
     /// The sequence in each seat.
     sequences: Vec<u64>,
     entries: Vec<Entry>,
 }
 
 impl Feeder {
-    /// Delivers what is, or will be, in this spool.
+    /// Delivers what is, or will be, in this spool of the source of this name.
     #[must_use]
-    pub fn new(outlet: Outlet) -> Feeder {
-        Feeder { outlet, sequences: Vec::new(), entries: Vec::new() }
+    pub fn new(outlet: Outlet, source: &str) -> Feeder {
+        let name = smol_str::format_smolstr!("spool:{source}");
+        Feeder { outlet, name, sequences: Vec::new(), entries: Vec::new() }
     }
 
     async fn serve(&mut self, inbox: Inbox, mut stop: Shutdown) -> Result<(), SourceError> {
@@ -68,9 +72,10 @@ impl Feeder {
         let Some(intake) = intake else { return Ok(()) };
         let Ok(mut seats) = intake.reserve(DRAW).await else { return Ok(()) };
         self.outlet.next(seats.len(), &mut self.entries).await?;
+        let stream = seats.stream(&self.name, &Text::default());
         for entry in self.entries.drain(..) {
             // There are as many seats as were asked for events.
-            if let Ok(seat) = seats.deliver(entry.event) {
+            if let Ok(seat) = seats.deliver_at(entry.event, stream, entry.sequence) {
                 self.sequences[seat.index()] = entry.sequence;
             }
         }

@@ -28,7 +28,7 @@ use crate::dispatch::{Feed, Line, Options as LineOptions, Pace, Reading};
 use crate::event::Text;
 use crate::invoke::Turns;
 use crate::metric::{Link, Page};
-use crate::parked::Lot;
+use crate::parked::{Lot, Yard};
 use crate::pool::{Options as PoolOptions, Pool};
 use crate::port::Output;
 use crate::registry::{OpenError, Setup};
@@ -76,7 +76,7 @@ impl Engine {
         let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox, account: &account };
         let (rules, triggers) = start_lines(&plan, &homes_of(&addresses.triggers), takers, lots, &mut tasks);
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
-        let (sources, spools) = start_sources(sources, spools, &triggers, &postbox, &account);
+        let (sources, spools) = start_sources(sources, spools, &triggers, &postbox, (&account, &yard));
         let live = Live { sources, triggers, rules, pools, outputs, forwarders, leaving: Leaving::default() };
         Ok(Engine {
             name: plan.name.clone(),
@@ -317,12 +317,12 @@ fn start_sources(
     spools: Vec<Option<spools::Opened>>,
     triggers: &[Wiring],
     postbox: &Postbox,
-    account: &Account,
+    (account, yard): (&Account, &Yard),
 ) -> (Vec<Arc<RunningSource>>, Vec<spools::Running>) {
     let (mut started, mut spooled) = (Vec::new(), Vec::new());
     for (opened, spool) in sources.into_iter().zip(spools) {
         let wires = Wires::of(&opened.name, triggers, Vec::new(), account);
-        let (source, spool) = start_source(opened, wires, spool, postbox);
+        let (source, spool) = start_source(opened, wires, spool, postbox, yard);
         started.push(Arc::new(source));
         spooled.extend(spool);
     }
@@ -339,6 +339,7 @@ fn start_source(
     wires: Wires,
     spool: Option<spools::Opened>,
     postbox: &Postbox,
+    yard: &Yard,
 ) -> (RunningSource, Option<spools::Running>) {
     let (name, seats) = (opened.name.clone(), opened.seats);
     let wires = Arc::new(Mutex::new(wires));
@@ -350,7 +351,7 @@ fn start_source(
         }
         None => Arc::clone(&router),
     };
-    let (ledger, takes) = (Ledger::default(), Ledger::default());
+    let [ledger, takes] = [(); 2].map(|()| Ledger::of(name.clone(), yard.tracks().clone()));
     let direct = Arc::ptr_eq(&route, &router).then(|| ledger.clone());
     let ledgers = spool.iter().map(|_| takes.clone()).chain(direct).collect();
     let road = Road { wires, ledgers };

@@ -136,8 +136,8 @@ impl Opened {
             task.abort_handle()
         });
         let runs = Runs {
+            source: Box::new(Feeder::new(outlet, &name)),
             name: name.clone(),
-            source: Box::new(Feeder::new(outlet)),
             seats,
             ledger,
             link: link.clone(),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::config::AckPoint;
-use engine::delivery::{Intake, Outcome, Seat};
+use engine::delivery::{Intake, Outcome, Seat, Seats, Stream};
+use engine::event::Text;
 use engine::port::SourceError;
 use tokio::time::Instant;
 
@@ -85,6 +86,8 @@ pub(super) struct Run<'r> {
     seen: Seen,
     /// When the stream was made, and the ids of the messages in it.
     positions: Option<(String, Ids)>,
+    /// What the engine knows the stream as, once something of it was delivered.
+    stream: Option<Stream>,
     next_sweep: Instant,
     next_lag: Instant,
     quiet: Instant,
@@ -109,6 +112,7 @@ impl<'r> Run<'r> {
             closed: false,
             seen: Seen::new(2 * capacity),
             positions: None,
+            stream: None,
             next_sweep: now,
             next_lag: now,
             quiet: now,
@@ -142,6 +146,7 @@ impl<'r> Run<'r> {
         }
         let ids = Ids::new(prefix(&[stream.as_bytes(), created.as_bytes()]));
         self.positions = Some((created.to_owned(), ids));
+        self.stream = None;
         self.seen = Seen::new(2 * self.capacity);
         self.leases.clear();
         self.owed.clear();
@@ -306,9 +311,12 @@ impl<'r> Run<'r> {
             && let Some(staged) = self.staged.pop_front()
         {
             self.staged_bytes -= staged.message.payload.len() + staged.message.headers.len();
-            let seat = match self.event(&staged) {
-                Ok(event) => seats.deliver(event).ok(),
-                Err(message) => seats.reject(message).ok(),
+            let stands = staged.position.and_then(|at| Some((self.stream(&seats)?, at.place.sequence)));
+            let seat = match (self.event(&staged), stands) {
+                (Ok(event), Some((stream, sequence))) => seats.deliver_at(event, stream, sequence).ok(),
+                (Ok(event), None) => seats.deliver(event).ok(),
+                (Err(message), Some((stream, sequence))) => seats.reject_at(message, stream, sequence).ok(),
+                (Err(message), None) => seats.reject(message).ok(),
             };
             // No more was taken than there are seats.
             if let Some(seat) = seat {
@@ -316,6 +324,13 @@ impl<'r> Run<'r> {
             }
         }
         Ok(())
+    }
+
+    /// What the engine knows the stream as.
+    fn stream(&mut self, seats: &Seats<'_>) -> Option<Stream> {
+        let (created, _) = self.positions.as_ref()?;
+        let name = self.facts.stream_name()?;
+        Some(*self.stream.get_or_insert_with(|| seats.stream(name, &Text::from(created.as_str()))))
     }
 
     fn seated(&mut self, seat: Seat, staged: Staged) {

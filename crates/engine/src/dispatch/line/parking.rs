@@ -107,6 +107,7 @@ impl Line {
             redrives: past.redrives,
             failed: past.failed,
             received: delivery.received(),
+            position: delivery.position(),
             spent: past.spent,
             delay,
             code,

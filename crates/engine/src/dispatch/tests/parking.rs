@@ -94,6 +94,27 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn a_dead_letter_says_where_its_message_stood_whatever_it_has_been_through() {
+    let log = Log::default();
+    let pool = log.pool(|id, _| if id == "2" { one(Verdict::Reject { reason: "no".to_owned() }) } else { again() });
+    let mut bench = parks(hourly(), pool);
+    let batch = bench.desk.arrivals_at("orders/3", vec![(17, event("1")), (18, event("2"))]).await;
+    bench.feed.send(batch);
+    bench.until(|books| books.parked == 1 && books.dead_lettered[1] == 1).await;
+    assert_eq!(bench.bin.records()[0]["position"], "orders/3/18");
+    let bench = parks_in(bench.crashed().await, ROOM, hourly(), pool_of(&log), Vec::new());
+    tokio::time::pause();
+    bench.until(|books| books.dead_lettered[0] == 1).await;
+    assert_eq!(bench.bin.records()[1]["position"], "orders/3/17", "its row knows it");
+    assert_eq!(bench.bin.records()[1]["event"]["dlqposition"], "orders/3/17");
+}
+
+/// A pool whose calls all fail.
+fn pool_of(log: &Log) -> Option<Pool> {
+    log.pool(|_, _| again())
+}
+
+#[tokio::test]
 async fn a_delivery_that_waits_leaves_its_seat_and_comes_back_with_its_attempts() {
     let log = Log::default();
     let mut bench = parks(hourly(), log.pool(|_, attempt| if attempt < 3 { again() } else { done() }));

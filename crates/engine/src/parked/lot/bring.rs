@@ -95,9 +95,10 @@ impl Lot {
         let next = found.next.into_iter().map(|(want, row)| (None, Some(want.place), row));
         let backs: Vec<Back> = due
             .chain(next)
-            .map(|(due, place, (sequence, row, size))| {
+            .map(|(due, place, (sequence, mut row, size))| {
                 let lane = if row.laned { row.event.key().map(|key| key.as_ref().into()) } else { None };
-                Back { stored: Stored { sequence, due, size, lane, pauses: false }, row, place }
+                let position = row.position.take();
+                Back { stored: Stored { sequence, due, size, lane, position, pauses: false }, row, place }
             })
             .collect();
         self.waiting = self.waiting.saturating_sub(backs.len() as u64);

@@ -68,7 +68,7 @@ impl Mill {
         let ledger = Ledger::default();
         let landing = desk.landing("fleet".into(), bin.postbox.clone());
         let (intake, settlements) = Inbox::new(8, ledger.clone(), Box::new(landing)).split();
-        let (given, feeder) = (Arc::default(), Some(Feeder::new(outlet)));
+        let (given, feeder) = (Arc::default(), Some(Feeder::new(outlet, "s")));
         Mill { store, desk, gauge, clerk, intake: Some(intake), settlements, ledger, given, feeder, bin }
     }
 
@@ -467,6 +467,8 @@ async fn a_run_that_broke_down_is_not_followed_by_one_that_delivers_beside_it() 
         ended = feeder.run(inbox(), shutdown) => panic!("{ended:?}"),
         given = mill.given(2) => assert_eq!(given, ids(0..2)),
     }
+    let stands = mill.given.lock().iter().map(|(_, receipt)| receipt.position().unwrap().text()).collect::<Vec<_>>();
+    assert_eq!(stands, ["spool:s/1", "spool:s/2"]);
     let (_stop, shutdown) = Shutdown::channel();
     let ended = feeder.run(inbox(), shutdown).await;
     assert!(matches!(&ended, Err(SourceError::Fatal(text, _)) if text.starts_with("2 events")), "{ended:?}");

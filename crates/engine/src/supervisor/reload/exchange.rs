@@ -207,7 +207,8 @@ impl Engine {
                     Some(Arc::new(opened.start(known.ledger.clone(), known.road.clone(), route, Some(&known.run))))
                 }
                 (Some(opened), None) => {
-                    let (ledger, wires) = (Ledger::default(), Arc::new(Mutex::new(wires)));
+                    let ledger = Ledger::of(source.name.clone(), self.yard.tracks().clone());
+                    let wires = Arc::new(Mutex::new(wires));
                     let route = router(source.name.clone(), Arc::clone(&wires), postbox.clone());
                     let road = Road { wires, ledgers: vec![ledger.clone()] };
                     Some(Arc::new(opened.start(ledger, road, route, None)))

@@ -38,6 +38,11 @@ impl Facts {
         self.durable
     }
 
+    /// The stream's name, if there is one.
+    pub(super) fn stream_name(&self) -> Option<&Text> {
+        self.stream.as_ref().map(|(name, ..)| name)
+    }
+
     fn add(&self, event: &mut Event, subject: &str, sequence: Option<u64>) {
         let mut edit = event.edit();
         if let Some(name) = &self.subject {

@@ -95,6 +95,8 @@ async fn a_copy_is_known_while_it_runs_and_after() {
     run.found("S", NOW);
     run.delivered(message(1, 1, 7), Instant::now());
     room.seat(&mut run).await;
+    let stands = room.receipts[0].as_ref().unwrap().position().unwrap();
+    assert_eq!((stands.stream.as_str(), stands.made.as_str(), stands.sequence), ("S", NOW, 1));
     run.delivered(message(2, 1, 7), Instant::now());
     assert!(run.staged.is_empty() && run.owed.is_empty(), "it runs already");
     room.settle(&mut run, 0).await;
@@ -143,10 +145,14 @@ async fn nothing_of_a_stream_that_was_made_anew_is_acknowledged() {
     run.delivered(message(1, 3, 7), Instant::now());
     run.found("S", NOW);
     assert_eq!((run.owed.len(), run.last.is_some()), (1, true), "it is the same stream");
-    run.found("S", "2026-11-21T07:00:00Z");
+    let anew = "2026-11-21T07:00:00Z";
+    run.found("S", anew);
     assert_eq!((run.owed.len(), run.last.is_some(), run.staged.len()), (0, false, 1));
     run.delivered(message(1, 1, 9), Instant::now());
     room.seat(&mut run).await;
+    let made: Vec<_> = room.receipts[2..].iter().map(|receipt| receipt.as_ref().unwrap().position()).collect();
+    assert_eq!(made[0], None, "it is nobody's any more");
+    assert_eq!(made[1].as_ref().map(|position| position.made.as_str()), Some(anew));
     for number in [1, 2] {
         room.settle(&mut run, number).await;
     }
