@@ -103,6 +103,8 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
         timeout: Duration::from_secs(30),
         retry: Policy::default(),
         dead_letter: None,
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
     };
     Plan {
         name: "tax".into(),

@@ -5,6 +5,7 @@
 
 mod forward;
 mod mending;
+mod told;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -35,6 +35,7 @@ mod span;
 mod state;
 mod suggest;
 mod template;
+mod told;
 mod unit;
 mod when;
 mod written;

@@ -21,7 +21,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -35,7 +35,7 @@ use crate::event::{Event, Text};
 use crate::parked::{Removal, Stray};
 use crate::store::{Batch, ClockHandle, Confirmations, Error, Stamp, Store, Ticket};
 
-pub use archive::{Archive, By, EditError, FILE, Group, ImportError, Imported, Page};
+pub use archive::{Addressees, Archive, By, EditError, FILE, Group, ImportError, Imported, Page, Post};
 pub use forward::{Forward, Progress};
 pub use forwarder::{Forwarder, Reading};
 pub use id::{Id, NoId};
@@ -94,6 +94,20 @@ pub struct Targets {
     pub triggers: HashMap<Text, Text>,
     /// By the source of messages that are no events.
     pub sources: HashMap<Text, Text>,
+    /// Those that are told of what a `trigger/rule` gives up.
+    pub told: HashMap<Text, Arc<[Text]>>,
+}
+
+impl Targets {
+    /// All of these outputs.
+    #[must_use]
+    pub fn addressees(&self) -> Addressees {
+        let letters = [&self.rules, &self.triggers, &self.sources];
+        let letters: BTreeSet<&Text> = letters.iter().flat_map(|named| named.values()).collect();
+        let notices: BTreeSet<&Text> = self.told.values().flat_map(|outputs| outputs.iter()).collect();
+        let list = |names: BTreeSet<&Text>| names.into_iter().cloned().collect();
+        Addressees { letters: list(letters), notices: list(notices) }
+    }
 }
 
 /// How many messages wait for their letters of which no rule has a delivery.
@@ -112,6 +126,8 @@ impl Unsettled {
 #[derive(Debug)]
 struct Entry {
     letter: Letter,
+    /// Outputs that are told of it.
+    told: Option<Arc<[Text]>>,
     /// What goes in the same transaction.
     removal: Option<Removal>,
     owed: Owed,
@@ -176,8 +192,12 @@ impl Postbox {
     /// Keeps a delivery; its line is told once the letter is durable.
     pub(crate) fn delivery(&self, dying: Dying, caller: Arc<Caller>, key: Key) {
         let last = self.now();
+        let (forward, told) = {
+            let targets = self.targets.read();
+            (targets.rules.get(&dying.rule).cloned(), targets.told.get(&dying.rule).cloned())
+        };
         let letter = Letter {
-            forward: self.targets.read().rules.get(&dying.rule).cloned().map(Forward::to),
+            forward: forward.map(Forward::to),
             attempts: dying.attempts,
             redrives: dying.redrives,
             rule: Some(dying.rule),
@@ -187,7 +207,7 @@ impl Postbox {
             position: dying.position.map(|position| position.text()),
             ..Letter::new(dying.reason, &dying.message, last, Content::Event(dying.event))
         };
-        self.send(Entry { letter, removal: dying.removal, owed: Owed::Line(caller, key) });
+        self.send(Entry { letter, told, removal: dying.removal, owed: Owed::Line(caller, key) });
     }
 
     /// Keeps a message that is no event; its receipt settles as [`Outcome::Reject`] once the letter is durable.
@@ -217,7 +237,7 @@ impl Postbox {
 
     fn of_source(&self, letter: Letter, receipt: Receipt, outcome: Outcome) {
         self.unsettled.0.fetch_add(1, Ordering::Relaxed);
-        self.send(Entry { letter, removal: None, owed: Owed::Source(receipt, outcome) });
+        self.send(Entry { letter, told: None, removal: None, owed: Owed::Source(receipt, outcome) });
     }
 
     /// Makes dead letters of these rows, and waits until all are durable; answers whether they are.
@@ -237,7 +257,7 @@ impl Postbox {
                 ..Letter::new(Reason::Orphaned, &orphaned(&row.rule, &row.message), last, Content::Event(row.event))
             };
             let letter = Letter { rule: Some(row.rule), ..letter };
-            self.send(Entry { letter, removal: Some(removal), owed: Owed::Clerk(clerk.clone()) });
+            self.send(Entry { letter, told: None, removal: Some(removal), owed: Owed::Clerk(clerk.clone()) });
         }
         drop(clerk);
         for _ in 0..count {
@@ -291,7 +311,10 @@ impl Writer {
                 // Whoever waits has nothing to settle with, and nothing is to be dropped that would be delivered again at once.
                 return std::future::pending().await;
             }
-            batch.iter().filter_map(|entry| entry.letter.forward.as_ref()).for_each(|to| self.archive.wake(&to.output));
+            for entry in &batch {
+                entry.letter.forward.iter().for_each(|to| self.archive.wake(Post::Letters, &to.output));
+                entry.told.iter().flat_map(|told| &**told).for_each(|to| self.archive.wake(Post::Notices, to));
+            }
             self.settle(&mut batch);
         }
     }
@@ -305,6 +328,7 @@ impl Writer {
             self.newest = Some(id);
             let letter = &entry.letter;
             self.archive.add(&mut self.rows, id, letter);
+            entry.told.iter().for_each(|told| self.archive.tell(&mut self.rows, id, letter, told));
             entry.removal.iter().for_each(|removal| removal.add(&mut self.rows));
             if self.rows.bytes() >= BATCH_BYTES {
                 ticket = Some(send(&self.store, &mut self.rows).await?);

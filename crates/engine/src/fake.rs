@@ -3,7 +3,6 @@
 
 mod source;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -246,7 +245,7 @@ impl Bin {
     }
 
     fn with_clock(platter: Platter, quota: Quota, targets: Targets, own: Option<ClockHandle>) -> Result<Bin, String> {
-        let outputs: BTreeSet<Text> = targets.rules.values().chain(targets.sources.values()).cloned().collect();
+        let outputs = targets.addressees();
         let clock = own.clone().unwrap_or(ClockHandle(Arc::new(Wall)));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
         let specs = Archive::specs(quota, &outputs).into_iter().chain(Yard::specs()).collect();

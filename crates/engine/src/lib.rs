@@ -16,6 +16,7 @@ pub mod invoke;
 pub mod journal;
 pub mod json;
 pub mod metric;
+pub mod notice;
 pub mod parked;
 pub mod pool;
 pub mod port;

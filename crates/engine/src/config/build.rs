@@ -17,7 +17,8 @@ use super::rules::Rules;
 use super::section::{Sections, Shape, name, parts};
 use super::state::{Kept, kept, spool};
 use super::suggest::quoted;
-use super::{AckPoint, Check, Environment, Spanned, Written, setting};
+use super::told::Told;
+use super::{AckPoint, Check, Environment, Many, Spanned, Written, setting};
 use crate::event::Text;
 use crate::registry::{Registry, SourceCommon};
 use crate::retry::Policy;
@@ -57,6 +58,8 @@ pub(super) struct Defaults {
     pub(super) timeout: Option<std::time::Duration>,
     /// The output of what is given up.
     pub(super) dead_letter: Option<usize>,
+    /// The outputs that are told of what ends well, and of what is given up.
+    pub(super) told: Told,
 }
 
 /// A function with the timeout that it asks for.
@@ -217,7 +220,12 @@ fn made<T>(kind: &Entry, check: &mut Check, make: impl FnOnce(&mut Check) -> Opt
 fn defaults(entry: Option<&Entry>, targets: &Targets<'_>, check: &mut Check) -> Defaults {
     let Some(entry) = entry else { return Defaults::default() };
     let written: DefaultsEntry = decode(&entry.value, &entry.key, check).unwrap_or_default();
+    let mut told = |written: &Option<Many<Spanned<String>>>| {
+        written.as_ref().map(|named| targets.find_all(&named.0, check)).unwrap_or_default()
+    };
+    let told = Told { success: told(&written.on_success), failure: told(&written.on_failure) };
     Defaults {
+        told,
         retry: Ending::from(&written).policy(Policy::default(), check),
         timeout: written.timeout.as_ref().map(|timeout| setting::period("timeout", timeout, check)),
         dead_letter: written.dead_letter.as_ref().and_then(|target| targets.find(target, check)),

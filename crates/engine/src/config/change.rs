@@ -145,9 +145,10 @@ impl Plan {
     #[must_use]
     pub(crate) fn renews_rule(&self, after: &Plan, old: &Rule, new: &Rule) -> bool {
         let function = |plan: &Plan, rule: &Rule| Some(plan.functions.get(rule.function?)?.name.clone());
-        let outputs = |plan: &Plan, rule: &Rule| {
-            rule.outputs.iter().filter_map(|place| output(plan, Some(*place)).cloned()).collect::<Vec<_>>()
+        let names = |plan: &Plan, places: &[usize]| {
+            places.iter().filter_map(|place| output(plan, Some(*place)).cloned()).collect::<Vec<_>>()
         };
+        let outputs = |plan: &Plan, rule: &Rule| (names(plan, &rule.outputs), names(plan, &rule.on_success));
         let how =
             |rule: &Rule| (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, rule.retry.clone());
         let (called, published) = (function(after, new), outputs(after, new));
@@ -155,7 +156,7 @@ impl Plan {
             || outputs(self, old) != published
             || how(old) != how(new)
             || called.is_some_and(|name| self.replaces_function(after, &name))
-            || published.iter().any(|name| self.replaces_output(after, name))
+            || published.0.iter().chain(&published.1).any(|name| self.replaces_output(after, name))
     }
 
     /// Whether an output is another one in `after`.
@@ -174,11 +175,12 @@ fn output(plan: &Plan, place: Option<usize>) -> Option<&Text> {
 fn facts<'p>(plan: &'p Plan, trigger: &'p Trigger, rule: &'p Rule) -> impl PartialEq + use<'p> {
     let sources: Vec<_> = trigger.sources.iter().filter_map(|place| Some(&plan.sources.get(*place)?.name)).collect();
     let function = rule.function.and_then(|place| Some(&plan.functions.get(place)?.name));
-    let outputs: Vec<_> = rule.outputs.iter().map(|place| output(plan, Some(*place))).collect();
+    let names = |places: &[usize]| places.iter().map(|place| output(plan, Some(*place))).collect::<Vec<_>>();
+    let (outputs, told) = (names(&rule.outputs), (names(&rule.on_success), names(&rule.on_failure)));
     (
         (sources, &trigger.filter, &rule.filter),
         (trigger.unmatched, output(plan, trigger.dead_letter)),
-        (function, outputs, output(plan, rule.dead_letter)),
+        (function, outputs, told, output(plan, rule.dead_letter)),
         (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, &rule.retry),
     )
 }

@@ -16,7 +16,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use super::build::Adapters;
 use super::node::{Entry, Node, Value};
 use super::plan::{Output, Source};
-use super::rules::unknown;
+use super::rules::{resolve, unknown};
 use super::section::Sections;
 use super::suggest::quoted;
 use super::{Check, Span, Spanned};
@@ -96,6 +96,12 @@ impl Targets<'_> {
         found
     }
 
+    /// The places of outputs that are named, each once; what is wrong with a name is noted.
+    pub(super) fn find_all(&self, named: &[Spanned<String>], check: &mut Check) -> Vec<usize> {
+        let mut used = vec![false; self.outputs.names.len()];
+        resolve(("output", self.sections.torn), named, self.outputs, &mut used, check)
+    }
+
     /// Where messages of a source go that are no events.
     pub(super) fn of_source(
         &self,
@@ -106,7 +112,7 @@ impl Targets<'_> {
     ) -> Option<usize> {
         let span = self.sections.sources.iter().find(|entry| entry.name() == source.name).map(|entry| entry.key.span);
         let named = self.named(written, (usual, span.unwrap_or_default()), check)?;
-        self.refuse_circle(&format!("source {}", quoted(&source.name)), source, named, check);
+        self.refuse_circle(&format!("dead letters of source {}", quoted(&source.name)), source, named, check);
         Some(named.0)
     }
 
@@ -121,7 +127,7 @@ impl Targets<'_> {
     ) -> Option<usize> {
         let named = self.named(written, usual, check)?;
         for source in sources {
-            self.refuse_circle(owner, source, named, check);
+            self.refuse_circle(&format!("dead letters of {owner}"), source, named, check);
         }
         Some(named.0)
     }
@@ -139,17 +145,15 @@ impl Targets<'_> {
     }
 
     /// Notes an output that publishes to where the source receives from.
-    fn refuse_circle(&self, owner: &str, source: &Source, (place, span): Named, check: &mut Check) {
+    pub(super) fn refuse_circle(&self, what: &str, source: &Source, (place, span): Named, check: &mut Check) {
         let name = self.outputs.names.get(place).map_or("", |name| name.as_str());
         let written = |entries: &[Entry], name: &str| entries.iter().find(|entry| entry.name() == name).cloned();
         let receives = written(&self.sections.sources, &source.name);
         let publishes = written(&self.sections.outputs, name);
         let (Some(receives), Some(publishes)) = (receives, publishes) else { return };
         if let Some(place) = circle(source, &receives.value, &publishes.value) {
-            let message = format!(
-                "dead letters of {owner} would go to {place}, from which source {} receives them again",
-                quoted(&source.name)
-            );
+            let message =
+                format!("{what} would go to {place}, from which source {} receives them again", quoted(&source.name));
             check.error(span, message, "name an output that publishes elsewhere");
         }
     }

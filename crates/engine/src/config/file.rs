@@ -114,6 +114,14 @@ pub(super) struct RuleEntry {
     pub(super) park_max_per_key: Option<Spanned<u32>>,
     /// The output that gets what the rule gives up, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
+    /// An output, or a list of them, that is told of each delivery which ends well, before it counts as done.
+    #[serde(default)]
+    #[schemars(schema_with = "super::told::names")]
+    pub(super) on_success: Option<Many<Spanned<String>>>,
+    /// An output, or a list of them, that is told of each delivery which becomes a dead letter.
+    #[serde(default)]
+    #[schemars(schema_with = "super::told::names")]
+    pub(super) on_failure: Option<Many<Spanned<String>>>,
     /// What the rule was called before, as `trigger/rule`: what is parked under that name goes on here.
     pub(super) renamed_from: Option<Spanned<String>>,
     /// What the file insists on: a chain that cannot give it is refused.
@@ -194,6 +202,14 @@ pub(super) struct DefaultsEntry {
     pub(super) timeout: Option<Spanned<Period>>,
     /// The output that gets what is given up, of sources too, besides its being kept.
     pub(super) dead_letter: Option<Spanned<DeadLetterEntry>>,
+    /// An output, or a list of them, that is told of each delivery which ends well.
+    #[serde(default)]
+    #[schemars(schema_with = "super::told::names")]
+    pub(super) on_success: Option<Many<Spanned<String>>>,
+    /// An output, or a list of them, that is told of each delivery which becomes a dead letter.
+    #[serde(default)]
+    #[schemars(schema_with = "super::told::names")]
+    pub(super) on_failure: Option<Many<Spanned<String>>>,
 }
 
 /// Where the engine keeps what must survive a restart.

@@ -11,8 +11,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
     ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
-    ("RuleEntry", "onFailure", "write 'deadLetter', which names an output for what the rule gives up"),
-    ("RuleEntry", "onSuccess", "leave it out; 'output' takes a list, and every result goes to each"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
     ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),

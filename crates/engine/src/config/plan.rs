@@ -156,4 +156,17 @@ pub struct Rule {
     pub retry: Policy,
     /// A place in [`Plan::outputs`]: what gets what the rule gives up, besides its being kept.
     pub dead_letter: Option<usize>,
+    /// Places in [`Plan::outputs`]: what is told of each delivery that ends well.
+    pub on_success: Vec<usize>,
+    /// Places in [`Plan::outputs`]: what is told of each delivery that becomes a dead letter.
+    pub on_failure: Vec<usize>,
+}
+
+impl Rule {
+    /// Whether anything of the rule goes to the output at this place.
+    #[must_use]
+    pub fn publishes_to(&self, output: usize) -> bool {
+        let mut places = self.outputs.iter().chain(&self.on_success).chain(&self.on_failure).chain(&self.dead_letter);
+        places.any(|place| *place == output)
+    }
 }

@@ -25,7 +25,8 @@ pub(super) fn prune(mut plan: Plan, used: &Used) -> Plan {
         trigger.sources.iter_mut().for_each(|place| *place = sources[*place]);
         for rule in &mut trigger.rules {
             rule.function = rule.function.map(|place| functions[place]);
-            rule.outputs.iter_mut().for_each(|place| *place = outputs[*place]);
+            let told = rule.on_success.iter_mut().chain(&mut rule.on_failure);
+            rule.outputs.iter_mut().chain(told).for_each(|place| *place = outputs[*place]);
             rule.dead_letter = rule.dead_letter.map(|place| outputs[place]);
         }
     }

@@ -16,6 +16,7 @@ use super::prune::Used;
 use super::renamed::Renamed;
 use super::section::name;
 use super::suggest::{instead, quoted};
+use super::told::{Telling, Told};
 use super::when::WhenEntry;
 use super::{Check, Span, Spanned, setting};
 use crate::dispatch::{BURST_LEAST, Rate, Weight};
@@ -185,6 +186,9 @@ impl<'a> Rules<'a> {
         let owner = format!("rule {}", quoted(&id));
         let dead_letter = self.targets.of_events(&owner, &from, target, (trigger.dead_letter, name.span), check);
         dead_letter.into_iter().for_each(|place| self.used[OUTPUTS][place] = true);
+        let told = Telling { written, name: name.span, owner: &owner, from: &from, targets: self.targets };
+        let Told { success, failure } = told.read(&self.defaults.told, check);
+        success.iter().chain(&failure).for_each(|place| self.used[OUTPUTS][*place] = true);
         let order = order.unwrap_or(Order::Key);
         let mut retry = Ending::from(written).policy(self.defaults.retry.clone(), check);
         Ending::room(written, &mut retry, order, check);
@@ -200,7 +204,10 @@ impl<'a> Rules<'a> {
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
             retry,
             dead_letter,
+            on_success: success,
+            on_failure: failure,
         };
+        told.lacks(&rule, check);
         let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };
         Ending::from(written).pauses(&rule.retry, &pausing, check);
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
@@ -285,7 +292,7 @@ impl<'a> Rules<'a> {
 
 /// The indices of names, each once; unknown ones are noted with what was probably meant. Where names are `torn` away, a
 /// name that nobody has says nothing.
-fn resolve<T>(
+pub(super) fn resolve<T>(
     (noun, torn): (&str, bool),
     wanted: &[Spanned<String>],
     known: &Adapters<T>,

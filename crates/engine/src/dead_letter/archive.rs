@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::{Id, Letter, Selection};
 use crate::event::Text;
 use crate::store::{Batch, Error, OnFull, OpenError, Quota, Schema, Settings, Stamp, Store, Table, Usage};
+pub use outbox::{Addressees, Post};
 pub(super) use outbox::{Fate, Found, Outbox};
 pub use tending::{EditError, ImportError, Imported};
 
@@ -102,9 +103,14 @@ impl Archive {
     /// [`OpenError`] when it cannot be used.
     pub fn open(folder: &Path) -> Result<Archive, OpenError> {
         let path = folder.join(FILE);
-        let store = Store::open(&path, Schema::DELIVERIES, Archive::specs(Quota::default(), []), Settings::default())?;
+        let store = Store::open(
+            &path,
+            Schema::DELIVERIES,
+            Archive::specs(Quota::default(), &Addressees::default()),
+            Settings::default(),
+        )?;
         let why = "it has no table of dead letters".into();
-        Archive::of(&store, Quota::default(), []).ok_or(OpenError::Refused { path, why })
+        Archive::of(&store, Quota::default(), &Addressees::default()).ok_or(OpenError::Refused { path, why })
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -135,7 +141,7 @@ impl Archive {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let max = self.quota.max_bytes.filter(|_| self.quota.on_full == OnFull::Block);
-        max.is_some_and(|max| self.usage().bytes >= max)
+        max.is_some_and(|max| self.usage().bytes + self.untold() >= max)
     }
 
     /// Waits until [`Archive::is_full`] says no. Cancel safe.

@@ -1,4 +1,5 @@
-//! Sends letters to an output besides: in the order of dying, until the output has confirmed each, over restarts.
+//! Sends letters, or what is told of them, to an output besides: in the order of dying, until the output has confirmed each,
+//! over restarts.
 //!
 //! Decisions: **no delivery waits for it**, for a delivery is settled by its letter being on the disk; **what is confirmed is
 //! marked afterwards**, so that a crash in between sends a letter twice and never forgets one; and an output that fails is
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::archive::{Fate, Found, Outbox};
-use super::{Archive, Id, Progress, send};
+use super::{Archive, Id, Post, Progress, send};
 use crate::dispatch::publish;
 use crate::event::{Event, Text};
 use crate::port::{Confirm, Confirmations, Output, PublishError};
@@ -98,10 +99,15 @@ type Sending = (Id, Stamp);
 type Answer = (Sending, Result<(), PublishError>);
 
 impl Forwarder {
-    /// For the output of this name, if the archive was opened for it.
+    /// For what goes to the output of this name, if the archive was opened for it.
     #[must_use]
-    pub fn new(output: Text, binding: Arc<dyn Output>, archive: &Archive, clock: ClockHandle) -> Option<Forwarder> {
-        let outbox = archive.outbox(&output)?.clone();
+    pub fn new(
+        (post, output): (Post, Text),
+        binding: Arc<dyn Output>,
+        archive: &Archive,
+        clock: ClockHandle,
+    ) -> Option<Forwarder> {
+        let outbox = archive.outbox(post, &output)?.clone();
         let (archive, reading) = (archive.clone(), Reading::default());
         Some(Forwarder { output, binding, archive, outbox, clock, reading, failures: 0, named: None })
     }
@@ -137,7 +143,8 @@ impl Forwarder {
                 }
                 Err(error @ Error::Ended { .. }) => {
                     self.reading.0.lock().last_error = Some(error.to_string());
-                    return error!(output = %self.output, "dead letters are not forwarded any more: {error}");
+                    let noun = self.outbox.post.noun();
+                    return error!(output = %self.output, "{noun} are not forwarded any more: {error}");
                 }
                 Err(error) => self.failed(None, error.to_string()),
             };
@@ -192,18 +199,14 @@ impl Forwarder {
     async fn publish(&self, found: Vec<Found>, over: &mut Vec<(Id, Stamp, Fate)>) -> Vec<Answer> {
         let mut confirmations = Confirmations::<Sending>::default();
         let mut answers = Vec::with_capacity(found.len());
-        for Found { id, last, letter } in found {
-            let event: Result<Event, String> = match letter {
+        for Found { id, last, event } in found {
+            let event: Event = match event {
                 None => {
                     over.push((id, last, Fate::Gone));
                     continue;
                 }
-                Some(Ok(letter)) => letter.event(id).map_err(|error| error.to_string()),
-                Some(Err(sentence)) => Err(sentence),
-            };
-            let event = match event {
-                Ok(event) => event,
-                Err(reason) => {
+                Some(Ok(event)) => event,
+                Some(Err(reason)) => {
                     answers.push(((id, last), Err(PublishError::Reject { reason })));
                     continue;
                 }
@@ -220,10 +223,16 @@ impl Forwarder {
     }
 
     fn refused(&self, id: Id, now: Stamp, reason: &str) -> Progress {
-        warn!(
-            output = %self.output, %id,
-            "a dead letter was refused for good and is not sent again; it is kept, and 'tidemill dlq show' shows it: {reason}"
-        );
+        match self.outbox.post {
+            Post::Letters => warn!(
+                output = %self.output, %id,
+                "a dead letter was refused for good and is not sent again; it is kept, and 'tidemill dlq show' shows it: {reason}"
+            ),
+            Post::Notices => warn!(
+                output = %self.output, %id,
+                "what is told of a dead letter was refused for good and is not sent again; the letter is kept: {reason}"
+            ),
+        }
         Progress::Refused(now, super::letter::bounded(reason))
     }
 
@@ -246,7 +255,7 @@ impl Forwarder {
             self.reading.0.lock().last_error = None;
         }
         if self.named.take().is_some() {
-            info!(output = %self.output, "dead letters go to their output again");
+            info!(output = %self.output, "{} go to their output again", self.outbox.post.noun());
         }
     }
 
@@ -255,10 +264,11 @@ impl Forwarder {
         self.failures = self.failures.saturating_add(1);
         if self.named.is_none_or(|named| named.elapsed() >= REMINDER) {
             self.named = Some(Instant::now());
-            let waiting = self.archive.waiting(&self.output);
+            let (post, noun) = (self.outbox.post, self.outbox.post.noun());
+            let waiting = self.archive.waiting(post, &self.output);
             warn!(
                 output = %self.output, waiting,
-                "dead letters wait for their output, which is tried until it takes them: {sentence}; put the output right; \
+                "{noun} wait for their output, which is tried until it takes them: {sentence}; put the output right; \
                  'tidemill dlq list' shows them meanwhile"
             );
         }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{Content, Id, Letter, Reason};
 use crate::event::json::encode_line;
 use crate::event::{Event, Invalid, Name, Text, Value, beginning};
+use crate::notice::{Failure, Notice};
 use crate::store::Stamp;
 
 /// What Knative keeps of an error, and what an attribute says of it: the largest that every protocol's headers bear.
@@ -116,6 +117,26 @@ impl Letter {
             }
         }
         Ok(event)
+    }
+
+    /// What is told of the delivery that was given up; nothing of a message that is no event.
+    pub(super) fn notice(&self, id: Id) -> Option<Event> {
+        let (Content::Event(event), Some(rule)) = (&self.content, &self.rule) else { return None };
+        let notice = Notice {
+            rule,
+            function: self.function.as_deref(),
+            attempts: self.attempts,
+            redrives: self.redrives,
+            time: self.last,
+            event,
+        };
+        notice.failed(&Failure {
+            reason: self.reason.name(),
+            code: self.code.as_deref(),
+            message: &self.message,
+            first: self.first,
+            letter: id.to_string(),
+        })
     }
 
     /// A message that is no event, as one.

@@ -160,9 +160,9 @@ async fn the_oldest_go_where_that_is_the_policy() {
 
 /// An archive with these letters.
 async fn filled(letters: &[Letter]) -> Archive {
-    let specs = Archive::specs(Quota::default(), []);
+    let specs = Archive::specs(Quota::default(), &Addressees::default());
     let store = Platter::new(Vec::new()).store(Schema::DELIVERIES, specs, Settings::default()).unwrap();
-    let archive = Archive::of(&store, Quota::default(), []).unwrap();
+    let archive = Archive::of(&store, Quota::default(), &Addressees::default()).unwrap();
     let (mut batch, mut newest) = (Batch::default(), None);
     for letter in letters {
         let id = Id::next(newest, letter.last);
@@ -265,10 +265,13 @@ async fn bytes_that_are_no_letter_are_damage() {
     assert!(matches!(archive.count(&Selection::default()), Err(Error::Damaged { .. })));
 }
 
-/// Every letter of the test's rule goes to an output besides.
-fn to_dead() -> (Targets, [Text; 1]) {
+/// Every letter of the test's rule goes to an output besides, which is told of it, too.
+fn to_dead() -> (Targets, Addressees) {
     let rules = HashMap::from([("t/r".into(), "dead".into())]);
-    (Targets { rules, ..Targets::default() }, ["dead".into()])
+    let told = HashMap::from([("t/r".into(), Arc::from(["dead".into()]))]);
+    let targets = Targets { rules, told, ..Targets::default() };
+    let outputs = targets.addressees();
+    (targets, outputs)
 }
 
 /// Deliveries die until the power goes; answers how many are said to be kept.
@@ -315,10 +318,16 @@ async fn what_is_told_to_be_kept_survives_a_power_failure_at_any_moment() {
         let store = platter.store(Schema::DELIVERIES, specs, Settings::default()).unwrap();
         let archive = Archive::of(&store, Quota::default(), &outputs).unwrap();
         let page = archive.page(&Selection::default(), None, usize::MAX).unwrap();
-        let waiting = archive.next(archive.outbox("dead").unwrap(), usize::MAX).unwrap();
-        let waiting: Vec<Id> = waiting.into_iter().map(|found| found.id).collect();
         let kept: Vec<Id> = page.letters.iter().map(|(id, _)| *id).collect();
-        assert_eq!(waiting, kept, "seed {seed}: a letter waits for its output from the moment that it is there");
+        for post in [Post::Letters, Post::Notices] {
+            let waiting = archive.next(archive.outbox(post, "dead").unwrap(), usize::MAX).unwrap();
+            assert!(waiting.iter().all(|found| matches!(found.event, Some(Ok(_)))), "seed {seed}: {post:?}");
+            let waiting: Vec<Id> = waiting.into_iter().map(|found| found.id).collect();
+            assert_eq!(
+                waiting, kept,
+                "seed {seed}: {post:?} wait for their output from the moment that a letter is there"
+            );
+        }
         let there: HashSet<String> =
             page.letters.iter().map(|(id, letter)| letter.event(*id).unwrap().id().to_string()).collect();
         let missing: Vec<_> = owed.difference(&there).collect();

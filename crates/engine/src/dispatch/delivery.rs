@@ -205,6 +205,8 @@ pub(super) struct Pending {
     /// The output and the error that decide; one that is final outranks one that may pass. Boxed, because every delivery has
     /// the room for it and few have the error.
     pub(super) error: Option<Box<(usize, PublishError)>>,
+    /// What its rule tells others of it, once everything else is confirmed.
+    pub(super) notice: Option<Event>,
 }
 
 impl Pending {

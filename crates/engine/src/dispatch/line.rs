@@ -60,8 +60,10 @@ pub struct Options {
     pub rule: Text,
     /// The function's name and pool; without one the event itself is the result.
     pub function: Option<(Text, Pool)>,
-    /// Names and bindings of the rule's outputs; every result goes to each.
+    /// Names and bindings of the rule's outputs; every result goes to each, but for the last ones.
     pub outputs: Vec<(Text, Arc<dyn Output>)>,
+    /// How many of the last outputs are told of each delivery that ends well instead.
+    pub told: usize,
     /// Whether deliveries of one key run one after the other.
     pub ordered: bool,
     /// Deliveries that are called or published at once.
@@ -113,6 +115,8 @@ pub struct Line {
     is_held: bool,
     /// Whether a delivery whose turn it is may have to do something else than begin.
     guarded: bool,
+    /// Whether somebody may have to be told of a delivery that ends well.
+    tells: bool,
     /// Why nothing of the rule begins, if it is paused.
     stop: Option<Stop>,
     /// Parked lanes of which something stands in memory, because there was no room for it.
@@ -164,6 +168,7 @@ impl Line {
             held: VecDeque::new(),
             is_held: false,
             guarded: false,
+            tells: false,
             stop: None,
             crowded: HashSet::new(),
             looked: None,
@@ -179,6 +184,7 @@ impl Line {
         };
         line.recover();
         line.guard();
+        line.tells = line.options.told > 0;
         (Feed(sender), line.reading.clone(), line)
     }
 
@@ -286,14 +292,15 @@ impl Line {
             }
             Stage::Call => {
                 delivery.results = 1;
-                let results = (0..self.options.outputs.len())
+                let results = (0..self.options.outputs.len() - self.options.told)
                     .map(|output| Unconfirmed { event: event.clone(), output })
                     .collect();
-                self.publish(key, results);
+                let notice = if self.tells { self.success(key, &[event]) } else { None };
+                self.publish(key, results, notice);
             }
             Stage::Publish(pending) => {
-                let failed = std::mem::take(&mut pending.failed);
-                self.publish(key, failed);
+                let (failed, notice) = (std::mem::take(&mut pending.failed), pending.notice.take());
+                self.publish(key, failed, notice);
             }
             Stage::Keep(_) | Stage::Park => {}
         }
@@ -302,7 +309,7 @@ impl Line {
     fn finished(&mut self, answer: Finished) {
         let Finished { key, verdict } = answer;
         match verdict {
-            Ok(Verdict::Done(results)) if results.is_empty() => self.done(key),
+            Ok(Verdict::Done(results)) if results.is_empty() && !self.tells => self.done(key),
             Ok(Verdict::Done(results)) => self.publish_results(key, results),
             Ok(Verdict::Retry { after, error }) => self.failed(key, after, None, error),
             Ok(Verdict::Reject { reason }) => self.give_up(key, Reason::Rejected, None, reason),

@@ -5,6 +5,7 @@ mod lanes;
 mod limits;
 mod lives;
 mod model;
+mod notices;
 mod parking;
 mod publishing;
 mod recall;
@@ -65,6 +66,7 @@ fn bench_on(
         rule: "t/r".into(),
         function: function.map(|pool| ("f".into(), pool)),
         outputs: outputs.into_iter().enumerate().map(|(at, output)| (format!("o{at}").into(), output)).collect(),
+        told: 0,
         ordered: true,
         max_in_flight: usize::MAX,
         rate: None,

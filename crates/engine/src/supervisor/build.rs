@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
-use super::letters::{forward, forwarded, targets};
+use super::letters::{forward, targets};
 use super::live::{Leaving, Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
 use super::reload::Reloads;
 use super::runs::{self, Runs};
@@ -125,7 +125,7 @@ impl Kept {
         let (state, spools) = spools::open(plan, host).await?;
         let spool = state.as_ref().map(|state| &state.file);
         let targets = targets(plan);
-        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &forwarded(&targets), host).await {
+        let (deliveries, letters) = match File::deliveries(plan.state.dead_letters, &targets.addressees(), host).await {
             Ok(opened) => opened,
             Err(error) => return Err(abandoned([spool, None], error).await),
         };
@@ -243,10 +243,11 @@ impl Takers<'_> {
         self.pools.get(rule.function?).cloned()
     }
 
-    /// The outputs of a rule.
+    /// The outputs of a rule, the last of which are told of what ends well.
     pub(super) fn outputs(&self, rule: &plan::Rule) -> Vec<(Text, Arc<dyn Output>)> {
         let binding = |output: &Arc<RunningOutput>| (output.name.clone(), Arc::clone(&output.binding));
-        rule.outputs.iter().filter_map(|place| self.outputs.get(*place)).map(binding).collect()
+        let places = rule.outputs.iter().chain(&rule.on_success);
+        places.filter_map(|place| self.outputs.get(*place)).map(binding).collect()
     }
 
     /// Who writes down what becomes of the deliveries of the rule of this name.
@@ -266,6 +267,7 @@ impl Takers<'_> {
             rule: lot.rule().clone(),
             function: self.function(rule),
             outputs: self.outputs(rule),
+            told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,

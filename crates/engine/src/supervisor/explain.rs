@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::Engine;
 use super::live::Live;
 use crate::account::{self, Found, Wanted};
-use crate::dead_letter::{Archive, Id, Letter, Selection};
+use crate::dead_letter::{Addressees, Archive, Id, Letter, Selection};
 use crate::dispatch;
 use crate::event::Text;
 use crate::filter::Filter;
@@ -139,13 +139,13 @@ pub fn explain_stopped(folder: &Path, wanted: &Wanted) -> Result<Explanation, St
     let mut known = Known { found, spooled: spool::look(folder, wanted)?, ..Known::default() };
     let path = folder.join(Schema::DELIVERIES.kind);
     if path.is_file() {
-        let specs = Archive::specs(Quota::default(), []).into_iter().chain(Yard::specs()).collect();
+        let specs = Archive::specs(Quota::default(), &Addressees::default()).into_iter().chain(Yard::specs()).collect();
         let store = Store::open(&path, Schema::DELIVERIES, specs, Settings::default());
         let store = store.map_err(|error| error.to_string())?;
         let sentence = |error: Error| error.to_string();
         let yard = Yard::of(&store, u64::MAX, ClockHandle(std::sync::Arc::new(SystemClock))).map_err(sentence)?;
         known.parked = yard.seek(wanted).map_err(sentence)?;
-        if let Some(archive) = Archive::of(&store, Quota::default(), []) {
+        if let Some(archive) = Archive::of(&store, Quota::default(), &Addressees::default()) {
             known.letters = letters(&archive, wanted).map_err(sentence)?;
         }
         drop(yard);

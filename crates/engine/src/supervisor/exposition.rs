@@ -301,6 +301,8 @@ fn forwards(families: &mut Families, letters: &super::DeadLetterStatus) {
             (format!("output=\"{}\"", escape(name)), value(output))
         };
         families.add(&format!("tidemill_dead_letters_{name}"), kind, help, letters.outputs.iter().map(row));
+        let help = help.replace("Dead letters that", "Notices of dead letters that");
+        families.add(&format!("tidemill_notices_{name}"), kind, &help, letters.told.iter().map(row));
     }
     let left = letters.left.iter().map(|(name, count)| (format!("output=\"{}\"", escape(name)), *count as f64));
     let help = "Dead letters that wait for an output which nothing names any more, as of the start.";

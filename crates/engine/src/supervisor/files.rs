@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::{error, info, warn};
 
 use super::{Host, StartError};
-use crate::dead_letter::{Archive, FILE};
+use crate::dead_letter::{Addressees, Archive, FILE};
 use crate::event::Text;
 use crate::metric::{Connection, Link};
 use crate::parked::Yard;
@@ -82,7 +82,11 @@ impl File {
     ///
     /// # Errors
     /// [`StartError`] when it cannot be used; it is left as it is.
-    pub(super) async fn deliveries(quota: Quota, outputs: &[Text], host: &Host) -> Result<(File, Archive), StartError> {
+    pub(super) async fn deliveries(
+        quota: Quota,
+        outputs: &Addressees,
+        host: &Host,
+    ) -> Result<(File, Archive), StartError> {
         let specs = Archive::specs(quota, outputs).into_iter().chain(Yard::specs()).collect();
         let file = File::open(Schema::DELIVERIES, specs, Sync::Always, host).await?;
         let archive = Archive::of(&file.store, quota, outputs);

@@ -112,9 +112,8 @@ impl Addresses {
         let triggers: Vec<usize> = plan.triggers.iter().map(home).collect();
         // An output that several homes publish to has its own tasks with the first of them.
         let uses = |output: usize| {
-            let by = |trigger: &crate::config::plan::Trigger| {
-                trigger.rules.iter().any(|rule| rule.outputs.contains(&output) || rule.dead_letter == Some(output))
-            };
+            let by =
+                |trigger: &crate::config::plan::Trigger| trigger.rules.iter().any(|rule| rule.publishes_to(output));
             plan.triggers.iter().position(by).map_or(0, |trigger| triggers[trigger])
         };
         let outputs = (0..plan.outputs.len()).map(uses).collect();
@@ -180,6 +179,8 @@ mod tests {
                 timeout: std::time::Duration::ZERO,
                 retry: Policy::default(),
                 dead_letter: None,
+                on_success: Vec::new(),
+                on_failure: Vec::new(),
             }],
         };
         Plan {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::live::{Forwarding, RunningOutput};
 use super::{DeadLetterStatus, Engine, ForwardStatus, Host, Tasks};
 use crate::config::plan::{Plan, Unmatched};
-use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Selection, Targets};
+use crate::dead_letter::{Archive, EditError, Forwarder, Id, ImportError, Imported, Post, Selection, Targets};
 use crate::event::{Event, Text};
 use crate::store::{ClockHandle, Error, Stamp};
 
@@ -26,16 +26,12 @@ pub(super) fn targets(plan: &Plan) -> Targets {
     });
     let unmatched = plan.triggers.iter().filter(|trigger| trigger.unmatched == Unmatched::DeadLetter);
     let triggers = unmatched.filter_map(|trigger| Some((trigger.name.clone(), name(trigger.dead_letter?)))).collect();
-    Targets { rules: rules.collect(), triggers, sources: plan.sources.iter().filter_map(source).collect() }
-}
-
-/// The outputs that are named, each once.
-pub(super) fn forwarded(targets: &Targets) -> Vec<Text> {
-    let named = [&targets.rules, &targets.triggers, &targets.sources];
-    let mut outputs: Vec<Text> = named.iter().flat_map(|named| named.values()).cloned().collect();
-    outputs.sort_unstable();
-    outputs.dedup();
-    outputs
+    let told = plan.triggers.iter().flat_map(|trigger| {
+        let telling = trigger.rules.iter().filter(|rule| !rule.on_failure.is_empty());
+        telling.map(|rule| (rule.id(trigger), rule.on_failure.iter().map(|place| name(*place)).collect()))
+    });
+    let (rules, told) = (rules.collect(), told.collect());
+    Targets { rules, triggers, sources: plan.sources.iter().filter_map(source).collect(), told }
 }
 
 /// Starts forwarding to every output that the archive was opened for, and names those that are not there any more.
@@ -45,26 +41,30 @@ pub(super) fn forward(
     host: &Host,
     tasks: &mut Tasks,
 ) -> Vec<Forwarding> {
-    for (output, waiting) in letters.stranded() {
-        tracing::warn!(
-            %output, waiting,
-            "dead letters wait for an output that no 'deadLetter' names any more; they are kept, and go there once one does"
-        );
+    for (post, key) in [(Post::Letters, "deadLetter"), (Post::Notices, "onFailure")] {
+        let noun = post.noun();
+        for (output, waiting) in letters.stranded(post) {
+            tracing::warn!(
+                %output, waiting,
+                "{noun} wait for an output that no '{key}' names any more; they are kept, and go there once one does"
+            );
+        }
     }
-    outputs.iter().filter_map(|output| forward_to(letters, output, host, None, tasks)).collect()
+    let each = outputs.iter().flat_map(|output| [(Post::Letters, &**output), (Post::Notices, &**output)]);
+    each.filter_map(|to| forward_to(letters, to, host, None, tasks)).collect()
 }
 
 /// Starts forwarding to one output, if the archive was opened for it, once whoever did so before has ended.
 pub(super) fn forward_to(
     letters: &Archive,
-    output: &RunningOutput,
+    (post, output): (Post, &RunningOutput),
     host: &Host,
     before: Option<&Forwarding>,
     tasks: &mut Tasks,
 ) -> Option<Forwarding> {
     let binding = Arc::clone(&output.binding);
     let clock = ClockHandle(Arc::clone(&host.clock));
-    let forwarder = Forwarder::new(output.name.clone(), binding, letters, clock)?;
+    let forwarder = Forwarder::new((post, output.name.clone()), binding, letters, clock)?;
     let (stop, ending) = (watch::Sender::new(false), watch::Sender::new(()));
     let (stopped, ended, reading) = (stop.subscribe(), ending.subscribe(), forwarder.reading());
     let before = before.map(|before| before.ended.clone());
@@ -77,7 +77,7 @@ pub(super) fn forward_to(
         drop(ending);
     };
     tasks.forwarders.spawn_on(run, &output.home);
-    Some(Forwarding { output: output.name.clone(), reading, stop, ended })
+    Some(Forwarding { post, output: output.name.clone(), reading, stop, ended })
 }
 
 impl Engine {
@@ -129,15 +129,17 @@ impl Engine {
         let mut forwarders = std::mem::take(&mut self.tasks.lock().forwarders);
         let ended = async { while forwarders.join_next().await.is_some() {} };
         if timeout_at(deadline, ended).await.is_err() {
-            tracing::warn!("an output did not confirm dead letters in time; they are sent again after the next start");
+            tracing::warn!(
+                "an output did not confirm dead letters, or notices of them, in time; they are sent again after the next start"
+            );
         }
         forwarders.abort_all();
     }
 
-    fn forward_status(&self) -> BTreeMap<Text, ForwardStatus> {
+    fn forward_status(&self, post: Post) -> BTreeMap<Text, ForwardStatus> {
         let now = Stamp::from(self.host.clock.now());
         let of = |Forwarding { output, reading, .. }: &Forwarding| {
-            let (counts, waiting) = (reading.counts(), self.letters.waiting(output));
+            let (counts, waiting) = (reading.counts(), self.letters.waiting(post, output));
             let oldest = counts.oldest.filter(|_| waiting > 0);
             let status = ForwardStatus {
                 waiting,
@@ -149,7 +151,7 @@ impl Engine {
             };
             (output.clone(), status)
         };
-        self.live().forwarders.iter().map(of).collect()
+        self.live().forwarders.iter().filter(|forwarding| forwarding.post == post).map(of).collect()
     }
 
     pub(super) fn dead_letter_status(&self) -> DeadLetterStatus {
@@ -161,8 +163,9 @@ impl Engine {
             full: self.letters.is_full(),
             dropped: BTreeMap::from([("quota", usage.dropped)]),
             purged: self.purged.load(Ordering::Relaxed),
-            outputs: self.forward_status(),
-            left: self.letters.stranded().into_iter().collect(),
+            outputs: self.forward_status(Post::Letters),
+            left: self.letters.stranded(Post::Letters).into_iter().collect(),
+            told: self.forward_status(Post::Notices),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::runs;
 use super::{Engine, RouteMaker};
 use crate::account::Pen;
-use crate::dead_letter::Reading as Forwarded;
+use crate::dead_letter::{Post, Reading as Forwarded};
 use crate::delivery::Ledger;
 use crate::dispatch::{self, Feed};
 use crate::event::{Event, Text};
@@ -122,9 +122,10 @@ pub(super) struct RunningOutput {
     pub(super) home: Handle,
 }
 
-/// Who sends dead letters to one output.
+/// Who sends dead letters, or what is told of them, to one output.
 #[derive(Clone)]
 pub(super) struct Forwarding {
+    pub(super) post: Post,
     pub(super) output: Text,
     pub(super) reading: Forwarded,
     pub(super) stop: watch::Sender<bool>,

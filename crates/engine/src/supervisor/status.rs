@@ -90,9 +90,11 @@ pub struct DeadLetterStatus {
     pub outputs: BTreeMap<Text, ForwardStatus>,
     /// Letters that waited at the start for outputs which no rule and no source names any more, by the outputs' names.
     pub left: BTreeMap<Text, u64>,
+    /// The outputs that are told of them ('onFailure'), by name.
+    pub told: BTreeMap<Text, ForwardStatus>,
 }
 
-/// Dead letters on their way to one output.
+/// Dead letters, or what is told of them, on their way to one output.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardStatus {

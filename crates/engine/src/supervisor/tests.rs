@@ -199,6 +199,8 @@ impl Parts {
             timeout: 30 * SECOND,
             retry: Policy::default(),
             dead_letter: None,
+            on_success: Vec::new(),
+            on_failure: Vec::new(),
         };
         let sources_of_trigger = (0..sources.len()).collect();
         let trigger = plan::Trigger {

@@ -51,6 +51,8 @@ fn it_refuses_what_the_reader_refuses() {
         ("onExhausted: drop", "onExhausted: forget"),
         ("    source: [fleet, clock, kept-first]", "    sources: [fleet, clock, kept-first]"),
         ("onFull: block", "onFull: wait"),
+        ("onFailure: [kept]", "onFailure: 5"),
+        ("onSuccess: []", "onSucces: []"),
         ("quotas: { spool: { maxBytes: 2GiB", "quotas: { spool: { maxBytess: 2GiB"),
         ("quotas: { spool:", "quotas: { parked:"),
         ("maxAge: 30d, onFull: dropOldest", "maxAge: 30d, onFull: dropNewest"),

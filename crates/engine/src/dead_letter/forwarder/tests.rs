@@ -1,5 +1,7 @@
 //! Letters on their way to an output: in their order, for as long as it takes, and whatever happens to them meanwhile.
 
+mod notices;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
 use super::super::tests::kill;
-use super::super::{By, Content, Selection, Targets};
+use super::super::{By, Content, Post, Selection, Targets};
 use super::*;
 use crate::delivery::Outcome;
 use crate::dispatch::testing::Client;
@@ -37,8 +39,12 @@ struct Work {
 
 impl Work {
     fn start(bin: &Bin, binding: Arc<dyn Output>) -> Work {
+        Work::of(bin, (Post::Letters, "dead"), binding)
+    }
+
+    fn of(bin: &Bin, (post, output): (Post, &str), binding: Arc<dyn Output>) -> Work {
         let clock = ClockHandle(Arc::new(Wall));
-        let forwarder = Forwarder::new("dead".into(), binding, &bin.archive, clock).unwrap();
+        let forwarder = Forwarder::new((post, output.into()), binding, &bin.archive, clock).unwrap();
         let (reading, stop) = (forwarder.reading(), watch::Sender::new(false));
         let task = tokio::spawn(forwarder.run(stop.subscribe()));
         Work { reading, stop, task }
@@ -95,10 +101,10 @@ fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
 async fn letters_go_to_their_output_in_the_order_of_dying_and_stay_marked() {
     let (bin, mut client, mut desk) = (bin(Quota::default()), Client::new(SECOND), Desk::new(1));
     killed(&bin, &mut client, 0..100).await;
-    assert_eq!((bin.archive.waiting("dead"), progress(&bin)), (100, BTreeMap::from([("waiting", 100)])));
+    assert_eq!((bin.archive.waiting(Post::Letters, "dead"), progress(&bin)), (100, BTreeMap::from([("waiting", 100)])));
     let (output, seen) = taking();
     let work = Work::start(&bin, output);
-    until(|| bin.archive.waiting("dead") == 0).await;
+    until(|| bin.archive.waiting(Post::Letters, "dead") == 0).await;
     killed(&bin, &mut client, 100..150).await;
     let receipt = desk.receipts(1).await.remove(0);
     bin.postbox.undecodable(&"s".into(), undecodable("oh"), receipt);
@@ -134,7 +140,7 @@ async fn an_output_that_fails_is_tried_until_it_takes_them_and_holds_no_delivery
     until(|| work.reading.counts().failed > 20).await;
     let failing = work.reading.counts();
     assert_eq!((failing.last_error.as_deref(), failing.forwarded), (Some("the far side is away"), 0));
-    assert!(failing.oldest.is_some() && bin.archive.waiting("dead") == 5);
+    assert!(failing.oldest.is_some() && bin.archive.waiting(Post::Letters, "dead") == 5);
     well.store(true, Ordering::SeqCst);
     until(|| work.reading.counts().forwarded == 5).await;
     until(|| work.reading.counts().last_error.is_none()).await;
@@ -158,7 +164,11 @@ async fn what_is_refused_for_good_is_marked_and_holds_nobody_up() {
     killed(&bin, &mut client, [4]).await;
     until(|| work.reading.counts().forwarded == 3).await;
     let counts = work.reading.counts();
-    assert_eq!((counts.refused, bin.archive.waiting("dead")), (1, 1), "the one that panics is tried on and on");
+    assert_eq!(
+        (counts.refused, bin.archive.waiting(Post::Letters, "dead")),
+        (1, 1),
+        "the one that panics is tried on and on"
+    );
     assert_eq!(progress(&bin), BTreeMap::from([("forwarded", 3), ("refused", 1), ("waiting", 1)]));
     assert_eq!(bin.records()[1]["forward"]["error"], "too large");
     work.end().await;
@@ -183,7 +193,7 @@ async fn what_was_not_confirmed_is_sent_after_a_restart_and_nothing_else_is() {
     task.await.unwrap();
 
     let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), targets()).unwrap();
-    assert_eq!(bin.archive.waiting("dead"), 10, "nothing was confirmed before it was written down");
+    assert_eq!(bin.archive.waiting(Post::Letters, "dead"), 10, "nothing was confirmed before it was written down");
     let (output, seen) = taking();
     let work = Work::start(&bin, output);
     until(|| work.reading.counts().forwarded == 10).await;
@@ -215,7 +225,7 @@ async fn what_is_removed_meanwhile_does_not_come_back() {
     let work = Work::start(&bin, output);
     until(|| seen.ids().len() == 3).await;
     assert_eq!(bin.archive.purge(&Selection::default()).await.unwrap(), 3);
-    assert_eq!(bin.archive.waiting("dead"), 0);
+    assert_eq!(bin.archive.waiting(Post::Letters, "dead"), 0);
     open.send_replace(true);
     until(|| work.reading.counts().forwarded == 3).await;
     killed(&bin, &mut client, 3..5).await;
@@ -237,7 +247,7 @@ async fn what_a_quota_has_removed_waits_no_more() {
     assert!(left < 50, "{left}");
     let (output, seen) = taking();
     let work = Work::start(&bin, output);
-    until(|| bin.archive.waiting("dead") == 0).await;
+    until(|| bin.archive.waiting(Post::Letters, "dead") == 0).await;
     work.end().await;
     assert_eq!(seen.ids(), numbers(100 - left..100));
 }
@@ -253,7 +263,7 @@ async fn a_letter_that_cannot_be_read_is_refused_and_the_others_go() {
     bin.archive.store().confirmations().reach(ticket).await.unwrap();
     let (output, seen) = taking();
     let work = Work::start(&bin, output);
-    until(|| bin.archive.waiting("dead") == 0).await;
+    until(|| bin.archive.waiting(Post::Letters, "dead") == 0).await;
     until(|| work.reading.counts().refused == 1).await;
     work.end().await;
     assert_eq!(seen.ids(), ["1"]);
@@ -266,9 +276,11 @@ async fn an_output_that_nobody_names_any_more_is_known_with_what_waits_for_it() 
     let platter = bin.platter.clone();
     bin.archive.close().await.unwrap();
     let bin = Bin::on(Platter::new(platter.found(None)), Quota::default(), Targets::default()).unwrap();
-    assert_eq!(bin.archive.stranded(), [("dead".into(), 3)]);
+    assert_eq!(bin.archive.stranded(Post::Letters), [("dead".into(), 3)]);
     let page = bin.archive.page(&Selection::default(), None, 10).unwrap();
     assert!(page.letters.iter().all(|(_, letter)| matches!(letter.content, Content::Event(_))));
     let (output, _) = taking();
-    assert!(Forwarder::new("dead".into(), output, &bin.archive, ClockHandle(Arc::new(Wall))).is_none());
+    assert!(
+        Forwarder::new((Post::Letters, "dead".into()), output, &bin.archive, ClockHandle(Arc::new(Wall))).is_none()
+    );
 }

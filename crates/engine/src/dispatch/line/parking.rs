@@ -23,6 +23,9 @@ const LANES: usize = 1 << 20;
 /// How often what has found no room on the disk looks for some.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
+/// Stands in a row for the output of what is told of the delivery once everything else is confirmed; no output is called so.
+const NOTICE: Text = Text::new_static("");
+
 /// What is said of a delivery whose results this output has not confirmed.
 pub(super) fn gone(output: &str) -> String {
     format!("output '{output}', which has not confirmed a result, is none of the rule any more")
@@ -94,7 +97,10 @@ impl Line {
         let outputs = &self.options.outputs;
         let named = |result: &Unconfirmed| Some((outputs.get(result.output)?.0.clone(), result.event.clone()));
         let results = match &delivery.stage {
-            Stage::Publish(pending) => pending.failed.iter().filter_map(named).collect(),
+            Stage::Publish(pending) => {
+                let notice = pending.notice.iter().map(|notice| (NOTICE, notice.clone()));
+                pending.failed.iter().filter_map(named).chain(notice).collect()
+            }
             Stage::Call | Stage::Keep(_) | Stage::Park => Vec::new(),
         };
         let lane = delivery.lane.and_then(|place| Some((place, self.lanes.key(place)?)));
@@ -206,6 +212,10 @@ impl Line {
         }
         let mut pending = Pending::default();
         for (name, event) in results {
+            if name == NOTICE {
+                pending.notice = Some(event);
+                continue;
+            }
             match self.options.outputs.iter().position(|(known, _)| *known == name) {
                 Some(output) => pending.failed.push(Unconfirmed { event, output }),
                 None => return (Stage::Publish(pending), Some(name)),

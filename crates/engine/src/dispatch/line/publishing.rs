@@ -8,6 +8,7 @@ use super::super::publish::{Confirmed, publish};
 use super::{Key, Line, renewal};
 use crate::dead_letter::Reason;
 use crate::event::Event;
+use crate::notice::Notice;
 use crate::port::{Confirm, PublishError};
 
 impl Line {
@@ -19,11 +20,14 @@ impl Line {
         }
         delivery.attempts = 1;
         delivery.results = u8::try_from(results.len()).unwrap_or(u8::MAX);
-        let outputs = if delivery.era == self.era {
-            &self.options.outputs
+        let notice = if self.tells { self.success(key, &results) } else { None };
+        let Some(delivery) = self.table.get(key) else { return };
+        let (outputs, told) = if delivery.era == self.era {
+            (&self.options.outputs[..], self.options.told)
         } else {
             renewal::outputs(&self.earlier, delivery.era)
         };
+        let outputs = &outputs[..outputs.len() - told];
         let mut pending: Option<Pending> = None;
         for mut event in results {
             event.continue_trace(&delivery.event);
@@ -36,17 +40,59 @@ impl Line {
                 pending.get_or_insert_default().add(&mut self.confirmations, key, result, confirm);
             }
         }
-        let Some(pending) = pending else { return self.done(key) };
+        let Some(mut pending) = pending else { return self.conclude(key, notice) };
+        pending.notice = notice;
         delivery.stage = Stage::Publish(pending);
         self.review(key);
     }
 
-    /// Publishes results again, or for the first time the event of a rule without a function.
-    pub(super) fn publish(&mut self, key: Key, results: Vec<Unconfirmed>) {
+    /// What others are told of a delivery that has these results, if anybody is.
+    #[cold]
+    pub(super) fn success(&mut self, key: Key, results: &[Event]) -> Option<Event> {
+        let function = self.function_of(key);
+        let delivery = self.table.get(key)?;
+        let (era, told) = (delivery.era, self.options.told);
+        if (if era == self.era { told } else { renewal::outputs(&self.earlier, era).1 }) == 0 {
+            return None;
+        }
+        let notice = Notice {
+            rule: &self.options.rule,
+            function: function.as_deref(),
+            attempts: delivery.calls().max(1),
+            redrives: delivery.redrives(),
+            time: self.options.postbox.now(),
+            event: &delivery.event,
+        };
+        notice.succeeded(results)
+    }
+
+    /// All results of a delivery are confirmed: it is done, unless somebody is to be told of it first.
+    fn conclude(&mut self, key: Key, notice: Option<Event>) {
+        let Some(notice) = notice else { return self.done(key) };
         let Some(delivery) = self.table.get(key) else { return };
-        let mut pending = Pending::default();
+        let (outputs, told) = if delivery.era == self.era {
+            (self.options.outputs.len(), self.options.told)
+        } else {
+            let (outputs, told) = renewal::outputs(&self.earlier, delivery.era);
+            (outputs.len(), told)
+        };
+        delivery.attempts = 1;
+        let results = (outputs - told..outputs).map(|output| Unconfirmed { event: notice.clone(), output }).collect();
+        self.publish(key, results, None);
+    }
+
+    /// Publishes results again, or for the first time the event of a rule without a function; with what is told of the delivery
+    /// afterwards.
+    pub(super) fn publish(&mut self, key: Key, results: Vec<Unconfirmed>, notice: Option<Event>) {
+        let Some(delivery) = self.table.get(key) else { return };
+        let outputs = if delivery.era == self.era {
+            &self.options.outputs
+        } else {
+            renewal::outputs(&self.earlier, delivery.era).0
+        };
+        let mut pending = Pending { notice, ..Pending::default() };
         for result in results {
-            if let Some((_, binding)) = self.options.outputs.get(result.output) {
+            if let Some((_, binding)) = outputs.get(result.output) {
                 let confirm = publish(binding.as_ref(), &result.event, self.confirmations.offer());
                 pending.add(&mut self.confirmations, key, result, confirm);
             }
@@ -72,12 +118,15 @@ impl Line {
             return;
         }
         match pending.error.take().map(|error| *error) {
-            None => self.done(key),
+            None => {
+                let notice = pending.notice.take();
+                self.conclude(key, notice);
+            }
             Some((output, error)) => {
                 let outputs = if delivery.era == self.era {
                     &self.options.outputs
                 } else {
-                    renewal::outputs(&self.earlier, delivery.era)
+                    renewal::outputs(&self.earlier, delivery.era).0
                 };
                 let name = outputs.get(output).map_or("", |(name, _)| name.as_str());
                 let sentence = format!("output '{name}': {error}");

@@ -43,6 +43,8 @@ pub struct Renewal {
     pub function: Option<Named<Pool>>,
     /// Names and bindings of the outputs.
     pub outputs: Vec<Named<Arc<dyn Output>>>,
+    /// How many of the last outputs are told of each delivery that ends well instead of getting its results.
+    pub told: usize,
     /// Whether deliveries of one key run one after the other. An order that was not kept before cannot begin here.
     pub ordered: bool,
     /// Deliveries that are called or published at once.
@@ -75,13 +77,14 @@ pub(super) struct Earlier {
     pub(super) caller: Arc<Caller>,
     function: Option<Named<Pool>>,
     outputs: Vec<Named<Arc<dyn Output>>>,
+    told: usize,
     pub(super) pen: Pen,
     _hold: Hold,
 }
 
-/// The outputs of an earlier configuration.
-pub(super) fn outputs(earlier: &[Earlier], era: u32) -> &[Named<Arc<dyn Output>>] {
-    earlier.iter().find(|earlier| earlier.era == era).map_or(&[], |earlier| &earlier.outputs)
+/// The outputs of an earlier configuration, and how many of the last are told of what ends well instead of getting results.
+pub(super) fn outputs(earlier: &[Earlier], era: u32) -> (&[Named<Arc<dyn Output>>], usize) {
+    earlier.iter().find(|earlier| earlier.era == era).map_or((&[], 0), |earlier| (&earlier.outputs, earlier.told))
 }
 
 /// Who writes down what ends under an earlier configuration.
@@ -93,7 +96,7 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, ordered, max_in_flight, rate, weight, retry, timeout, pen, hold } = renewal;
+        let Renewal { function, outputs, told, ordered, max_in_flight, rate, weight, retry, timeout, pen, hold } = renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
@@ -117,6 +120,7 @@ impl Line {
             caller: std::mem::replace(&mut self.caller, caller),
             function: std::mem::replace(&mut self.options.function, function),
             outputs: std::mem::replace(&mut self.options.outputs, outputs),
+            told: std::mem::replace(&mut self.options.told, told),
             pen: std::mem::replace(&mut self.options.pen, pen),
             _hold: hold,
         };
@@ -134,6 +138,7 @@ impl Line {
         (options.ordered, options.max_in_flight, options.rate) = (ordered, max_in_flight, rate);
         (options.retry, options.timeout) = (retry, timeout);
         self.guard();
+        self.tells |= told > 0;
         self.resettle();
         for key in unbegun {
             if let Some(delivery) = self.table.get(key) {
@@ -167,7 +172,7 @@ impl Line {
             return true;
         }
         let (era, active) = (delivery.era, delivery.active);
-        let before = outputs(&self.earlier, era);
+        let (before, _) = outputs(&self.earlier, era);
         let mut missing = None;
         if let Stage::Publish(pending) = &mut delivery.stage {
             for result in &mut pending.failed {

@@ -114,7 +114,7 @@ impl Line {
 
 /// Whether its results are being published, or were to be when it was put aside.
 fn is_publishing(delivery: &Delivery) -> bool {
-    delivery.results > 0
+    delivery.results > 0 || matches!(delivery.stage, Stage::Publish(_))
 }
 
 /// What few need. One that was parked arrived before it came back: nobody knows when, unless it has failed by then.

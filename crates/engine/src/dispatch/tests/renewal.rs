@@ -19,6 +19,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
     let renewal = Renewal {
         function: function.map(|pool| ("g".into(), pool)),
         outputs,
+        told: 0,
         ordered: true,
         max_in_flight: usize::MAX,
         rate: None,

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::super::build::{OpenedSource, Takers, open_output, open_pool, open_source, router};
 use super::super::end::{FLUSH, close};
 use super::super::letters::{forward_to, targets};
-use super::super::live::{Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
+use super::super::live::{Forwarding, Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
 use super::super::retire::Retiring;
 use super::super::{Engine, RouteMaker, StartError, Tasks, files, parked};
 use super::ReloadError;
@@ -19,7 +19,7 @@ use super::refusal::refusal;
 use crate::config::Change;
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
-use crate::dead_letter::{FILE, Postbox};
+use crate::dead_letter::{FILE, Post, Postbox};
 use crate::delivery::Ledger;
 use crate::dispatch::{Feed, Hold, Renewal};
 use crate::event::Text;
@@ -232,12 +232,14 @@ impl Engine {
 
     /// Forwarders of outputs that stay go on; those of the others end, and those of new ones begin after them.
     fn exchange_forwarders(&self, old: &Live, mut live: Live, tasks: &mut Tasks) -> Live {
-        for output in &live.outputs {
-            let before = old.forwarders.iter().find(|forwarding| forwarding.output == output.name);
+        let each = live.outputs.iter().flat_map(|output| [(Post::Letters, output), (Post::Notices, output)]);
+        for (post, output) in each {
+            let is_same = |known: &&Forwarding| known.post == post && known.output == output.name;
+            let before = old.forwarders.iter().find(is_same);
             let stays = old.outputs.iter().any(|known| Arc::ptr_eq(known, output));
             live.forwarders.extend(match before.filter(|_| stays) {
                 Some(before) => Some(before.clone()),
-                None => forward_to(&self.letters, output, &self.host, before, tasks),
+                None => forward_to(&self.letters, (post, output), &self.host, before, tasks),
             });
         }
         let ends = old
@@ -253,9 +255,7 @@ impl Engine {
 
 /// Where an output lives: with the first trigger that publishes to it.
 fn home_of_output(plan: &Plan, output: usize, homes: &[usize]) -> usize {
-    let uses = |trigger: &&plan::Trigger| {
-        trigger.rules.iter().any(|rule| rule.outputs.contains(&output) || rule.dead_letter == Some(output))
-    };
+    let uses = |trigger: &&plan::Trigger| trigger.rules.iter().any(|rule| rule.publishes_to(output));
     let source = plan.triggers.iter().find(uses).and_then(|trigger| trigger.sources.first());
     source.and_then(|source| homes.get(*source).copied()).unwrap_or_default()
 }
@@ -325,6 +325,7 @@ impl Lines<'_> {
         Renewal {
             function: self.takers.function(rule),
             outputs: self.takers.outputs(rule),
+            told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,

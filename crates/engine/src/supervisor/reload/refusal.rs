@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::config::Plan;
 use crate::config::guarantee::Order;
-use crate::dead_letter::Archive;
+use crate::dead_letter::{Addressees, Archive, Post};
 use crate::event::Text;
 
-use super::super::letters::{forwarded, targets};
+use super::super::letters::targets;
 use super::super::live::{Live, RunningSource};
 
 /// Why the one plan cannot follow the other in a running engine.
@@ -19,8 +19,12 @@ pub(super) fn refusal(before: &Plan, after: &Plan, live: &Live, letters: &Archiv
     if before.state != after.state {
         return Some("'state' changed: restart to apply".to_owned());
     }
-    if let Some(output) = forwarded(&targets(after)).into_iter().find(|output| letters.outbox(output).is_none()) {
+    let Addressees { letters: forwarded, notices } = targets(after).addressees();
+    if let Some(output) = forwarded.iter().find(|output| letters.outbox(Post::Letters, output).is_none()) {
         return Some(format!("output '{output}' gets dead letters for the first time: restart to apply"));
+    }
+    if let Some(output) = notices.iter().find(|output| letters.outbox(Post::Notices, output).is_none()) {
+        return Some(format!("output '{output}' is told of failures for the first time: restart to apply"));
     }
     let was = |(was, _): &&(Text, Text)| {
         was.split_once('/').is_some_and(|(trigger, rule)| before.rule(trigger, rule).is_some())

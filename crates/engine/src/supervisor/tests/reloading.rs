@@ -130,6 +130,8 @@ impl Mill {
                 timeout: 30 * SECOND,
                 retry: variant.retry.clone(),
                 dead_letter: None,
+                on_success: Vec::new(),
+                on_failure: Vec::new(),
             };
         let worded = |name: &str, version: u32| (Text::from(name), version.to_string());
         let source = |name: &'static str| worded(name, if name == "s" { variant.source } else { 1 });

@@ -185,6 +185,8 @@ async fn what_goes_through_the_router_goes_to_every_rule_that_matches_and_no_fas
         timeout: SECOND,
         retry: Policy::default(),
         dead_letter: None,
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
     };
     let other = Filter::exact([(Attribute::named("type").unwrap(), "other")]).unwrap();
     plan.triggers[0].rules.extend([rule("copies", None), rule("others", Some(other))]);
