@@ -468,7 +468,7 @@ async fn a_run_that_broke_down_is_not_followed_by_one_that_delivers_beside_it() 
         given = mill.given(2) => assert_eq!(given, ids(0..2)),
     }
     let stands = mill.given.lock().iter().map(|(_, receipt)| receipt.position().unwrap().text()).collect::<Vec<_>>();
-    assert_eq!(stands, ["spool:s/1", "spool:s/2"]);
+    assert_eq!(stands, ["spool:s/0", "spool:s/1"]);
     let (_stop, shutdown) = Shutdown::channel();
     let ended = feeder.run(inbox(), shutdown).await;
     assert!(matches!(&ended, Err(SourceError::Fatal(text, _)) if text.starts_with("2 events")), "{ended:?}");
