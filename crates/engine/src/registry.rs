@@ -9,6 +9,7 @@ mod kinds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use entrance::{Entrance, Sending};
 pub use kinds::Registry;
@@ -58,6 +59,12 @@ impl SourceCommon {
 pub trait SourcePlan: Send + Sync {
     /// What the source can promise, for the guarantee that `check` prints.
     fn facts(&self) -> SourceFacts;
+
+    /// For how long an event may be worked on before its broker wants it back, where the file says so and the source cannot ask for
+    /// more time.
+    fn lease(&self) -> Option<Spanned<Duration>> {
+        None
+    }
 
     /// How somebody else than its usual senders reaches it: through an output of the same kind, with these options.
     ///

@@ -23,6 +23,7 @@ use crate::capture::Filters;
 use crate::normalise::{Ids, Template};
 use line::Line;
 use run::Run;
+pub(super) use run::asked;
 
 /// How long goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);

@@ -18,7 +18,7 @@ use super::section::name;
 use super::suggest::{instead, quoted};
 use super::told::{Telling, Told};
 use super::when::WhenEntry;
-use super::{Check, Span, Spanned, setting};
+use super::{Check, Period, Span, Spanned, setting};
 use crate::dispatch::{BURST_LEAST, Rate, Weight};
 use crate::event::Text;
 use crate::filter::Filter;
@@ -208,6 +208,8 @@ impl<'a> Rules<'a> {
             on_failure: failure,
         };
         told.lacks(&rule, check);
+        let allowed = written.timeout.as_ref().map_or(name.span, |timeout| timeout.span);
+        leased(&rule, &id, &from, allowed, check);
         let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };
         Ending::from(written).pauses(&rule.retry, &pausing, check);
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
@@ -328,6 +330,25 @@ pub(super) fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>
     let names = known.names.iter().map(|known| known.as_str());
     let help = if check.is_full() { String::new() } else { instead(name, &format!("{noun}s"), names) };
     check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);
+}
+
+/// Notes calls that may take longer than the broker bears: each of them would be dropped, and its event come again for ever.
+fn leased(rule: &Rule, id: &str, sources: &[&Source], allowed: Span, check: &mut Check) {
+    let of = |source: &Source| source.plan.lease().filter(|_| rule.function.is_some() && source.spool.is_none());
+    for (source, lease) in sources.iter().filter_map(|source| Some((source, of(source)?))) {
+        if lease.value < rule.timeout {
+            let (name, lease_is, may) = (quoted(&source.name), Period(lease.value), Period(rule.timeout));
+            let message = format!("source {name} has to give an event back after {lease_is}, before a call has to end");
+            let label = format!("a call of rule {} may take {may}", quoted(id));
+            check.clash(
+                lease.span,
+                message,
+                allowed,
+                &label,
+                "write a longer one, a shorter 'timeout', or 'ack: spooled'",
+            );
+        }
+    }
 }
 
 fn unmatched(written: Option<&Spanned<UnmatchedEntry>>) -> Unmatched {

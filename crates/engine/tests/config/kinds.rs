@@ -1,5 +1,7 @@
 //! Kinds that are shaped like real ones, so that the language is tested without any of them.
 
+use std::time::Duration;
+
 use engine::config::{AckPoint, ByteSize, Check, Many, Period, Secret, Spanned};
 use engine::event::Text;
 use engine::port::{Function, Output, Source};
@@ -39,6 +41,8 @@ struct QueueOptions {
     login: Option<Login>,
     max_packet: Option<ByteSize>,
     keep_alive: Option<Period>,
+    /// How long it bears that nothing is said of an event.
+    lease: Option<Spanned<Period>>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -80,14 +84,9 @@ impl SourceKind for Queue {
         let redelivers = options.qos.is_some_and(|qos| qos.value == 1);
         let ack = common.ack.as_ref().map_or(AckPoint::Processed, |ack| ack.value);
         let limits = vec!["the queue forgets messages beyond its own limit".to_owned()];
-        Some(Box::new(Facts(SourceFacts {
-            ack,
-            redelivers,
-            keyed: true,
-            in_order: false,
-            captures: Vec::new(),
-            limits,
-        })))
+        let lease = options.lease.map(|lease| Spanned::new(lease.value.0, lease.span));
+        let facts = SourceFacts { ack, redelivers, keyed: true, in_order: false, captures: Vec::new(), limits };
+        Some(Box::new(Facts(facts, lease)))
     }
 }
 
@@ -107,22 +106,19 @@ impl SourceKind for Timer {
         let _ = options.every;
         let ack = AckPoint::Processed;
         let captures = Vec::<Text>::new();
-        Some(Box::new(Facts(SourceFacts {
-            ack,
-            redelivers: false,
-            keyed: false,
-            in_order: false,
-            captures,
-            limits: Vec::new(),
-        })))
+        let facts = SourceFacts { ack, redelivers: false, keyed: false, in_order: false, captures, limits: Vec::new() };
+        Some(Box::new(Facts(facts, None)))
     }
 }
 
-struct Facts(SourceFacts);
+struct Facts(SourceFacts, Option<Spanned<Duration>>);
 
 impl SourcePlan for Facts {
     fn facts(&self) -> SourceFacts {
         self.0.clone()
+    }
+    fn lease(&self) -> Option<Spanned<Duration>> {
+        self.1.clone()
     }
     fn open(&self, _: Setup) -> Result<Box<dyn Source>, OpenError> {
         Err(closed())

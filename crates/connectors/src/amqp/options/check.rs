@@ -73,6 +73,7 @@ fn read(options: &Options, common: &SourceCommon, check: &mut Check) -> Plan {
         routing_keys,
         template,
         timeout: timeout(options, check),
+        written: options.consumer_timeout.as_ref().map(|typed| typed.span),
         limit: size(options, check),
         ack: common.ack_or(AckPoint::Processed),
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use engine::config::AckPoint;
+use engine::config::{AckPoint, Span, Spanned};
 use engine::event::Text;
 use engine::port::Source;
 use engine::registry::{Entrance, OpenError, Sending, Setup, SourceFacts, SourcePlan};
 
 use crate::amqp::access::Access;
 use crate::amqp::queue::Queue;
-use crate::amqp::source::{Consumer, Ingredients};
+use crate::amqp::source::{Consumer, Ingredients, asked};
 use crate::capture::{Filters, escaped};
 use crate::normalise::{Ids, Template};
 
@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) routing_keys: Filters,
     pub(super) template: Template,
     pub(super) timeout: Duration,
+    /// Where that is written, if it is.
+    pub(super) written: Option<Span>,
     pub(super) limit: u64,
     pub(super) ack: AckPoint,
 }
@@ -53,6 +55,10 @@ impl SourcePlan for Plan {
             captures: self.routing_keys.names().iter().map(|name| Text::new(name.as_str())).collect(),
             limits: self.limits(),
         }
+    }
+
+    fn lease(&self) -> Option<Spanned<Duration>> {
+        self.written.filter(|_| self.ack != AckPoint::Received).map(|span| Spanned::new(asked(self.timeout), span))
     }
 
     fn entrance(&self, sending: &Sending<'_>) -> Result<Entrance, String> {

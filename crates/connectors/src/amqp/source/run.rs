@@ -21,6 +21,7 @@ use crate::amqp::wire::{self, Broken, Frame, Method};
 use crate::kept;
 use crate::normalise::Posted;
 use late::LATE;
+pub(in crate::amqp) use late::asked;
 
 /// The most messages that are handed over at once, so that none of them waits long for the others.
 const BATCH: usize = 256;

@@ -109,6 +109,18 @@ fn a_classic_queue_names_no_type_and_a_quorum_queue_does() {
 }
 
 #[test]
+fn a_lease_is_what_was_written_of_it_less_what_it_takes_to_give_back() {
+    let lease = |more: Value, ack: AckPoint| {
+        let common = SourceCommon { ack: Some(Spanned::new(ack, Default::default())), ..common() };
+        plan(&options(&more), &common, &mut Check::default()).unwrap().lease().map(|lease| lease.value)
+    };
+    let written = json!({ "consumerTimeout": "10s" });
+    assert_eq!(lease(written.clone(), AckPoint::Processed), Some(Duration::from_secs(9)));
+    assert_eq!(lease(json!({}), AckPoint::Processed), None);
+    assert_eq!(lease(written, AckPoint::Received), None, "what is acknowledged at once is nobody's to take back");
+}
+
+#[test]
 fn a_plan_says_what_it_cannot_promise() {
     let facts = |ack: Option<AckPoint>| {
         let common = SourceCommon { ack: ack.map(|value| Spanned::new(value, Default::default())), ..common() };

@@ -19,6 +19,11 @@ use crate::amqp::unacked::Tag;
 const ASK: u32 = 90;
 const LAST: u32 = 95;
 
+/// How old an event may become with this consumerTimeout before the engine is asked for it.
+pub(in crate::amqp) fn asked(timeout: Duration) -> Duration {
+    timeout * ASK / 100
+}
+
 impl Run<'_> {
     /// When something will be too old for the first or the last time.
     pub(super) fn late(&self, session: &Session) -> Option<Instant> {
