@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use books::{Books, DropReason, Paused, Reading};
+pub use books::{Books, DropReason, Held, Paused, Reading};
 pub(crate) use line::orphaned;
 pub use line::{Hold, Line, NotPaused, Options, Renewal, Resumed, Sighting, Whereabouts};
 pub use pace::Pace;
@@ -147,6 +147,8 @@ enum Message {
     Kept(Vec<Key>, bool),
     /// Where is this event, as far as it is here?
     Seek(Wanted, tokio::sync::oneshot::Sender<Vec<Sighting>>),
+    /// A circuit on the deliveries' way lets through more than before, or less.
+    CircuitMoved,
     WhenEmpty(tokio::sync::oneshot::Sender<()>),
     Pause(tokio::sync::oneshot::Sender<()>),
     Resume {

@@ -4,6 +4,7 @@
 //! composition root. Start reading at [`port`] (what an adapter implements), then [`delivery`] (who owes what to whom).
 
 pub mod account;
+pub mod circuit;
 pub mod config;
 pub mod dead_letter;
 pub mod delivery;

@@ -29,6 +29,7 @@ use crate::event::Text;
 use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, Usage};
 
 pub use lot::Lot;
+pub(crate) use lot::OUT;
 pub(crate) use lot::{Back, Parking, Standing, Stored, Want};
 pub(crate) use orphan::Stray;
 use pause::Record;

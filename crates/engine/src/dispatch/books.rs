@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::event::Text;
 use crate::store::Stamp;
 
 /// Why a delivery was dropped and kept nowhere; each is counted by itself.
@@ -81,6 +82,22 @@ struct Published {
     /// Of what is parked, and of what is in the table.
     oldest: [Option<Stamp>; 2],
     paused: Paused,
+    held: Held,
+}
+
+/// Why what comes for a rule waits although it is not paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Of what the circuit is that lets nothing through: `output 'alerts'`.
+    pub circuit: Option<Text>,
+}
+
+impl Held {
+    /// In a few words, if it is.
+    #[must_use]
+    pub fn words(&self) -> Option<Text> {
+        self.circuit.as_ref().map(|name| format!("circuit of {name}").into())
+    }
 }
 
 /// What of a rule runs only when somebody says so.
@@ -98,13 +115,14 @@ impl Reading {
     pub(super) fn publish(
         &self,
         books: &Books,
-        (oldest, paused): ([Option<Stamp>; 2], Paused),
+        (oldest, paused, held): ([Option<Stamp>; 2], Paused, Held),
         error: &mut Option<String>,
     ) {
         let mut published = self.0.lock();
         published.books = *books;
         published.oldest = oldest;
         published.paused = paused;
+        published.held = held;
         if error.is_some() {
             published.last_error = error.take();
         }
@@ -132,6 +150,12 @@ impl Reading {
     #[must_use]
     pub fn paused(&self) -> Paused {
         self.0.lock().paused
+    }
+
+    /// Why what comes for the rule waits, if it does.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        self.0.lock().held.clone()
     }
 
     /// The last failure of a call or a publish.

@@ -2,6 +2,8 @@
 
 // What is too old.
 mod age;
+// What a circuit lets wait.
+mod circuits;
 // What waits on the disk.
 mod parking;
 // What a source wants back.
@@ -29,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::books::{Books, DropReason, Reading};
+use super::books::{Books, DropReason, Held, Reading};
 use super::delivery::{Fault, Stage, Table, Unconfirmed};
 use super::lanes::{Lanes, Place};
 use super::pace::Pace;
@@ -37,6 +39,7 @@ use super::publish::Confirmations;
 use super::rate::{Limiter, Rate};
 use super::{Arrival, Caller, Feed, Finished, Job, Key, Message, Weight};
 use crate::account::{End, Pen, What};
+use crate::circuit::Way;
 use crate::dead_letter::{Dying, Postbox, Reason};
 use crate::delivery::Outcome;
 use crate::event::Text;
@@ -45,6 +48,7 @@ use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
 use crate::port::{Output, Verdict};
 use crate::retry::Policy;
+use circuits::{Probes, Wired};
 use renewal::Earlier;
 pub(crate) use renewal::orphaned;
 pub use renewal::{Hold, Renewal};
@@ -66,6 +70,8 @@ pub struct Options {
     pub told: usize,
     /// Whether deliveries of one key run one after the other.
     pub ordered: bool,
+    /// The circuits on their way.
+    pub way: Way,
     /// Deliveries that are called or published at once.
     pub max_in_flight: usize,
     /// How often one is called or published.
@@ -91,6 +97,8 @@ pub struct Line {
     options: Options,
     caller: Arc<Caller>,
     messages: mpsc::UnboundedReceiver<Message>,
+    /// By which others can tell it something for as long as it is there.
+    weak: mpsc::WeakUnboundedSender<Message>,
     table: Table,
     lanes: Lanes,
     /// Deliveries that may begin once there is room, the next one first.
@@ -113,6 +121,9 @@ pub struct Line {
     held: VecDeque<Key>,
     /// Whether nothing new is begun.
     is_held: bool,
+    /// The circuits on the deliveries' way, and which of those try one.
+    wired: Option<Wired>,
+    probes: Probes,
     /// Whether a delivery whose turn it is may have to do something else than begin.
     guarded: bool,
     /// Whether somebody may have to be told of a delivery that ends well.
@@ -149,10 +160,12 @@ impl Line {
         let caller = Caller::new(options.rule.clone(), options.timeout, options.weight, sender.clone());
         let mut lot = options.lot.take().map(Box::new);
         lot.iter_mut().for_each(|lot| lot.bound(options.retry.room.rule));
+        let way = std::mem::take(&mut options.way);
         let mut line = Line {
             options,
             caller: Arc::new(caller),
             messages,
+            weak: sender.downgrade(),
             table: Table::default(),
             lanes: Lanes::default(),
             turns: VecDeque::new(),
@@ -167,6 +180,8 @@ impl Line {
             waiting: BinaryHeap::new(),
             held: VecDeque::new(),
             is_held: false,
+            wired: None,
+            probes: Probes::default(),
             guarded: false,
             tells: false,
             stop: None,
@@ -182,6 +197,7 @@ impl Line {
             curious: Vec::new(),
             random: fastrand::Rng::new(),
         };
+        line.wire(way);
         line.recover();
         line.guard();
         line.tells = line.options.told > 0;
@@ -231,6 +247,8 @@ impl Line {
                         }
                     }
                     Message::WhenEmpty(answer) => self.when_empty(answer),
+                    // It is looked at in every turn.
+                    Message::CircuitMoved => {}
                     Message::Pause(answer) => self.pause(answer),
                     Message::Resume { key, skip, answer } => self.resume(key.as_deref(), skip, answer),
                     // Whoever asked may have stopped waiting.
@@ -308,6 +326,9 @@ impl Line {
 
     fn finished(&mut self, answer: Finished) {
         let Finished { key, verdict } = answer;
+        if self.guarded {
+            self.called(key, &verdict);
+        }
         match verdict {
             Ok(Verdict::Done(results)) if results.is_empty() && !self.tells => self.done(key),
             Ok(Verdict::Done(results)) => self.publish_results(key, results),
@@ -401,7 +422,7 @@ impl Line {
         let waiting = self.waiting.peek().map(|Reverse((due, _))| *due);
         let hushed = self.hushed.filter(|_| !self.turns.is_empty());
         let parked = self.lot.as_ref().and_then(|lot| lot.due().into_iter().chain(lot.look()).min());
-        [waiting, hushed, parked, self.look()].into_iter().flatten().min()
+        [waiting, hushed, parked, self.look(), self.reopens()].into_iter().flatten().min()
     }
 
     fn wake_due(&mut self) {
@@ -441,7 +462,8 @@ impl Line {
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());
         let oldest = [oldest, self.table.oldest()];
-        self.reading.publish(&self.books, (oldest, self.paused()), &mut self.last_error);
+        let held = if self.guarded { self.held() } else { Held::default() };
+        self.reading.publish(&self.books, (oldest, self.paused(), held), &mut self.last_error);
     }
 
     fn hand_back(&mut self) -> usize {

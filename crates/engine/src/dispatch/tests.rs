@@ -1,6 +1,7 @@
 //! A line against fakes: what is repeated and what is not, when a receipt settles, and that the books always balance.
 
 mod age;
+mod circuits;
 mod lanes;
 mod limits;
 mod lives;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::account::Name;
+use crate::circuit::Way;
 use crate::dead_letter::{Reason, Selection, Targets};
 use crate::delivery::Outcome;
 use crate::fake::{Bin, Calls, Desk, Say, again, done, event, judge, one, options, recorder, running, settle_down};
@@ -68,6 +70,7 @@ fn bench_on(
         outputs: outputs.into_iter().enumerate().map(|(at, output)| (format!("o{at}").into(), output)).collect(),
         told: 0,
         ordered: true,
+        way: Way::default(),
         max_in_flight: usize::MAX,
         rate: None,
         weight: Weight::MIN,

@@ -7,6 +7,8 @@ mod load;
 // What is paused.
 mod stop;
 
+pub(crate) use bring::OUT;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub struct Lot {
     max_rows: u64,
     /// Whether anything comes back.
     brings: bool,
+    /// How many rows may be out at once.
+    most: usize,
     /// Since when the rule is paused, so that nothing comes back for now.
     stopped: Option<Stamp>,
     /// Of the rows below this sequence, those that are spent are given up once they are back.
@@ -221,6 +225,11 @@ impl Lot {
         self.coming.push_back(Coming { key: parking.key, place, due, before });
         self.unsent += 1;
         true
+    }
+
+    /// Whether anything more is put aside.
+    pub(crate) fn takes(&self) -> bool {
+        self.takes
     }
 
     /// Takes no more rows than so many.

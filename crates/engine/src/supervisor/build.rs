@@ -269,6 +269,7 @@ impl Takers<'_> {
             outputs: self.outputs(rule),
             told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
+            way: crate::circuit::Way::default(),
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
             weight: rule.weight,

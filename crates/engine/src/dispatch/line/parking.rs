@@ -242,6 +242,9 @@ impl Line {
 
     /// Asks for what is due, and sends on its way what this turn has put aside or ended.
     pub(super) fn send_parked(&mut self) {
+        if self.guarded {
+            self.let_back();
+        }
         if let Some(lot) = &mut self.lot {
             lot.ask();
             lot.flush();

@@ -5,6 +5,7 @@
 
 use super::super::delivery::{Pending, Stage, Unconfirmed};
 use super::super::publish::{Confirmed, publish};
+use super::circuits::Said;
 use super::{Key, Line, renewal};
 use crate::dead_letter::Reason;
 use crate::event::Event;
@@ -13,7 +14,7 @@ use crate::port::{Confirm, PublishError};
 
 impl Line {
     /// Publishes a call's results; those that are confirmed at once cost no allocation.
-    pub(super) fn publish_results(&mut self, key: Key, results: Vec<Event>) {
+    pub(super) fn publish_results(&mut self, key: Key, mut results: Vec<Event>) {
         let Some(delivery) = self.table.get(key) else { return };
         if delivery.attempts > 1 {
             delivery.past().calls = delivery.attempts;
@@ -21,6 +22,14 @@ impl Line {
         delivery.attempts = 1;
         delivery.results = u8::try_from(results.len()).unwrap_or(u8::MAX);
         let notice = if self.tells { self.success(key, &results) } else { None };
+        let notice = match self.guarded {
+            true => match self.keeps_results(key, &mut results, notice) {
+                Ok(()) => return,
+                Err(notice) => notice,
+            },
+            false => notice,
+        };
+        let way = if self.guarded { self.way_of(key) } else { None };
         let Some(delivery) = self.table.get(key) else { return };
         let (outputs, told) = if delivery.era == self.era {
             (&self.options.outputs[..], self.options.told)
@@ -33,6 +42,11 @@ impl Line {
             event.continue_trace(&delivery.event);
             for (output, (_, binding)) in outputs.iter().enumerate() {
                 let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
+                if let (Some(circuit), Confirm::Now(outcome)) =
+                    (way.as_ref().and_then(|way| way.output(output)), &confirm)
+                {
+                    self.probes.said(circuit, key, Said::by_output(outcome));
+                }
                 if let Confirm::Now(Ok(())) = confirm {
                     continue;
                 }
@@ -84,6 +98,7 @@ impl Line {
     /// Publishes results again, or for the first time the event of a rule without a function; with what is told of the delivery
     /// afterwards.
     pub(super) fn publish(&mut self, key: Key, results: Vec<Unconfirmed>, notice: Option<Event>) {
+        let way = if self.guarded { self.way_of(key) } else { None };
         let Some(delivery) = self.table.get(key) else { return };
         let outputs = if delivery.era == self.era {
             &self.options.outputs
@@ -94,6 +109,11 @@ impl Line {
         for result in results {
             if let Some((_, binding)) = outputs.get(result.output) {
                 let confirm = publish(binding.as_ref(), &result.event, self.confirmations.offer());
+                if let (Some(circuit), Confirm::Now(outcome)) =
+                    (way.as_ref().and_then(|way| way.output(result.output)), &confirm)
+                {
+                    self.probes.said(circuit, key, Said::by_output(outcome));
+                }
                 pending.add(&mut self.confirmations, key, result, confirm);
             }
         }
@@ -102,6 +122,12 @@ impl Line {
     }
 
     pub(super) fn confirmed(&mut self, ((key, result), outcome): Confirmed) {
+        if self.guarded
+            && let Some(way) = self.way_of(key)
+            && let Some(circuit) = way.output(result.output)
+        {
+            self.probes.said(circuit, key, Said::by_output(&outcome));
+        }
         let Some(delivery) = self.table.get(key) else { return };
         if let Stage::Publish(pending) = &mut delivery.stage {
             pending.awaited -= 1;

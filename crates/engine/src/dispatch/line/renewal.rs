@@ -17,8 +17,9 @@ use super::super::Weight;
 use super::super::delivery::Stage;
 use super::super::rate::{Limiter, Rate};
 use super::parking::gone;
-use super::{Caller, Key, Line};
+use super::{Caller, Key, Line, Wired};
 use crate::account::Pen;
+use crate::circuit::Way;
 use crate::dead_letter::Reason;
 use crate::event::Text;
 use crate::pool::Pool;
@@ -47,6 +48,8 @@ pub struct Renewal {
     pub told: usize,
     /// Whether deliveries of one key run one after the other. An order that was not kept before cannot begin here.
     pub ordered: bool,
+    /// The circuits on their way.
+    pub way: Way,
     /// Deliveries that are called or published at once.
     pub max_in_flight: usize,
     /// How often one is called or published.
@@ -78,6 +81,7 @@ pub(super) struct Earlier {
     function: Option<Named<Pool>>,
     outputs: Vec<Named<Arc<dyn Output>>>,
     told: usize,
+    pub(super) wired: Option<Wired>,
     pub(super) pen: Pen,
     _hold: Hold,
 }
@@ -85,6 +89,11 @@ pub(super) struct Earlier {
 /// The outputs of an earlier configuration, and how many of the last are told of what ends well instead of getting results.
 pub(super) fn outputs(earlier: &[Earlier], era: u32) -> (&[Named<Arc<dyn Output>>], usize) {
     earlier.iter().find(|earlier| earlier.era == era).map_or((&[], 0), |earlier| (&earlier.outputs, earlier.told))
+}
+
+/// The circuits of an earlier configuration.
+pub(super) fn wired(earlier: &[Earlier], era: u32) -> Option<&Wired> {
+    earlier.iter().find(|earlier| earlier.era == era)?.wired.as_ref()
 }
 
 /// Who writes down what ends under an earlier configuration.
@@ -96,8 +105,7 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, told, ordered, max_in_flight, rate, weight, retry, timeout, pen, hold } =
-            renewal;
+        let Renewal { function, outputs, told, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } = renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
@@ -122,10 +130,12 @@ impl Line {
             function: std::mem::replace(&mut self.options.function, function),
             outputs: std::mem::replace(&mut self.options.outputs, outputs),
             told: std::mem::replace(&mut self.options.told, told),
+            wired: self.wired.take(),
             pen: std::mem::replace(&mut self.options.pen, pen),
             _hold: hold,
         };
         self.earlier.push(earlier);
+        self.wire(way);
         self.era += 1;
         if self.options.rate != rate {
             self.limiter = rate.and_then(Limiter::new);
@@ -153,6 +163,8 @@ impl Line {
             Some(earlier) if active > 0 => earlier.active = active,
             _ => drop(self.earlier.pop()),
         }
+        self.guard();
+        self.let_back();
     }
 
     /// Lets what rests go on under the present configuration.

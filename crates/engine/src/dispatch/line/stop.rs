@@ -78,7 +78,9 @@ impl Line {
     pub(super) fn guard(&mut self) {
         let retry = &self.options.retry;
         let pauses = matches!(retry.exhausted, Exhausted::PauseKey | Exhausted::PauseRule);
-        self.guarded = retry.max_age.is_some() || pauses || self.stop.is_some();
+        // What is under way went through the circuits of earlier configurations.
+        let wired = self.wired.is_some() || self.earlier.iter().any(|earlier| earlier.wired.is_some());
+        self.guarded = retry.max_age.is_some() || pauses || self.stop.is_some() || wired;
     }
 
     /// Does with a delivery whose last attempt has failed what its rule says.
@@ -185,7 +187,8 @@ impl Line {
 
     /// When there may be room for what a paused rule, or a parked lane, holds in its seat.
     pub(super) fn look(&self) -> Option<Instant> {
-        let waits = self.stop.is_some() && !self.turns.is_empty() || !self.crowded.is_empty();
+        let stands = self.stop.is_some() || self.shut().is_some() && self.lot.as_ref().is_some_and(|lot| lot.takes());
+        let waits = stands && !self.turns.is_empty() || !self.crowded.is_empty();
         waits.then(|| Instant::now() + LOOK)
     }
 

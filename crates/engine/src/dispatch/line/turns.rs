@@ -70,9 +70,20 @@ impl Line {
                 self.turns.pop_front();
                 continue;
             }
+            if self.guarded && is_new.is_some() && self.shut().is_some() {
+                if !self.waits_for_circuit(key) {
+                    return;
+                }
+                self.turns.pop_front();
+                continue;
+            }
             // Some have gone meanwhile, and cost nothing.
             if is_new.is_some() && !self.may_begin() {
                 return;
+            }
+            // Another line's delivery may be quicker.
+            if self.guarded && is_new.is_some() && !self.admitted(key) {
+                continue;
             }
             self.turns.pop_front();
             self.attempt(key);
@@ -85,6 +96,9 @@ impl Line {
             && std::mem::take(&mut delivery.active)
         {
             self.active -= 1;
+            if !self.probes.is_empty() {
+                self.probes.release(key);
+            }
             if delivery.era != self.era {
                 let era = delivery.era;
                 self.left_behind(era);
@@ -99,6 +113,9 @@ impl Line {
         let ended = self.table.settle(key, outcome, |delivery| book.record(delivery, end));
         let Some(Ended { lane, active, era, row }) = ended else { return false };
         self.active -= usize::from(active);
+        if !self.probes.is_empty() {
+            self.probes.release(key);
+        }
         if active && era != self.era {
             self.left_behind(era);
         }

@@ -21,6 +21,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
         outputs,
         told: 0,
         ordered: true,
+        way: Way::default(),
         max_in_flight: usize::MAX,
         rate: None,
         weight: Weight::MIN,

@@ -11,7 +11,7 @@ use super::{Back, Lot, Stored, Want};
 use crate::store::Stamp;
 
 /// Rows that are out at once, at most.
-const OUT: usize = 256;
+pub(crate) const OUT: usize = 256;
 /// Bytes of rows in the line's table with which no more are asked for.
 const OUT_BYTES: usize = 8 << 20;
 /// How often the oldest is looked for.
@@ -24,7 +24,7 @@ impl Lot {
     }
 
     fn may_ask(&self) -> bool {
-        let room = self.out < OUT && self.out_bytes < OUT_BYTES;
+        let room = self.out < self.most && self.out_bytes < OUT_BYTES;
         self.brings
             && self.stopped.is_none()
             && room
@@ -33,11 +33,16 @@ impl Lot {
             && self.fault.is_none()
     }
 
+    /// Lets at most so many rows out at once from here on; those that are stay.
+    pub(crate) fn let_out(&mut self, most: usize) {
+        self.most = most.min(OUT);
+    }
+
     /// Asks for what is due and for the next of lanes, as far as there is room; whichever of both there is more of, the other
     /// gets its half.
     pub(crate) fn ask(&mut self) {
         if self.may_ask() {
-            let room = OUT - self.out;
+            let room = self.most - self.out;
             let mut wanted = Wanted::default();
             let first = self.wants.len().min(room.div_ceil(2));
             wanted.next.extend(self.wants.drain(..first));

@@ -54,6 +54,7 @@ impl Yard {
             rows: waiting,
             max_rows: u64::MAX,
             brings: true,
+            most: super::bring::OUT,
             stopped,
             skips,
             calendar,

@@ -327,6 +327,7 @@ impl Lines<'_> {
             outputs: self.takers.outputs(rule),
             told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
+            way: crate::circuit::Way::default(),
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
             weight: rule.weight,
