@@ -119,9 +119,10 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
             name: "echo".into(),
             workers: Limits { min: 1, max: 1 },
             concurrency: 1,
+            circuit: None,
             plan: Box::new(Echo),
         }],
-        outputs: vec![plan::Output { name: "null".into(), plan: Box::new(Null(way)) }],
+        outputs: vec![plan::Output { name: "null".into(), circuit: None, plan: Box::new(Null(way)) }],
         triggers: vec![plan::Trigger {
             name: "telemetry".into(),
             sources: vec![0],

@@ -87,6 +87,7 @@ const LAYOUTS: [Layout; 7] = [
             ("PARKED", "parked"),
             ("PAUSED", "paused"),
             ("PAUSED KEYS", "pausedKeys"),
+            ("HELD", "held"),
             ("IN FLIGHT", "inFlight"),
             ("LAG", "lag"),
             ("OLDEST S", "oldestAgeSeconds"),
@@ -112,6 +113,7 @@ fn tables(status: &Value) -> String {
     if let Some(error) = status.pointer("/ledger/lastError").and_then(Value::as_str) {
         parts.push(plain(error));
     }
+    parts.extend(status.get("circuits").and_then(circuits));
     for (title, key, columns) in LAYOUTS {
         let Some(rows) = status.get(key).and_then(Value::as_object).filter(|rows| !rows.is_empty()) else { continue };
         let mut table = Table::new([title].into_iter().chain(columns.iter().map(|(heading, _)| *heading)));
@@ -122,6 +124,25 @@ fn tables(status: &Value) -> String {
         parts.push(table.render());
     }
     parts.join("\n\n")
+}
+
+/// The circuits that do not let everything through.
+fn circuits(circuits: &Value) -> Option<String> {
+    let of = |(key, sort): (&str, &str)| {
+        let circuits = circuits.get(key).and_then(Value::as_object).into_iter().flatten();
+        let sentences = circuits.filter_map(|(name, circuit)| {
+            let error = circuit.get("lastError").and_then(Value::as_str).map(plain).unwrap_or_default();
+            let left = circuit.get("reopensInSeconds").and_then(Value::as_f64).unwrap_or_default();
+            match circuit.get("state")?.as_str()? {
+                "open" => Some(format!("the circuit of {sort} '{name}' is open for another {left:.0} s: {error}")),
+                "halfOpen" => Some(format!("the circuit of {sort} '{name}' is half open: {error}")),
+                _ => None,
+            }
+        });
+        sentences.collect::<Vec<_>>()
+    };
+    let sentences: Vec<String> = [("functions", "function"), ("outputs", "output")].into_iter().flat_map(of).collect();
+    (!sentences.is_empty()).then(|| sentences.join("\n"))
 }
 
 /// What there is to say of what was given up, if there is anything.
@@ -193,10 +214,13 @@ mod tests {
                 "handedBack": 0, "inFlight": 40, "lastError": "refused\n\u{1b}[2J" } },
             "rules": { "t/r": { "matched": 7, "done": 4, "deadLetters": { "exhausted": 2, "rejected": 0 },
                 "dropped": { "function": 1 },
-                "handedBack": 0, "parked": 5, "paused": true, "pausedKeys": 2, "inFlight": 1, "lag": 6, "oldestAgeSeconds": 61.5,
+                "handedBack": 0, "parked": 5, "paused": true, "pausedKeys": 2, "held": "maxSeats", "inFlight": 1, "lag": 6, "oldestAgeSeconds": 61.5,
                 "filtered": 3, "lastError": null } },
             "drift": { "rule t/r": 2.0 }, "ledger": { "lastError": "the ledger cannot be written" },
             "triggers": {}, "pools": {}, "outputs": {},
+            "circuits": {
+                "functions": { "f": { "state": "closed", "lastError": "no answer" }, "g": { "state": "halfOpen", "lastError": "late" } },
+                "outputs": { "o": { "state": "open", "reopensInSeconds": 12.4, "lastError": "away\u{1b}[2J" } } },
         });
         assert_eq!(
             tables(&status),
@@ -210,11 +234,14 @@ the books of rule t/r do not balance by 2.0: please report this
 
 the ledger cannot be written
 
+the circuit of function 'g' is half open: late
+the circuit of output 'o' is open for another 12 s: away [2J
+
 SOURCE  STATE      PAUSED  RECEIVED  SETTLED  REJECTED  HANDED BACK  IN FLIGHT  LAST ERROR
 a       connected  yes        12345    12300         5            0         40  refused  [2J
 
-RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  PARKED  PAUSED  PAUSED KEYS  IN FLIGHT  LAG  OLDEST S  FILTERED  LAST ERROR
-t/r         7     4  2 exhausted   1 function            0       5  yes               2          1    6  61.5             3"
+RULE  MATCHED  DONE  DEAD LETTERS  DROPPED     HANDED BACK  PARKED  PAUSED  PAUSED KEYS  HELD      IN FLIGHT  LAG  OLDEST S  FILTERED  LAST ERROR
+t/r         7     4  2 exhausted   1 function            0       5  yes               2  maxSeats          1    6  61.5             3"
         );
     }
 }

@@ -6,6 +6,7 @@
 
 mod audit;
 mod build;
+mod circuits;
 mod end;
 mod explain;
 mod exposition;
@@ -49,6 +50,7 @@ use crate::port::Clock;
 use crate::registry::OpenError;
 use live::{Live, RunningOutput, RunningRule, RunningSource};
 
+pub use circuits::CircuitsStatus;
 pub use end::{Drained, LeaveError};
 pub use explain::{Explanation, Gap, Reach, RuleStory, Spooled, State, Step, Story, Unmatched, explain_stopped};
 pub use fire::FireError;

@@ -114,6 +114,9 @@ fn state(state: &Value) -> String {
             text(state, "time")
         ),
     };
+    if let Some(name) = state["circuit"].as_str() {
+        said += &format!("; not while the circuit of {} is open", plain(name));
+    }
     if let Some(error) = state["error"].as_str().filter(|_| matches!(text(state, "is"), "parked" | "paused")) {
         said += &format!("; last error{}: {}", code(state), short(error));
     }
@@ -253,6 +256,12 @@ mod tests {
                     rule("t/parked", json!({ "is": "parked", "does": "waiting", "stage": "publish", "attempt": 3,
                         "until": "2026-11-22T01:05:00.000Z", "code": null, "error": "output 'a': away" }), vec![failed]),
                     rule("t/behind", json!({ "is": "parked", "does": "behind", "stage": "call", "attempt": 1 }), vec![]),
+                    rule(
+                        "t/open",
+                        json!({ "is": "parked", "does": "waiting", "stage": "publish", "attempt": 2,
+                            "until": "2026-11-22T01:05:00.000Z", "circuit": "output 'a'", "error": "output 'a': away" }),
+                        vec![],
+                    ),
                     rule("t/key", json!({ "is": "paused", "does": "key", "stage": "call", "attempt": 6,
                         "since": "2026-11-22T01:02:06.000Z", "code": "timeout", "error": "no answer" }), vec![]),
                     rule("t/rule", json!({ "is": "paused", "does": "rule", "stage": "publish", "attempt": 1,

@@ -102,8 +102,8 @@ pub(super) fn plan(
         triggers,
         wording: Wording {
             sources: Written::of(&sections.sources, &["seats", "spool", "deadLetter"]),
-            functions: Written::of(&sections.functions, &["timeout", "workers"]),
-            outputs: Written::of(&sections.outputs, &[]),
+            functions: Written::of(&sections.functions, &["timeout", "workers", "circuit"]),
+            outputs: Written::of(&sections.outputs, &["circuit"]),
         },
         renamed,
     };
@@ -165,7 +165,7 @@ fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapt
     let shape = Shape {
         noun: "function",
         holder: "FunctionEntry",
-        common: &["timeout", "workers"],
+        common: &["timeout", "workers", "circuit"],
         kinds: &registry.functions(),
     };
     let mut functions = Adapters::default();
@@ -179,7 +179,8 @@ fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapt
             let plan = made(kind, check, |check| {
                 registry.function(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, check))
             })?;
-            Some((Function { name: name.value.clone(), workers, concurrency, plan }, timeout))
+            let circuit = setting::circuit(written.circuit.as_ref(), check);
+            Some((Function { name: name.value.clone(), workers, concurrency, circuit, plan }, timeout))
         });
         functions.add(name, built);
     }
@@ -187,7 +188,7 @@ fn functions(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapt
 }
 
 fn outputs(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapters<Output> {
-    let shape = Shape { noun: "output", holder: "OutputEntry", common: &[], kinds: &registry.outputs() };
+    let shape = Shape { noun: "output", holder: "OutputEntry", common: &["circuit"], kinds: &registry.outputs() };
     let mut outputs = Adapters::default();
     for entry in entries {
         let name = name(shape.noun, &entry.key, check);
@@ -196,12 +197,13 @@ fn outputs(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapter
             check.error(name.span, "the output name 'router' is reserved", help);
         }
         let built = parts(entry, &shape, check).and_then(|parts| {
-            let _: Option<OutputEntry> = decode(&parts.common, &entry.key, check);
+            let written: OutputEntry = decode(&parts.common, &entry.key, check).unwrap_or_default();
+            let circuit = setting::circuit(written.circuit.as_ref(), check);
             let kind = parts.kind?;
             let plan = made(kind, check, |check| {
                 registry.output(kind.name()).and_then(|known| known.plan(&kind.value, &kind.key, check))
             })?;
-            Some(Output { name: name.value.clone(), plan })
+            Some(Output { name: name.value.clone(), circuit, plan })
         });
         outputs.add(name, built);
     }

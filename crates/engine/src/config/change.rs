@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Plan;
 use super::plan::{Function, Output, Rule, Source, Trigger};
+use crate::circuit;
 use crate::event::Text;
 
 /// What became of one sort of things, by name.
@@ -72,9 +73,15 @@ impl Change {
         };
         let functions = |function: &Function| {
             let old = before.functions.iter().find(|old| old.name == function.name);
-            old.is_some_and(|old| !before.replaces_function(after, &function.name) && old.workers == function.workers)
+            old.is_some_and(|old| {
+                let how = |function: &Function| (function.workers, function.circuit);
+                !before.replaces_function(after, &function.name) && how(old) == how(function)
+            })
         };
-        let outputs = |output: &Output| !before.replaces_output(after, &output.name);
+        let outputs = |output: &Output| {
+            let same = !before.replaces_output(after, &output.name);
+            same && before.circuit_of_output(&output.name) == after.circuit_of_output(&output.name)
+        };
         let rules = |trigger: &Trigger, rule: &Rule| {
             let old = before.rule(&trigger.name, &rule.name);
             old.is_some_and(|(trigger_before, old)| facts(before, trigger_before, old) == facts(after, trigger, rule))
@@ -155,8 +162,19 @@ impl Plan {
         function(self, old) != called
             || outputs(self, old) != published
             || how(old) != how(new)
-            || called.is_some_and(|name| self.replaces_function(after, &name))
-            || published.0.iter().chain(&published.1).any(|name| self.replaces_output(after, name))
+            || called.is_some_and(|name| {
+                let circuit = |plan: &Plan| {
+                    plan.functions.iter().find(|function| function.name == name).map(|function| function.circuit)
+                };
+                self.replaces_function(after, &name) || circuit(self) != circuit(after)
+            })
+            || published.0.iter().chain(&published.1).any(|name| {
+                self.replaces_output(after, name) || self.circuit_of_output(name) != after.circuit_of_output(name)
+            })
+    }
+
+    fn circuit_of_output(&self, name: &str) -> Option<circuit::Settings> {
+        self.outputs.iter().find(|output| output.name == name)?.circuit
     }
 
     /// Whether an output is another one in `after`.

@@ -37,6 +37,20 @@ pub(super) struct FunctionEntry {
     pub(super) timeout: Option<Spanned<Period>>,
     /// How many copies of the function run.
     pub(super) workers: Option<Spanned<WorkersEntry>>,
+    /// When it is left alone for a while because it fails; never by default.
+    pub(super) circuit: Option<Spanned<CircuitEntry>>,
+}
+
+/// When a function or an output is left alone for a while because it fails, and how it is tried again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CircuitEntry {
+    /// Failures in a row after which nothing begins; 5 by default.
+    pub(super) consecutive_failures: Option<Spanned<u32>>,
+    /// How long nothing begins then; 30s by default.
+    pub(super) open_for: Option<Spanned<Period>>,
+    /// Deliveries that may try at once after that whether it works again; 1 by default.
+    pub(super) probes: Option<Spanned<u32>>,
 }
 
 /// How many workers a function has.
@@ -54,7 +68,10 @@ pub(super) struct WorkersEntry {
 /// Where results go. Exactly one kind, such as `prometheus`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct OutputEntry {}
+pub(super) struct OutputEntry {
+    /// When it is left alone for a while because it fails; never by default.
+    pub(super) circuit: Option<Spanned<CircuitEntry>>,
+}
 
 /// A stream of events from one or more sources.
 #[derive(Debug, Deserialize, JsonSchema)]

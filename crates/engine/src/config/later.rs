@@ -9,7 +9,6 @@ use super::suggest::quoted;
 const LATER: &[(&str, &str, &str)] = &[
     ("SourceEntry", "maxUncommitted", "leave it out; 'seats' bounds what is in flight"),
     ("FunctionEntry", "scale", "leave it out; an arrival starts workers up to workers.max, idle ones stop after 60s"),
-    ("FunctionEntry", "circuit", "leave it out; a failing call is retried as its rule's 'retry' says"),
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
@@ -35,6 +34,10 @@ const OTHERS: &[(&str, &str, &str)] = &[
     ("RuleEntry", "filters", "when: { all: [...] }"),
     ("SourceEntry", "maxInFlight", "seats: 1000"),
     ("RuleEntry", "pauseKey", "onExhausted: pauseKey"),
+    ("RuleEntry", "circuit", "circuit: { openFor: 30s } on the rule's function or output"),
+    ("CircuitEntry", "failures", "consecutiveFailures: 5"),
+    ("CircuitEntry", "timeout", "openFor: 30s"),
+    ("CircuitEntry", "maxRequests", "probes: 1"),
     ("RetryEntry", "onExhausted", "onExhausted: pauseKey beside 'retry', on the rule or in 'defaults'"),
     ("RetryEntry", "maxAge", "maxAge: 6h beside 'retry', on the rule or in 'defaults'"),
     ("File", "spool", "state: { quotas: { spool: { maxBytes: 1GiB } } }"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Written;
 use super::guarantee::Order;
 use crate::account;
+use crate::circuit;
 use crate::dispatch::{Rate, Weight};
 use crate::event::Text;
 use crate::filter::Filter;
@@ -94,6 +95,8 @@ pub struct Function {
     pub workers: Limits,
     /// Calls that one worker runs at once.
     pub concurrency: usize,
+    /// When it is left alone for a while because it fails.
+    pub circuit: Option<circuit::Settings>,
     /// What its kind made of its options.
     pub plan: Box<dyn FunctionPlan>,
 }
@@ -102,6 +105,8 @@ pub struct Function {
 pub struct Output {
     /// Its name.
     pub name: Text,
+    /// When it is left alone for a while because it fails.
+    pub circuit: Option<circuit::Settings>,
     /// What its kind made of its options.
     pub plan: Box<dyn OutputPlan>,
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::file::{RetryEntry, WorkersEntry};
+use super::file::{CircuitEntry, RetryEntry, WorkersEntry};
 use super::suggest::quoted;
 use super::{Check, Period, Spanned};
+use crate::circuit;
 use crate::pool::Limits;
 use crate::retry::Policy;
 
@@ -92,6 +93,23 @@ pub(super) fn workers(written: Option<&Spanned<WorkersEntry>>, function: &str, c
     limits.max = limits.max.max(limits.min);
     let concurrency = written.concurrency.as_ref();
     (limits, concurrency.map_or(1, |concurrency| number("concurrency", concurrency, 1, 100_000, check)))
+}
+
+/// When a circuit opens and closes, if there is to be one.
+pub(super) fn circuit(written: Option<&Spanned<CircuitEntry>>, check: &mut Check) -> Option<circuit::Settings> {
+    let CircuitEntry { consecutive_failures, open_for, probes } = &written?.value;
+    let mut circuit = circuit::Settings::default();
+    let count = |key, value, max, check: &mut Check| u32::try_from(number(key, value, 1, max, check)).unwrap_or(1);
+    if let Some(failures) = consecutive_failures {
+        circuit.consecutive_failures = count("consecutiveFailures", failures, 1_000_000, check);
+    }
+    if let Some(time) = open_for {
+        circuit.open_for = period("openFor", time, check);
+    }
+    if let Some(probes) = probes {
+        circuit.probes = count("probes", probes, 1000, check);
+    }
+    Some(circuit)
 }
 
 #[cfg(test)]

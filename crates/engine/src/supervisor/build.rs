@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::circuits::Circuits;
 use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
@@ -73,11 +74,20 @@ impl Engine {
         };
         let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
         pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
-        let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox, account: &account };
+        let circuits = Circuits::of(&plan);
+        let takers = Takers {
+            plan: &plan,
+            pools: &pools,
+            outputs: &outputs,
+            circuits: &circuits,
+            postbox: &postbox,
+            account: &account,
+        };
         let (rules, triggers) = start_lines(&plan, &homes_of(&addresses.triggers), takers, lots, &mut tasks);
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
         let (sources, spools) = start_sources(sources, spools, &triggers, &postbox, (&account, &yard));
-        let live = Live { sources, triggers, rules, pools, outputs, forwarders, leaving: Leaving::default() };
+        let leaving = Leaving::default();
+        let live = Live { sources, triggers, rules, pools, outputs, circuits, forwarders, leaving };
         Ok(Engine {
             name: plan.name.clone(),
             reloads: Mutex::new(Reloads::new(host.clock.now())),
@@ -231,8 +241,11 @@ pub(super) fn open_source(
 /// Whom lines hand on to, by their places in the plan.
 #[derive(Clone, Copy)]
 pub(super) struct Takers<'a> {
+    /// Whose places they are.
+    pub(super) plan: &'a Plan,
     pub(super) pools: &'a [(Text, Pool)],
     pub(super) outputs: &'a [Arc<RunningOutput>],
+    pub(super) circuits: &'a Circuits,
     pub(super) postbox: &'a Postbox,
     pub(super) account: &'a Account,
 }
@@ -269,7 +282,7 @@ impl Takers<'_> {
             outputs: self.outputs(rule),
             told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
-            way: crate::circuit::Way::default(),
+            way: self.circuits.way(self.plan, rule),
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
             weight: rule.weight,

@@ -8,6 +8,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use tokio::task::spawn_blocking;
@@ -35,6 +36,8 @@ struct Known {
     parked: Vec<crate::parked::Sighting>,
     letters: Vec<(Id, Letter)>,
     spooled: Vec<spool::Sighting>,
+    /// Rules of which nothing begins for a circuit's sake, with what that is of.
+    held: HashMap<Text, Text>,
     /// The rules that there are; nothing where nobody knows.
     rules: Option<Vec<Rule>>,
 }
@@ -86,6 +89,8 @@ impl Engine {
         }
         let (account, archive, yard) = (self.account.clone(), self.letters.clone(), self.yard.clone());
         let spools = self.spool_tables();
+        let held =
+            live.every_rule().filter_map(|rule| Some((rule.name.clone(), rule.reading.held().circuit?))).collect();
         let (asked, lines, rules) = (wanted.clone(), lines, rules(&live));
         let reading = spawn_blocking(move || {
             let sentence = |error: Error| error.to_string();
@@ -97,7 +102,7 @@ impl Engine {
             }
             // Last: whatever has ended while the others were asked is here.
             let found = account.find(&asked).map_err(|cause| format!("the ledger cannot be read: {cause}"))?;
-            let known = Known { found, lines, parked, letters, spooled, rules: Some(rules) };
+            let known = Known { found, lines, parked, letters, spooled, held, rules: Some(rules) };
             Ok(story::tell(&asked, &known))
         });
         reading.await.map_err(|panic| panic.to_string())?

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::status::Status;
+use crate::circuit;
 use crate::metric::Connection;
 
 /// A family's name, its help, and where its value stands.
@@ -36,6 +37,7 @@ pub(super) fn render(status: &Status) -> String {
     rules(&mut families, status);
     pools(&mut families, status);
     outputs(&mut families, status);
+    circuits(&mut families, status);
     dead_letters(&mut families, status);
     accounts(&mut families, status);
     parked(&mut families, status);
@@ -221,6 +223,7 @@ fn rules(families: &mut Families, status: &Status) {
         .filter_map(|(name, rule)| Some((format!("rule=\"{}\"", escape(name)), rule.oldest_age_seconds?)));
     families.add("tidemill_rule_oldest_age_seconds", "gauge", "How long the oldest of them is here.", oldest);
     paused(families, status);
+    held(families, status);
     let help = "Deliveries that were parked at the start.";
     families.add("tidemill_rule_recovered", "gauge", help, rows(|rule| rule.recovered));
     let by_reason = |counts: fn(&super::RuleStatus) -> &BTreeMap<&'static str, u64>| {
@@ -246,6 +249,13 @@ fn rules(families: &mut Families, status: &Status) {
     families.add("tidemill_trigger_offered_total", "counter", help, triggers(|trigger| trigger.offered));
     let help = "Events of the trigger that matched no rule.";
     families.add("tidemill_trigger_unmatched_total", "counter", help, triggers(|trigger| trigger.unmatched));
+}
+
+fn held(families: &mut Families, status: &Status) {
+    let rows =
+        status.rules.iter().map(|(name, rule)| (format!("rule=\"{}\"", escape(name)), f64::from(rule.held.is_some())));
+    let help = "Whether what comes for the rule waits, because of an open circuit.";
+    families.add("tidemill_rule_held", "gauge", help, rows);
 }
 
 fn paused(families: &mut Families, status: &Status) {
@@ -363,6 +373,28 @@ fn outputs(families: &mut Families, status: &Status) {
     });
     let help = "What an output has dropped after it was written, by reason.";
     families.add("tidemill_output_dropped_total", "counter", help, dropped);
+}
+
+fn circuits(families: &mut Families, status: &Status) {
+    let kinds = [("function", &status.circuits.functions), ("output", &status.circuits.outputs)];
+    let rows = |value: fn(&circuit::Reading) -> f64| {
+        let of = |(kind, circuits): (&'static str, &BTreeMap<crate::event::Text, circuit::Reading>)| {
+            let row = |(name, circuit): (&crate::event::Text, &circuit::Reading)| {
+                (format!("kind=\"{kind}\",name=\"{}\"", escape(name)), value(circuit))
+            };
+            circuits.iter().map(row).collect::<Vec<_>>()
+        };
+        kinds.into_iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let state = |circuit: &circuit::Reading| match circuit.state {
+        circuit::State::Closed => 0.0,
+        circuit::State::HalfOpen => 1.0,
+        circuit::State::Open => 2.0,
+    };
+    let help = "Whether the circuit of a function or an output lets deliveries through: 0 closed, 1 half open, 2 open.";
+    families.add("tidemill_circuit_state", "gauge", help, rows(state));
+    let help = "How often the circuit has opened.";
+    families.add("tidemill_circuit_opened_total", "counter", help, rows(|circuit| circuit.opened as f64));
 }
 
 /// A label's value as the text format wants it.

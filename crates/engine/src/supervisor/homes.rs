@@ -160,7 +160,8 @@ mod tests {
             dead_letter: None,
             plan: Box::new(Nothing),
         };
-        let output = |at| crate::config::plan::Output { name: format!("o{at}").into(), plan: Box::new(Nothing) };
+        let output =
+            |at| crate::config::plan::Output { name: format!("o{at}").into(), circuit: None, plan: Box::new(Nothing) };
         let trigger = |(sources, outputs): &(&[usize], &[usize])| Trigger {
             name: "t".into(),
             sources: sources.to_vec(),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::circuits::Circuits;
 use super::runs;
 use super::{Engine, RouteMaker};
 use crate::account::Pen;
@@ -31,6 +32,7 @@ pub(super) struct Live {
     pub(super) rules: Vec<RunningRule>,
     pub(super) pools: Vec<(Text, Pool)>,
     pub(super) outputs: Vec<Arc<RunningOutput>>,
+    pub(super) circuits: Circuits,
     /// Who sends dead letters to outputs besides.
     pub(super) forwarders: Vec<Forwarding>,
     pub(super) leaving: Leaving,

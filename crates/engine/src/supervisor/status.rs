@@ -48,6 +48,8 @@ pub struct Status {
     pub stores: BTreeMap<Text, StoreStatus>,
     /// By name.
     pub outputs: BTreeMap<Text, OutputStatus>,
+    /// The circuits of functions and outputs.
+    pub circuits: super::CircuitsStatus,
     /// What was given up and is kept.
     pub dead_letters: DeadLetterStatus,
     /// What waits on the disk for another attempt or for its turn.
@@ -205,6 +207,8 @@ pub struct RuleStatus {
     pub paused_keys: usize,
     /// How long ago the first of all that is paused was; nothing when nothing is.
     pub paused_oldest_age_seconds: Option<f64>,
+    /// Why what comes for the rule waits although it is not paused, in a few words, if it does.
+    pub held: Option<Text>,
     pub in_flight: u64,
     /// Everything that is here and has not ended: in flight, parked, and whatever waits in the spools of its sources.
     pub lag: u64,
@@ -262,6 +266,7 @@ impl Engine {
                 paused: paused.rule.is_some(),
                 paused_keys: paused.keys,
                 paused_oldest_age_seconds: paused.oldest.map(|oldest| age(oldest, now)),
+                held: rule.reading.held().words(),
                 in_flight: books.in_flight,
                 filtered: filtered[rule.slot],
                 failed_attempts: books.failed_attempts,
@@ -283,6 +288,7 @@ impl Engine {
             spools,
             stores: self.stores().collect(),
             outputs: live.outputs.iter().map(|output| (output.name.clone(), output.link.read().into())).collect(),
+            circuits: live.circuits.status(),
             dead_letters: self.dead_letter_status(),
             parked: self.parked_status(),
             ledger: self.ledger_status(),

@@ -179,12 +179,14 @@ impl Parts {
         let sources: Vec<_> = sources.collect();
         let outputs = self.outputs.iter().enumerate().map(|(at, closing)| plan::Output {
             name: format!("o{at}").into(),
+            circuit: None,
             plan: Box::new(OutputIs(*closing, log.clone())),
         });
         let function = self.function.as_ref().map(|function| plan::Function {
             name: "f".into(),
             workers: Limits { min: 0, max: 2 },
             concurrency: 1,
+            circuit: None,
             plan: Box::new(FunctionIs(Arc::clone(function), log.clone())),
         });
         let rule = plan::Rule {

@@ -104,6 +104,10 @@ impl Part<'_> {
     fn story(self, known: &Known, window: &Window) -> Story {
         let mut rules: Vec<RuleStory> =
             self.rules.iter().map(|(name, facts)| facts.story(name, &self, known.rules.is_some())).collect();
+        for rule in &mut rules {
+            let state = rule.state.as_mut().filter(|state| state.is == "parked" || state.does == Some("turn"));
+            state.into_iter().for_each(|state| state.circuit = known.held.get(&rule.rule).cloned());
+        }
         for rule in known.rules.iter().flatten().filter(|rule| !self.rules.contains_key(&rule.name)) {
             if self.concerns(rule, known) {
                 rules.push(self.untold(rule, window));

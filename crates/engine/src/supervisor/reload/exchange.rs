@@ -152,7 +152,19 @@ impl Engine {
         let (hold, held) = mpsc::channel(1);
         let Fresh { outputs, pools, lots, sources, homes } = fresh;
         self.run_pools(&old, after, &pools, &mut tasks);
-        let takers = Takers { pools: &pools, outputs: &outputs, postbox: &postbox, account: &self.account };
+        let circuits = old.circuits.after(
+            after,
+            |name| before.replaces_function(after, name),
+            |name| before.replaces_output(after, name),
+        );
+        let takers = Takers {
+            plan: after,
+            pools: &pools,
+            outputs: &outputs,
+            circuits: &circuits,
+            postbox: &postbox,
+            account: &self.account,
+        };
         let mut lines = Lines { engine: self, old: &old, before, after, takers, hold, lots, homes: &homes };
         let (rules, triggers) = lines.exchange(&mut tasks);
         drop(lines);
@@ -161,8 +173,16 @@ impl Engine {
         let leaving: Vec<Feed> = old.leaving.rules.iter().chain(&removed).map(|rule| rule.feed.clone()).collect();
         let sources = self.exchange_sources(&old, sources, after, (&triggers, &leaving), &postbox);
         postbox.retarget(targets(after));
-        let live =
-            Live { leaving: old.leaving.clone(), sources, triggers, rules, pools, outputs, forwarders: Vec::new() };
+        let live = Live {
+            leaving: old.leaving.clone(),
+            sources,
+            triggers,
+            rules,
+            pools,
+            outputs,
+            circuits,
+            forwarders: Vec::new(),
+        };
         let live = self.exchange_forwarders(&old, live, &mut tasks);
         let previous = self.reloads.lock().chain();
         let retiring = Retiring::between(&old, live, removed, self, (held, previous, postbox), &mut place);
@@ -327,7 +347,7 @@ impl Lines<'_> {
             outputs: self.takers.outputs(rule),
             told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
-            way: crate::circuit::Way::default(),
+            way: self.takers.circuits.way(self.after, rule),
             max_in_flight: rule.max_in_flight,
             rate: rule.rate,
             weight: rule.weight,

@@ -114,6 +114,7 @@ impl Mill {
         let sources: Vec<_> = sources.collect();
         let output = |(name, version): (&&'static str, &u32)| plan::Output {
             name: (*name).into(),
+            circuit: None,
             plan: Box::new(NotedIs(*version, Arc::clone(&self.published), log.clone())),
         };
         let place = |name: &&'static str| variant.outputs.keys().position(|known| known == name).unwrap();
@@ -141,6 +142,7 @@ impl Mill {
                 name: "f".into(),
                 workers: Limits { min: 0, max: variant.workers },
                 concurrency: 1,
+                circuit: None,
                 plan: Box::new(FunctionIs((self.function)(variant.function), log.clone())),
             }],
             outputs: variant.outputs.iter().map(output).collect(),

@@ -147,9 +147,10 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
             name: "obedient".into(),
             workers: Limits { min: 1, max: 1 },
             concurrency: 1,
+            circuit: None,
             plan,
         }],
-        outputs: vec![plan::Output { name: "kept".into(), plan: Box::new(kept.clone()) }],
+        outputs: vec![plan::Output { name: "kept".into(), circuit: None, plan: Box::new(kept.clone()) }],
         triggers: vec![plan::Trigger {
             name: "trigger".into(),
             sources: vec![0],

@@ -128,6 +128,9 @@ pub struct State {
     /// How many there may be, where the engine runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u32>,
+    /// Of what the circuit is that lets nothing of its rule begin, whatever its time is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Text>,
     /// Why it was given up or dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
