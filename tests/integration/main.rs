@@ -79,6 +79,9 @@ mod parked;
 // What is paused: others go on, and it waits for somebody's word, over whoever is killed.
 mod paused;
 
+// What is held by an open circuit or has its share of the seats: siblings go on, and everything comes in its order.
+mod held;
+
 // Another configuration while brokers send: nothing is lost, nothing comes twice, and connections stay.
 mod reload;
 
