@@ -105,7 +105,8 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, told, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } = renewal;
+        let Renewal { function, outputs, told, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } =
+            renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
