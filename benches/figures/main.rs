@@ -7,8 +7,10 @@
 
 mod fleet;
 mod footprint;
+mod keys;
 mod load;
 mod measure;
+mod memory;
 mod spool;
 mod tax;
 
@@ -49,6 +51,10 @@ fn main() -> ExitCode {
             runtime().block_on(fleet_alone());
             ExitCode::SUCCESS
         }
+        ["keys"] => {
+            runtime().block_on(keys_alone());
+            ExitCode::SUCCESS
+        }
         ["spool"] => {
             runtime().block_on(spool_alone());
             ExitCode::SUCCESS
@@ -63,7 +69,7 @@ fn main() -> ExitCode {
         }
         other => {
             eprintln!(
-                "unknown arguments {other:?}: run without any for every figure of the engine, with 'f1' for the gate, with 'mqtt' for MQTT to Prometheus alone, with 'spool' for the spool beside bare redb, with 'brokers' for speed beside raw loops, or with some of {BROKERS:?}"
+                "unknown arguments {other:?}: run without any for every figure of the engine, with 'f1' for the gate, with 'mqtt' for MQTT to Prometheus alone, with 'spool' for the spool beside bare redb, with 'keys' for order by key beside a greedy schedule, with 'brokers' for speed beside raw loops, or with some of {BROKERS:?}"
             );
             ExitCode::from(2)
         }
@@ -138,6 +144,7 @@ async fn all() -> Value {
     row("F1 engine tax, us per event, one thread", "0.5", &format!("{microseconds:.3}"), "");
     let [[engine, spooled, raw], [stub, stub_spooled, stub_raw]] = fleet_alone().await;
     let spool = spool_alone().await;
+    let keys = keys_alone().await;
     let footprint = footprint::take().await;
     row("idle memory, MB", "15", &format!("{:.1}", footprint.resident_mb), "");
     row("ready after start, ms", "50", &format!("{:.1}", footprint.ready_ms), "");
@@ -148,6 +155,7 @@ async fn all() -> Value {
             "stub": { "engine": stub, "spooled": stub_spooled, "raw": stub_raw },
         },
         "spool": spool,
+        "keys": keys,
         "footprint": footprint,
     })
 }
@@ -172,6 +180,17 @@ async fn spool_alone() -> Value {
     row("spool, records per second", "", &spool, &bare);
     row("spool beside bare redb", "0.85", &format!("{:.2}", figure.ratio), "1");
     json!({ "spool": figure.spool, "bare": figure.bare, "ratio": figure.ratio, "group": figure.group })
+}
+
+/// Order by key beside a greedy schedule, with the seats that a source has unless somebody writes others.
+async fn keys_alone() -> Value {
+    let mut ratios = serde_json::Map::new();
+    for keys in [20, 1_000, 10_000] {
+        let ratio = keys::take(keys, 1_000).await;
+        row(&format!("{keys} keys in order, beside a greedy schedule"), "1.05", &format!("{ratio:.3}"), "1");
+        ratios.insert(keys.to_string(), ratio.into());
+    }
+    ratios.into()
 }
 
 /// Each client three times in turn; the medians.

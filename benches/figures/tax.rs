@@ -89,14 +89,14 @@ pub(crate) fn run(events: u64, clock: Clock, way: Way) -> Duration {
     })
 }
 
-fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
-    let rule = |number: usize| plan::Rule {
-        name: format!("rule-{number}").into(),
-        // A prefix pins nothing: every event is compared with all eight.
-        filter: Filter::prefix([(Attribute::Subject, format!("veh-{number}"))]).ok(),
+/// A rule of the first function and the first output, with nothing else that could be written.
+pub(crate) fn rule(name: &str, order: Order) -> plan::Rule {
+    plan::Rule {
+        name: name.into(),
+        filter: None,
         function: Some(0),
         outputs: vec![0],
-        order: if way == Way::Ordered { Order::Key } else { Order::None },
+        order,
         max_in_flight: usize::MAX,
         rate: None,
         weight: engine::dispatch::Weight::MIN,
@@ -105,6 +105,15 @@ fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
         dead_letter: None,
         on_success: Vec::new(),
         on_failure: Vec::new(),
+    }
+}
+
+fn plan(events: u64, way: Way, finished: oneshot::Sender<Duration>) -> Plan {
+    let order = if way == Way::Ordered { Order::Key } else { Order::None };
+    let rule = |number: usize| plan::Rule {
+        // A prefix pins nothing: every event is compared with all eight.
+        filter: Filter::prefix([(Attribute::Subject, format!("veh-{number}"))]).ok(),
+        ..rule(&format!("rule-{number}"), order)
     };
     Plan {
         name: "tax".into(),
