@@ -103,6 +103,7 @@ pub(crate) fn rule(name: &str, order: Order) -> plan::Rule {
         timeout: Duration::from_secs(30),
         retry: Policy::default(),
         dead_letter: None,
+        is_fed_back: false,
         on_success: Vec::new(),
         on_failure: Vec::new(),
     }

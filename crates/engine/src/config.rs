@@ -26,6 +26,7 @@ pub mod plan;
 mod prune;
 mod renamed;
 mod render;
+mod returns;
 mod rules;
 mod schema;
 mod secret;

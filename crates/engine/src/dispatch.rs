@@ -18,6 +18,7 @@ mod called_off;
 mod delivery;
 mod lanes;
 mod line;
+mod outlets;
 mod pace;
 mod publish;
 mod rate;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 pub use books::{Books, DropReason, Held, Paused, Reading};
 pub(crate) use line::orphaned;
 pub use line::{Hold, Line, NotPaused, Options, Renewal, Resumed, Sighting, Whereabouts};
+pub use outlets::{Named, Outlets};
 pub use pace::Pace;
 pub use rate::{LEAST as BURST_LEAST, Rate};
 
@@ -68,6 +70,11 @@ impl Feed {
     /// Hands a batch over. When the line is gone, dropping the receipts says so to the source.
     pub fn send(&self, batch: Vec<Arrival>) {
         drop(self.0.send(Message::Arrived(batch)));
+    }
+
+    /// Hands over a batch of results of rules.
+    pub(crate) fn come_back(&self, batch: Vec<Arrival>) {
+        drop(self.0.send(Message::Returned(batch)));
     }
 
     /// Hands over events that were given up before, each with how often it was sent on its way again, this time included.
@@ -138,6 +145,7 @@ impl Feed {
 #[derive(Debug)]
 enum Message {
     Arrived(Vec<Arrival>),
+    Returned(Vec<Arrival>),
     Replayed(Vec<(Arrival, u32)>),
     Recalled(Recall),
     Renewed(Box<Renewal>),

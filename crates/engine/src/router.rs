@@ -6,6 +6,7 @@
 
 mod index;
 mod keeper;
+pub(crate) mod returns;
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +92,8 @@ pub struct Router {
     unmatched: Vec<Receipt>,
     /// Lines that got events by an earlier route, and are told of what the source wants back.
     leaving: Vec<Feed>,
+    /// Whether what comes here are results of rules.
+    returns: bool,
 }
 
 /// A trigger with the counts and deliveries of the present batch.
@@ -122,7 +125,7 @@ impl Router {
     /// rule wants.
     #[must_use]
     pub fn new(source: Text, triggers: Vec<Trigger>, postbox: Postbox, pen: Pen) -> Router {
-        let index = Index::new(&triggers);
+        let (index, returns) = (Index::new(&triggers), returns::is(&source));
         let triggers = triggers.into_iter().map(|trigger| Staged::of(trigger, &pen)).collect();
         Router {
             source,
@@ -135,6 +138,7 @@ impl Router {
             pen,
             unmatched: Vec::new(),
             leaving: Vec::new(),
+            returns,
         }
     }
 
@@ -211,7 +215,7 @@ impl Route for Router {
 
     fn flush(&mut self) {
         for trigger in &mut self.triggers {
-            trigger.flush();
+            trigger.flush(self.returns);
         }
         for (message, receipt) in self.undecodable.drain(..) {
             self.postbox.undecodable(&self.source, message, receipt);
@@ -255,7 +259,7 @@ impl Staged {
         }
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, returns: bool) {
         let (offered, unmatched) = (std::mem::take(&mut self.offered), std::mem::take(&mut self.unmatched));
         if offered == 0 {
             return;
@@ -272,7 +276,8 @@ impl Staged {
         for Batch { feed, arrivals, .. } in &mut self.batches {
             if !arrivals.is_empty() {
                 let capacity = arrivals.len();
-                feed.send(std::mem::replace(arrivals, Vec::with_capacity(capacity)));
+                let batch = std::mem::replace(arrivals, Vec::with_capacity(capacity));
+                if returns { feed.come_back(batch) } else { feed.send(batch) }
             }
         }
     }

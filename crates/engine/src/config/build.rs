@@ -18,10 +18,11 @@ use super::section::{Sections, Shape, name, parts};
 use super::state::{Kept, kept, spool};
 use super::suggest::quoted;
 use super::told::Told;
-use super::{AckPoint, Check, Environment, Many, Spanned, Written, setting};
+use super::{AckPoint, Check, Environment, Many, Spanned, Written, returns, setting};
 use crate::event::Text;
 use crate::registry::{Registry, SourceCommon};
 use crate::retry::Policy;
+use crate::router::returns::NAME;
 
 /// The adapters of one sort: every name in the files, and what could be made of it.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl<T> Default for Adapters<T> {
 }
 
 impl<T> Adapters<T> {
-    fn add(&mut self, name: Spanned<Text>, built: Option<T>) {
+    pub(super) fn add(&mut self, name: Spanned<Text>, built: Option<T>) {
         self.places.insert(name.value.clone(), self.names.len());
         self.names.push(name);
         self.built.push(built);
@@ -76,10 +77,17 @@ pub(super) fn plan(
     let kept = kept(sections.state.as_ref(), check);
     replicas(sections.replicas.as_ref(), check);
     instance(environment, check);
-    let outputs = outputs(&sections.outputs, registry, check);
+    let mut outputs = outputs(&sections.outputs, registry, check);
+    let returning = returns::is_named(sections);
+    if returning && !outputs.places.contains_key(NAME) {
+        returns::add_output(&mut outputs);
+    }
     let targets = Targets { outputs: &outputs, sections };
     let defaults = defaults(sections.defaults.as_ref(), &targets, check);
-    let sources = sources(&sections.sources, registry, (&kept, &targets, &defaults), check);
+    let mut sources = sources(&sections.sources, registry, (&kept, &targets, &defaults), check);
+    if returning && !sources.places.contains_key(NAME) {
+        returns::add_source(&mut sources, setting::SEATS, kept.spool);
+    }
     let functions = functions(&sections.functions, registry, check);
     if sections.triggers.is_empty() && !sections.torn {
         check
@@ -88,6 +96,7 @@ pub(super) fn plan(
     let mut rules = Rules::new(&sources, &functions, targets, defaults);
     (rules.state, rules.stateless) = (kept.state.clone(), kept.none);
     let triggers = rules.read(&sections.triggers, check);
+    returns::judge(sections, &sources, &outputs, &triggers, check);
     let renamed = renamed(&rules.renamed, &triggers, check);
     let (guarantees, used) = rules.end();
     if check.failed() {
@@ -123,6 +132,7 @@ fn sources(entries: &[Entry], registry: &Registry, common: Common<'_>, check: &m
     let mut sources = Adapters::default();
     for entry in entries {
         let name = name(shape.noun, &entry.key, check);
+        returns::reserve(shape.noun, &name, check);
         let built = source(entry, name.clone(), &shape, (registry, common), check);
         sources.add(name, built);
     }
@@ -192,10 +202,7 @@ fn outputs(entries: &[Entry], registry: &Registry, check: &mut Check) -> Adapter
     let mut outputs = Adapters::default();
     for entry in entries {
         let name = name(shape.noun, &entry.key, check);
-        if name.as_str() == "router" {
-            let help = "choose another name; it will stand for results that go back into the router";
-            check.error(name.span, "the output name 'router' is reserved", help);
-        }
+        returns::reserve(shape.noun, &name, check);
         let built = parts(entry, &shape, check).and_then(|parts| {
             let written: OutputEntry = decode(&parts.common, &entry.key, check).unwrap_or_default();
             let circuit = setting::circuit(written.circuit.as_ref(), check);

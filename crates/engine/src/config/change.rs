@@ -156,8 +156,10 @@ impl Plan {
             places.iter().filter_map(|place| output(plan, Some(*place)).cloned()).collect::<Vec<_>>()
         };
         let outputs = |plan: &Plan, rule: &Rule| (names(plan, &rule.outputs), names(plan, &rule.on_success));
-        let how =
-            |rule: &Rule| (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, rule.retry.clone());
+        let how = |rule: &Rule| {
+            let limits = (rule.max_in_flight, rule.rate, rule.weight);
+            (rule.order, limits, rule.timeout, rule.retry.clone(), rule.is_fed_back)
+        };
         let (called, published) = (function(after, new), outputs(after, new));
         function(self, old) != called
             || outputs(self, old) != published

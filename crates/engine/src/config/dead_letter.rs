@@ -21,6 +21,7 @@ use super::section::Sections;
 use super::suggest::quoted;
 use super::{Check, Span, Spanned};
 use crate::registry::Sending;
+use crate::router::returns;
 
 /// An output by its name, or `{ output: NAME }`.
 #[derive(Clone, Debug)]
@@ -89,6 +90,11 @@ impl Targets<'_> {
             DeadLetterEntry::Name(name) => Spanned::new(name.clone(), written.span),
             DeadLetterEntry::Map(map) => map.output.clone(),
         };
+        if returns::is(&name.as_str().into()) {
+            let help = "name an output; 'tidemill dlq replay --through router' sends them to the rules again";
+            check.error(name.span, "dead letters do not go back into the router", help);
+            return None;
+        }
         let found = self.outputs.places.get(name.as_str()).copied();
         if found.is_none() && !(self.sections.torn && self.outputs.names.is_empty()) {
             unknown("output", &name, self.outputs, check);

@@ -161,6 +161,8 @@ pub struct Rule {
     pub retry: Policy,
     /// A place in [`Plan::outputs`]: what gets what the rule gives up, besides its being kept.
     pub dead_letter: Option<usize>,
+    /// Whether its trigger takes results that go back into the router, so that it must not wait for room for its own.
+    pub is_fed_back: bool,
     /// Places in [`Plan::outputs`]: what is told of each delivery that ends well.
     pub on_success: Vec<usize>,
     /// Places in [`Plan::outputs`]: what is told of each delivery that becomes a dead letter.

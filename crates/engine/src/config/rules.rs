@@ -22,6 +22,7 @@ use super::{Check, Period, Span, Spanned, setting};
 use crate::dispatch::{BURST_LEAST, Rate, Weight};
 use crate::event::Text;
 use crate::filter::Filter;
+use crate::router::returns;
 
 /// Reads triggers against the adapters that the files define.
 pub(super) struct Rules<'a> {
@@ -204,6 +205,7 @@ impl<'a> Rules<'a> {
             timeout: timeout.unwrap_or_else(|| self.timeout(function)),
             retry,
             dead_letter,
+            is_fed_back: from.iter().any(|source| returns::is(&source.name)),
             on_success: success,
             on_failure: failure,
         };
@@ -285,7 +287,7 @@ impl<'a> Rules<'a> {
             ("function", &self.functions.names, &self.used[FUNCTIONS], "no rule calls it; it will not be started"),
             ("output", &self.outputs.names, &self.used[OUTPUTS], "no rule writes to it; it will not be opened"),
         ] {
-            for (name, _) in names.iter().zip(used).filter(|(_, used)| !**used) {
+            for (name, _) in names.iter().zip(used).filter(|(name, used)| !**used && !returns::is(name)) {
                 check.warning(name.span, format!("{noun} {} is not used", quoted(name)), help);
             }
         }
@@ -322,11 +324,6 @@ pub(super) fn resolve<T>(
 }
 
 pub(super) fn unknown<T>(noun: &str, name: &Spanned<String>, known: &Adapters<T>, check: &mut Check) {
-    if noun == "output" && name.as_str() == "router" {
-        let help = "name an output; results cannot go back into the router yet";
-        check.error(name.span, "'output: router' is not available yet", help);
-        return;
-    }
     let names = known.names.iter().map(|known| known.as_str());
     let help = if check.is_full() { String::new() } else { instead(name, &format!("{noun}s"), names) };
     check.error(name.span, format!("unknown {noun} {}", quoted(name)), help);

@@ -44,6 +44,8 @@ pub struct Books {
     pub recovered: u64,
     /// Taken over from the dead letters.
     pub replayed: u64,
+    /// Taken over from the router as results of rules.
+    pub looped: u64,
     /// Ended well.
     pub done: u64,
     /// Given up and kept, by [`Reason`](crate::dead_letter::Reason) in the order of
@@ -62,12 +64,12 @@ pub struct Books {
 }
 
 impl Books {
-    /// Whether matched + recovered + replayed = done + dead-lettered + dropped + handed back + parked + in flight.
+    /// Whether matched + recovered + replayed + looped = done + dead-lettered + dropped + handed back + parked + in flight.
     #[must_use]
     pub fn balance(&self) -> bool {
         let given_up: u64 = self.dead_lettered.iter().chain(&self.dropped).sum();
         let here = self.parked + self.in_flight;
-        self.matched + self.recovered + self.replayed == self.done + given_up + self.handed_back + here
+        self.matched + self.recovered + self.replayed + self.looped == self.done + given_up + self.handed_back + here
     }
 }
 

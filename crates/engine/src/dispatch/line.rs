@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep_until};
 use super::books::{Books, DropReason, Held, Reading};
 use super::delivery::{Fault, Stage, Table, Unconfirmed};
 use super::lanes::{Lanes, Place};
+use super::outlets::Outlets;
 use super::pace::Pace;
 use super::publish::Confirmations;
 use super::rate::{Limiter, Rate};
@@ -46,7 +47,7 @@ use crate::event::Text;
 use crate::invoke::Failure;
 use crate::parked::{Lot, bounded};
 use crate::pool::Pool;
-use crate::port::{Output, Verdict};
+use crate::port::Verdict;
 use crate::retry::Policy;
 use circuits::{Probes, Wired};
 use renewal::Earlier;
@@ -64,10 +65,8 @@ pub struct Options {
     pub rule: Text,
     /// The function's name and pool; without one the event itself is the result.
     pub function: Option<(Text, Pool)>,
-    /// Names and bindings of the rule's outputs; every result goes to each, but for the last ones.
-    pub outputs: Vec<(Text, Arc<dyn Output>)>,
-    /// How many of the last outputs are told of each delivery that ends well instead.
-    pub told: usize,
+    /// Where the rule publishes.
+    pub outputs: Outlets,
     /// Whether deliveries of one key run one after the other.
     pub ordered: bool,
     /// The circuits on their way.
@@ -200,7 +199,7 @@ impl Line {
         line.wire(way);
         line.recover();
         line.guard();
-        line.tells = line.options.told > 0;
+        line.tells = !line.options.outputs.told().is_empty();
         (Feed(sender), line.reading.clone(), line)
     }
 
@@ -233,6 +232,7 @@ impl Line {
             for message in messages.drain(..) {
                 match message {
                     Message::Arrived(batch) => batch.into_iter().for_each(|arrival| self.arrived(arrival)),
+                    Message::Returned(batch) => batch.into_iter().for_each(|arrival| self.returned_to(arrival)),
                     Message::Replayed(batch) => batch.into_iter().for_each(|(arrival, redrives)| {
                         self.replayed(arrival, redrives);
                     }),
@@ -270,6 +270,17 @@ impl Line {
 
     fn arrived(&mut self, arrival: Arrival) {
         self.books.matched += 1;
+        self.begin(arrival);
+    }
+
+    /// Begins with a result of some rule.
+    fn returned_to(&mut self, arrival: Arrival) {
+        self.books.looped += 1;
+        self.begin(arrival);
+    }
+
+    #[inline]
+    fn begin(&mut self, arrival: Arrival) {
         let now = self.now() as u32;
         let key = self.table.insert(arrival, now);
         if self.guarded {
@@ -310,9 +321,9 @@ impl Line {
             }
             Stage::Call => {
                 delivery.results = 1;
-                let results = (0..self.options.outputs.len() - self.options.told)
-                    .map(|output| Unconfirmed { event: event.clone(), output })
-                    .collect();
+                let outputs = &self.options.outputs;
+                let result = |output| Unconfirmed { event: outputs.outgoing(output, &event, &event), output };
+                let results = (0..outputs.results().len()).map(result).collect();
                 let notice = if self.tells { self.success(key, &[event]) } else { None };
                 self.publish(key, results, notice);
             }
@@ -456,8 +467,9 @@ impl Line {
 
     fn publish_books(&mut self) {
         let (before, after) = (self.books.in_flight as usize, self.table.len());
-        self.options.pace.turn((self.books.matched - self.paced) as usize, before, after);
-        self.paced = self.books.matched;
+        let arrived = self.books.matched + self.books.looped;
+        self.options.pace.turn((arrived - self.paced) as usize, before, after);
+        self.paced = arrived;
         self.books.in_flight = after as u64;
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());

@@ -57,6 +57,11 @@ fn bench_with(change: impl FnOnce(&mut Options), function: Option<Pool>, outputs
     bench_on(Bin::open(), change, function, outputs)
 }
 
+/// Outputs called `o0`...
+fn named_all(outputs: Vec<Arc<dyn Output>>) -> Vec<Named> {
+    outputs.into_iter().enumerate().map(|(at, output)| (format!("o{at}").into(), output)).collect()
+}
+
 /// The same with these dead letters.
 fn bench_on(
     bin: Bin,
@@ -67,8 +72,7 @@ fn bench_on(
     let mut options = Options {
         rule: "t/r".into(),
         function: function.map(|pool| ("f".into(), pool)),
-        outputs: outputs.into_iter().enumerate().map(|(at, output)| (format!("o{at}").into(), output)).collect(),
-        told: 0,
+        outputs: Outlets::new(named_all(outputs), Vec::new()),
         ordered: true,
         way: Way::default(),
         max_in_flight: usize::MAX,

@@ -17,6 +17,7 @@ use super::{Append, Inlet, Space};
 use crate::dead_letter::Postbox;
 use crate::delivery::{Outcome, Recall, Recaller, Receipt, Route, Undecodable};
 use crate::event::{Event, Text};
+use crate::port::{Confirm, Offer, PublishError, Ticket};
 use crate::store::Error;
 
 /// The receipts of everything that is on its way into one spool, shared by every landing of its source.
@@ -37,11 +38,36 @@ struct Shared {
 struct Papers {
     inlet: Inlet,
     /// Of what was appended and is not confirmed, in the order of sequences.
-    appended: VecDeque<(u64, Receipt)>,
+    appended: VecDeque<(u64, Paper)>,
     /// What there is no room for.
-    refused: VecDeque<(Event, Receipt)>,
+    refused: VecDeque<(Event, Paper)>,
     /// Whether everything is handed back from now on.
     closed: bool,
+}
+
+/// Who hears that an event is on the disk.
+#[derive(Debug)]
+enum Paper {
+    /// Its source.
+    Receipt(Receipt),
+    /// The rule that has published it.
+    Ticket(Ticket),
+}
+
+impl Paper {
+    fn settle(self) {
+        match self {
+            Paper::Receipt(receipt) => receipt.settle(Outcome::Ack),
+            Paper::Ticket(ticket) => ticket.answer(Ok(())),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Paper::Receipt(receipt) => receipt.is_abandoned(),
+            Paper::Ticket(ticket) => ticket.is_abandoned(),
+        }
+    }
 }
 
 /// What could not be done at once.
@@ -105,8 +131,8 @@ impl Desk {
     fn confirmed(&self, end: u64) {
         let mut papers = self.0.papers.lock();
         while papers.appended.front().is_some_and(|(sequence, _)| *sequence < end) {
-            let Some((_, receipt)) = papers.appended.pop_front() else { break };
-            receipt.settle(Outcome::Ack);
+            let Some((_, paper)) = papers.appended.pop_front() else { break };
+            paper.settle();
         }
         if papers.is_empty() {
             self.0.emptied.notify_waiters();
@@ -134,7 +160,10 @@ impl Desk {
         self.forget();
         let mut papers = self.0.papers.lock();
         papers.closed = true;
-        let count = papers.appended.len() + papers.refused.len();
+        // What a rule has published is its own to give back.
+        let receipts =
+            papers.appended.iter().map(|(_, paper)| paper).chain(papers.refused.iter().map(|(_, paper)| paper));
+        let count = receipts.filter(|paper| matches!(paper, Paper::Receipt(_))).count();
         papers.appended.clear();
         papers.refused.clear();
         self.0.emptied.notify_waiters();
@@ -143,19 +172,19 @@ impl Desk {
 
     /// Hands back what its source cannot hold any longer; what is confirmed meanwhile comes twice.
     fn recall(&self, recall: &Recall) {
-        self.keep(|receipt| !recall.covers(receipt));
+        self.keep(|paper| !matches!(paper, Paper::Receipt(receipt) if recall.covers(receipt)));
     }
 
     /// Forgets what nobody waits for any more.
     fn forget(&self) {
-        self.keep(|receipt| !receipt.is_abandoned());
+        self.keep(|paper| !paper.is_abandoned());
     }
 
-    fn keep(&self, wanted: impl Fn(&Receipt) -> bool) {
+    fn keep(&self, wanted: impl Fn(&Paper) -> bool) {
         let mut papers = self.0.papers.lock();
         let before = papers.refused.len();
-        papers.appended.retain(|(_, receipt)| wanted(receipt));
-        papers.refused.retain(|(_, receipt)| wanted(receipt));
+        papers.appended.retain(|(_, paper)| wanted(paper));
+        papers.refused.retain(|(_, paper)| wanted(paper));
         if papers.refused.len() < before {
             // What stood behind it may have room where it had none.
             papers.inlet.withdraw();
@@ -166,13 +195,31 @@ impl Desk {
         }
     }
 
+    /// Takes in an event that a rule has published, which is confirmed when it is on the disk. Where there is no room, whoever
+    /// is `patient` waits for some behind the others, and for anybody else it has failed for now.
+    pub fn publish(&self, event: Event, patient: bool, offer: Offer<'_>) -> Confirm {
+        let mut papers = self.0.papers.lock();
+        let confirm = if papers.closed {
+            Confirm::Now(Err(PublishError::Retry { after: None, error: "the engine is ending".to_owned() }))
+        } else if patient {
+            let (ticket, confirm) = offer.accept();
+            papers.land(event, Paper::Ticket(ticket));
+            confirm
+        } else {
+            papers.squeeze(event, offer)
+        };
+        // Whoever serves sends on its way what this turn has brought.
+        self.0.called.notify_one();
+        confirm
+    }
+
     fn take(&self, staged: &mut Vec<(Event, Receipt)>) {
         let mut papers = self.0.papers.lock();
         if papers.closed {
             return staged.clear();
         }
         for (event, receipt) in staged.drain(..) {
-            papers.land(event, receipt);
+            papers.land(event, Paper::Receipt(receipt));
         }
         // An error comes to whoever serves, who is called for it.
         if !matches!(papers.go_on(), Ok(left) if left == Left::default()) {
@@ -187,31 +234,48 @@ impl Papers {
     }
 
     /// One event in its turn.
-    fn land(&mut self, event: Event, receipt: Receipt) {
+    fn land(&mut self, event: Event, paper: Paper) {
         if !self.refused.is_empty() {
-            return self.refused.push_back((event, receipt));
+            return self.refused.push_back((event, paper));
         }
-        self.append(event, receipt);
+        self.append(event, paper);
     }
 
     /// Answers whether there was room, or a policy that needs none.
-    fn append(&mut self, event: Event, receipt: Receipt) -> bool {
+    fn append(&mut self, event: Event, paper: Paper) -> bool {
         match self.inlet.append(event, "") {
-            Append::Accepted(sequence) => self.appended.push_back((sequence, receipt)),
+            Append::Accepted(sequence) => self.appended.push_back((sequence, paper)),
             // The books of the spool say so; there is nothing left to do for the message.
-            Append::Dropped => receipt.settle(Outcome::Ack),
+            Append::Dropped => paper.settle(),
             Append::Full(event) => {
-                self.refused.push_front((event, receipt));
+                self.refused.push_front((event, paper));
                 return false;
             }
         }
         true
     }
 
+    /// Takes in an event if there is room for it now, whoever waits for some.
+    fn squeeze(&mut self, event: Event, offer: Offer<'_>) -> Confirm {
+        match self.inlet.append(event, "") {
+            Append::Accepted(sequence) => {
+                let (ticket, confirm) = offer.accept();
+                self.appended.push_back((sequence, Paper::Ticket(ticket)));
+                confirm
+            }
+            Append::Dropped | Append::Full(_) => {
+                // Those that wait have been asked after in vain by whoever looks for room, if their first one is larger.
+                self.inlet.withdraw();
+                let error = "there is no room for more results ('state.quotas.spool.maxBytes')".to_owned();
+                Confirm::Now(Err(PublishError::Retry { after: None, error }))
+            }
+        }
+    }
+
     /// Tries again what had to wait, and sends on its way what is staged.
     fn go_on(&mut self) -> Result<Left, Error> {
-        while let Some((event, receipt)) = self.refused.pop_front() {
-            if !self.append(event, receipt) {
+        while let Some((event, paper)) = self.refused.pop_front() {
+            if !self.append(event, paper) {
                 break;
             }
         }

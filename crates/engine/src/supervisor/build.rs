@@ -25,15 +25,15 @@ use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::dead_letter::{Archive, Postbox};
 use crate::delivery::Ledger;
-use crate::dispatch::{Feed, Line, Options as LineOptions, Pace, Reading};
+use crate::dispatch::{Feed, Line, Options as LineOptions, Outlets, Pace, Reading};
 use crate::event::Text;
 use crate::invoke::Turns;
 use crate::metric::{Link, Page};
 use crate::parked::{Lot, Yard};
 use crate::pool::{Options as PoolOptions, Pool};
-use crate::port::Output;
 use crate::registry::{OpenError, Setup};
-use crate::router::{Router, Tally};
+use crate::router::{Router, Tally, returns};
+use crate::spool::Desk;
 use crate::store::ClockHandle;
 
 impl Engine {
@@ -53,7 +53,10 @@ impl Engine {
         let turns = Arc::new(Turns::new(host.turns));
         let mut outputs = Vec::new();
         let homes_of = |addresses: &[usize]| addresses.iter().map(|address| &homes[*address]).collect::<Vec<_>>();
-        let opened = open_outputs(&plan.outputs, &homes_of(&addresses.outputs), &mut outputs, &setup).and_then(|()| {
+        let way_back = plan.sources.iter().zip(&spools).find(|(source, _)| returns::is(&source.name));
+        let way_back = way_back.and_then(|(_, spool)| spool.as_ref()?.desk.clone());
+        let homes_of_outputs = homes_of(&addresses.outputs);
+        let opened = open_outputs(&plan.outputs, (&homes_of_outputs, way_back), &mut outputs, &setup).and_then(|()| {
             let pools = plan.functions.iter().map(|function| open_pool(function, &host, &turns, &setup));
             let pools = pools.collect::<Result<Vec<_>, _>>()?;
             let homes = addresses.sources.iter().map(|address| (*address, &homes[*address]));
@@ -176,14 +179,30 @@ fn failed(kind: &'static str, name: &Text) -> impl FnOnce(OpenError) -> StartErr
 
 fn open_outputs(
     outputs: &[plan::Output],
-    homes: &[&Home],
+    (homes, way_back): (&[&Home], Option<Desk>),
     opened: &mut Vec<Arc<RunningOutput>>,
     setup: &impl Fn(&Text, usize, &Link) -> Setup,
 ) -> Result<(), StartError> {
     for (output, home) in outputs.iter().zip(homes) {
-        opened.push(Arc::new(open_output(output, home, setup)?));
+        opened.push(Arc::new(match way_back.as_ref().filter(|_| returns::is(&output.name)) {
+            Some(desk) => lead_back(output, home, desk),
+            None => open_output(output, home, setup)?,
+        }));
     }
     Ok(())
+}
+
+/// The way back into the router.
+fn lead_back(output: &plan::Output, home: &Home, desk: &Desk) -> RunningOutput {
+    let link = Link::default();
+    link.connected();
+    RunningOutput {
+        name: output.name.clone(),
+        link,
+        binding: Arc::new(returns::Way::patient(desk.clone())),
+        hasty: Some(Arc::new(returns::Way::hasty(desk.clone()))),
+        home: home.handle.clone(),
+    }
 }
 
 pub(super) fn open_output(
@@ -195,7 +214,8 @@ pub(super) fn open_output(
     // What it starts of its own lives with it.
     let _there = home.handle.enter();
     let binding = output.plan.open(setup(&output.name, 0, &link)).map_err(failed("output", &output.name))?;
-    Ok(RunningOutput { name: output.name.clone(), link, binding: Arc::from(binding), home: home.handle.clone() })
+    let (name, home) = (output.name.clone(), home.handle.clone());
+    Ok(RunningOutput { name, link, binding: Arc::from(binding), hasty: None, home })
 }
 
 pub(super) fn open_pool(
@@ -256,11 +276,16 @@ impl Takers<'_> {
         self.pools.get(rule.function?).cloned()
     }
 
-    /// The outputs of a rule, the last of which are told of what ends well.
-    pub(super) fn outputs(&self, rule: &plan::Rule) -> Vec<(Text, Arc<dyn Output>)> {
-        let binding = |output: &Arc<RunningOutput>| (output.name.clone(), Arc::clone(&output.binding));
-        let places = rule.outputs.iter().chain(&rule.on_success);
-        places.filter_map(|place| self.outputs.get(*place)).map(binding).collect()
+    /// Where a rule publishes.
+    pub(super) fn outputs(&self, rule: &plan::Rule) -> Outlets {
+        let binding = |output: &Arc<RunningOutput>| {
+            let hasty = output.hasty.as_ref().filter(|_| rule.is_fed_back);
+            (output.name.clone(), Arc::clone(hasty.unwrap_or(&output.binding)))
+        };
+        let named = |places: &[usize]| {
+            places.iter().filter_map(|place| self.outputs.get(*place)).map(binding).collect::<Vec<_>>()
+        };
+        Outlets::new(named(&rule.outputs), named(&rule.on_success))
     }
 
     /// Who writes down what becomes of the deliveries of the rule of this name.
@@ -280,7 +305,6 @@ impl Takers<'_> {
             rule: lot.rule().clone(),
             function: self.function(rule),
             outputs: self.outputs(rule),
-            told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
             way: self.circuits.way(self.plan, rule),
             max_in_flight: rule.max_in_flight,

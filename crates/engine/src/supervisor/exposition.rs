@@ -195,9 +195,10 @@ fn rules(families: &mut Families, status: &Status) {
         };
         status.rules.iter().map(row).collect::<Vec<_>>()
     };
-    let counters: [Counter<super::RuleStatus>; 6] = [
+    let counters: [Counter<super::RuleStatus>; 7] = [
         ("tidemill_rule_matched_total", "Deliveries taken over.", |rule| rule.matched),
         ("tidemill_rule_replayed_total", "Dead letters taken over.", |rule| rule.replayed),
+        ("tidemill_rule_looped_total", "Results of rules taken over from the router.", |rule| rule.looped),
         ("tidemill_rule_done_total", "Deliveries that ended well.", |rule| rule.done),
         ("tidemill_rule_handed_back_total", "Deliveries left with their source.", |rule| rule.handed_back),
         ("tidemill_rule_failed_attempts_total", "Calls and publishes that failed.", |rule| rule.failed_attempts),

@@ -180,6 +180,7 @@ mod tests {
                 timeout: std::time::Duration::ZERO,
                 retry: Policy::default(),
                 dead_letter: None,
+                is_fed_back: false,
                 on_success: Vec::new(),
                 on_failure: Vec::new(),
             }],

@@ -121,6 +121,8 @@ pub(super) struct RunningOutput {
     pub(super) name: Text,
     pub(super) link: Link,
     pub(super) binding: Arc<dyn Output>,
+    /// The same for rules that must not wait for room in it, where that is something else.
+    pub(super) hasty: Option<Arc<dyn Output>>,
     pub(super) home: Handle,
 }
 

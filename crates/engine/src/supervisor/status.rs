@@ -17,6 +17,7 @@ use crate::dispatch::DropReason;
 use crate::event::Text;
 use crate::metric::{Connection, LinkReading};
 use crate::pool;
+use crate::router::returns;
 use crate::spool::{Dropped, Reading};
 use crate::store::Stamp;
 
@@ -255,7 +256,7 @@ impl Engine {
                 matched: books.matched,
                 recovered: books.recovered,
                 replayed: books.replayed,
-                looped: 0,
+                looped: books.looped,
                 done: books.done,
                 dead_lettered: books.dead_lettered.iter().sum(),
                 dead_letters: Reason::OF_RULES.iter().map(|reason| reason.name()).zip(books.dead_lettered).collect(),
@@ -281,7 +282,11 @@ impl Engine {
             draining: self.is_draining(),
             uptime_seconds: self.began.elapsed().as_secs_f64(),
             configuration: self.configuration(),
-            sources: live.every_source().map(|source| (source.name.clone(), source.status())).collect(),
+            sources: live
+                .every_source()
+                .filter(|source| !returns::is(&source.name))
+                .map(|source| (source.name.clone(), source.status()))
+                .collect(),
             triggers: tallies.iter().map(|(name, counts)| ((*name).clone(), trigger(counts))).collect(),
             rules: live.every_rule().map(|running| (running.name.clone(), rule(running))).collect(),
             pools: live.pools.iter().map(|(name, pool)| (name.clone(), pool.read())).collect(),

@@ -5,6 +5,7 @@ mod ending;
 mod homes;
 mod reloading;
 mod replaying;
+mod returning;
 mod runs;
 mod spooled;
 mod status;
@@ -201,6 +202,7 @@ impl Parts {
             timeout: 30 * SECOND,
             retry: Policy::default(),
             dead_letter: None,
+            is_fed_back: false,
             on_success: Vec::new(),
             on_failure: Vec::new(),
         };

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Archive, PAGE_BYTES, Page, TABLE};
-use crate::dead_letter::{Id, Letter, Progress};
+use crate::dead_letter::{Content, Id, Letter, Progress};
 use crate::event::{Event, Text};
+use crate::router::returns;
 use crate::store::{Batch, Error, Quota, Spec, Stamp, Store, Table};
 
 /// What the tables of outputs begin with.
@@ -155,9 +156,10 @@ impl Archive {
 
     /// Adds what these outputs are to be told of a letter.
     pub(in crate::dead_letter) fn tell(&self, batch: &mut Batch, id: Id, letter: &Letter, outputs: &[Text]) {
-        let Some(notice) = letter.notice(id).filter(|_| !outputs.is_empty()) else { return };
+        let (Some(notice), Content::Event(event)) = (letter.notice(id), &letter.content) else { return };
         for outbox in outputs.iter().filter_map(|output| self.outbox(Post::Notices, output)) {
-            batch.put(outbox.table, &id.key(), letter.last, |into| notice.pack(into));
+            let goes_back = returns::is(&outbox.output).then(|| returns::returned(notice.clone(), event));
+            batch.put(outbox.table, &id.key(), letter.last, |into| goes_back.as_ref().unwrap_or(&notice).pack(into));
         }
     }
 

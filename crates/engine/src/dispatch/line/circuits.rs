@@ -179,12 +179,12 @@ impl Line {
         if open || delivery.recalled || self.retired || results.is_empty() {
             return Err(notice);
         }
-        let outputs = self.options.outputs.len() - self.options.told;
-        let of = |event: Event| (0..outputs).map(move |output| Unconfirmed { event: event.clone(), output });
+        let outputs = &self.options.outputs;
         let mut pending = Pending { notice, ..Pending::default() };
         for mut event in results.drain(..) {
             event.continue_trace(&delivery.event);
-            pending.failed.extend(of(event));
+            let outgoing = |output| Unconfirmed { event: outputs.outgoing(output, &event, &delivery.event), output };
+            pending.failed.extend((0..outputs.results().len()).map(outgoing));
         }
         // Nobody has tried to publish them yet.
         (delivery.attempts, delivery.stage) = (0, Stage::Publish(pending));

@@ -216,7 +216,7 @@ impl Line {
                 pending.notice = Some(event);
                 continue;
             }
-            match self.options.outputs.iter().position(|(known, _)| *known == name) {
+            match self.options.outputs.place(&name) {
                 Some(output) => pending.failed.push(Unconfirmed { event, output }),
                 None => return (Stage::Publish(pending), Some(name)),
             }

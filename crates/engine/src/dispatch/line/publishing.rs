@@ -11,6 +11,7 @@ use crate::dead_letter::Reason;
 use crate::event::Event;
 use crate::notice::Notice;
 use crate::port::{Confirm, PublishError};
+use crate::router::returns::returned;
 
 impl Line {
     /// Publishes a call's results; those that are confirmed at once cost no allocation.
@@ -31,16 +32,23 @@ impl Line {
         };
         let way = if self.guarded { self.way_of(key) } else { None };
         let Some(delivery) = self.table.get(key) else { return };
-        let (outputs, told) = if delivery.era == self.era {
-            (&self.options.outputs[..], self.options.told)
+        let outputs = if delivery.era == self.era {
+            &self.options.outputs
         } else {
             renewal::outputs(&self.earlier, delivery.era)
         };
-        let outputs = &outputs[..outputs.len() - told];
+        let (outputs, way_back) = (outputs.results(), outputs.way_back());
         let mut pending: Option<Pending> = None;
         for mut event in results {
             event.continue_trace(&delivery.event);
             for (output, (_, binding)) in outputs.iter().enumerate() {
+                if Some(output) == way_back {
+                    let event = returned(event.clone(), &delivery.event);
+                    let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
+                    let result = Unconfirmed { event, output };
+                    pending.get_or_insert_default().add(&mut self.confirmations, key, result, confirm);
+                    continue;
+                }
                 let confirm = publish(binding.as_ref(), &event, self.confirmations.offer());
                 if let (Some(circuit), Confirm::Now(outcome)) =
                     (way.as_ref().and_then(|way| way.output(output)), &confirm)
@@ -65,8 +73,9 @@ impl Line {
     pub(super) fn success(&mut self, key: Key, results: &[Event]) -> Option<Event> {
         let function = self.function_of(key);
         let delivery = self.table.get(key)?;
-        let (era, told) = (delivery.era, self.options.told);
-        if (if era == self.era { told } else { renewal::outputs(&self.earlier, era).1 }) == 0 {
+        let present = delivery.era == self.era;
+        let outputs = if present { &self.options.outputs } else { renewal::outputs(&self.earlier, delivery.era) };
+        if outputs.told().is_empty() {
             return None;
         }
         let notice = Notice {
@@ -84,14 +93,11 @@ impl Line {
     fn conclude(&mut self, key: Key, notice: Option<Event>) {
         let Some(notice) = notice else { return self.done(key) };
         let Some(delivery) = self.table.get(key) else { return };
-        let (outputs, told) = if delivery.era == self.era {
-            (self.options.outputs.len(), self.options.told)
-        } else {
-            let (outputs, told) = renewal::outputs(&self.earlier, delivery.era);
-            (outputs.len(), told)
-        };
+        let present = delivery.era == self.era;
+        let outputs = if present { &self.options.outputs } else { renewal::outputs(&self.earlier, delivery.era) };
         delivery.attempts = 1;
-        let results = (outputs - told..outputs).map(|output| Unconfirmed { event: notice.clone(), output }).collect();
+        let outgoing = |output| Unconfirmed { event: outputs.outgoing(output, &notice, &delivery.event), output };
+        let results = outputs.told().map(outgoing).collect();
         self.publish(key, results, None);
     }
 
@@ -103,7 +109,7 @@ impl Line {
         let outputs = if delivery.era == self.era {
             &self.options.outputs
         } else {
-            renewal::outputs(&self.earlier, delivery.era).0
+            renewal::outputs(&self.earlier, delivery.era)
         };
         let mut pending = Pending { notice, ..Pending::default() };
         for result in results {
@@ -152,7 +158,7 @@ impl Line {
                 let outputs = if delivery.era == self.era {
                     &self.options.outputs
                 } else {
-                    renewal::outputs(&self.earlier, delivery.era).0
+                    renewal::outputs(&self.earlier, delivery.era)
                 };
                 let name = outputs.get(output).map_or("", |(name, _)| name.as_str());
                 let sentence = format!("output '{name}': {error}");

@@ -8,13 +8,14 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::super::Weight;
 use super::super::delivery::Stage;
+use super::super::outlets::Outlets;
 use super::super::rate::{Limiter, Rate};
 use super::parking::gone;
 use super::{Caller, Key, Line, Wired};
@@ -23,7 +24,6 @@ use crate::circuit::Way;
 use crate::dead_letter::Reason;
 use crate::event::Text;
 use crate::pool::Pool;
-use crate::port::Output;
 use crate::retry::{self, Policy};
 
 /// Kept for as long as something is in use; the far end closes when every one is dropped.
@@ -42,10 +42,8 @@ type Named<T> = (Text, T);
 pub struct Renewal {
     /// The function's name and pool.
     pub function: Option<Named<Pool>>,
-    /// Names and bindings of the outputs.
-    pub outputs: Vec<Named<Arc<dyn Output>>>,
-    /// How many of the last outputs are told of each delivery that ends well instead of getting its results.
-    pub told: usize,
+    /// Where the rule publishes.
+    pub outputs: Outlets,
     /// Whether deliveries of one key run one after the other. An order that was not kept before cannot begin here.
     pub ordered: bool,
     /// The circuits on their way.
@@ -79,16 +77,18 @@ pub(super) struct Earlier {
     active: usize,
     pub(super) caller: Arc<Caller>,
     function: Option<Named<Pool>>,
-    outputs: Vec<Named<Arc<dyn Output>>>,
-    told: usize,
+    outputs: Outlets,
     pub(super) wired: Option<Wired>,
     pub(super) pen: Pen,
     _hold: Hold,
 }
 
-/// The outputs of an earlier configuration, and how many of the last are told of what ends well instead of getting results.
-pub(super) fn outputs(earlier: &[Earlier], era: u32) -> (&[Named<Arc<dyn Output>>], usize) {
-    earlier.iter().find(|earlier| earlier.era == era).map_or((&[], 0), |earlier| (&earlier.outputs, earlier.told))
+/// No outputs.
+static NONE: LazyLock<Outlets> = LazyLock::new(Outlets::default);
+
+/// The outputs of an earlier configuration.
+pub(super) fn outputs(earlier: &[Earlier], era: u32) -> &Outlets {
+    earlier.iter().find(|earlier| earlier.era == era).map_or(&NONE, |earlier| &earlier.outputs)
 }
 
 /// The circuits of an earlier configuration.
@@ -105,7 +105,7 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, told, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } =
+        let Renewal { function, outputs, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } =
             renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
@@ -130,7 +130,6 @@ impl Line {
             caller: std::mem::replace(&mut self.caller, caller),
             function: std::mem::replace(&mut self.options.function, function),
             outputs: std::mem::replace(&mut self.options.outputs, outputs),
-            told: std::mem::replace(&mut self.options.told, told),
             wired: self.wired.take(),
             pen: std::mem::replace(&mut self.options.pen, pen),
             _hold: hold,
@@ -150,7 +149,7 @@ impl Line {
         (options.ordered, options.max_in_flight, options.rate) = (ordered, max_in_flight, rate);
         (options.retry, options.timeout) = (retry, timeout);
         self.guard();
-        self.tells |= told > 0;
+        self.tells |= !self.options.outputs.told().is_empty();
         self.resettle();
         for key in unbegun {
             if let Some(delivery) = self.table.get(key) {
@@ -186,12 +185,12 @@ impl Line {
             return true;
         }
         let (era, active) = (delivery.era, delivery.active);
-        let (before, _) = outputs(&self.earlier, era);
+        let before = outputs(&self.earlier, era);
         let mut missing = None;
         if let Stage::Publish(pending) = &mut delivery.stage {
             for result in &mut pending.failed {
                 let name = before.get(result.output).map(|(name, _)| name);
-                match self.options.outputs.iter().position(|(known, _)| Some(known) == name) {
+                match name.and_then(|name| self.options.outputs.place(name)) {
                     Some(output) => result.output = output,
                     None => missing = name.cloned(),
                 }

@@ -94,9 +94,10 @@ impl Line {
             Stage::Park => Whereabouts::Parking,
             Stage::Keep(_) => Whereabouts::Keeping,
             Stage::Call if delivery.active => Whereabouts::Called(began),
-            Stage::Publish(_) if delivery.active => {
-                Whereabouts::Publishing(began, self.options.outputs.iter().map(|(name, _)| name.clone()).collect())
-            }
+            Stage::Publish(_) if delivery.active => Whereabouts::Publishing(
+                began,
+                self.options.outputs.results().iter().map(|(name, _)| name.clone()).collect(),
+            ),
             Stage::Call | Stage::Publish(_) => self.at_rest(key, delivery, now),
         }
     }

@@ -36,7 +36,14 @@ fn failing(times: u32, now: bool) -> (Arc<dyn Output>, Seen) {
 
 /// A bench whose last output is told.
 fn tells(function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
-    bench_with(|options| options.told = 1, function, outputs)
+    bench_with(|options| options.outputs = telling(outputs), function, Vec::new())
+}
+
+/// These outputs, the last of which is told.
+fn telling(outputs: Vec<Arc<dyn Output>>) -> Outlets {
+    let mut results = named_all(outputs);
+    let told = results.pop().into_iter().collect();
+    Outlets::new(results, told)
 }
 
 fn counting(results: &'static [&'static str]) -> (Option<Pool>, Arc<AtomicU32>) {
@@ -132,8 +139,10 @@ async fn nobody_is_told_of_what_did_not_end_well() {
 /// A bench that parks, whose last output is told.
 fn parks_telling(bin: Bin, function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Bench {
     let lot = bin.yard(ROOM).lot("t/r".into(), HOUR, true).unwrap();
-    let change = |options: &mut Options| (options.retry, options.lot, options.told) = (hourly(), Some(lot), 1);
-    bench_on(bin, change, function, outputs)
+    let change = |options: &mut Options| {
+        (options.retry, options.lot, options.outputs) = (hourly(), Some(lot), telling(outputs));
+    };
+    bench_on(bin, change, function, Vec::new())
 }
 
 #[tokio::test]

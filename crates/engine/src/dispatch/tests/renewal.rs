@@ -18,8 +18,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
     let (hold, held) = mpsc::channel(1);
     let renewal = Renewal {
         function: function.map(|pool| ("g".into(), pool)),
-        outputs,
-        told: 0,
+        outputs: Outlets::new(outputs, Vec::new()),
         ordered: true,
         way: Way::default(),
         max_in_flight: usize::MAX,

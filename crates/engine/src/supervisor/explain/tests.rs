@@ -308,6 +308,7 @@ async fn a_filter_that_refused_is_named_while_the_event_is_known_and_told_by_the
         timeout: wants.timeout,
         retry: wants.retry.clone(),
         dead_letter: None,
+        is_fed_back: false,
         on_success: Vec::new(),
         on_failure: Vec::new(),
     };

@@ -345,7 +345,6 @@ impl Lines<'_> {
         Renewal {
             function: self.takers.function(rule),
             outputs: self.takers.outputs(rule),
-            told: rule.on_success.len(),
             ordered: rule.order == Order::Key,
             way: self.takers.circuits.way(self.after, rule),
             max_in_flight: rule.max_in_flight,

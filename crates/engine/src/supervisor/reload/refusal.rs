@@ -6,6 +6,7 @@ use crate::config::Plan;
 use crate::config::guarantee::Order;
 use crate::dead_letter::{Addressees, Archive, Post};
 use crate::event::Text;
+use crate::router::returns;
 
 use super::super::letters::targets;
 use super::super::live::{Live, RunningSource};
@@ -32,7 +33,20 @@ pub(super) fn refusal(before: &Plan, after: &Plan, live: &Live, letters: &Archiv
     if let Some((was, is)) = after.renamed.iter().find(was) {
         return Some(format!("rule '{is}' is renamed from '{was}': restart to apply"));
     }
-    spools(before, after).or_else(|| names(after, live)).or_else(|| orders(before, after))
+    way_back(before, after)
+        .or_else(|| spools(before, after))
+        .or_else(|| names(after, live))
+        .or_else(|| orders(before, after))
+}
+
+/// The way back into the router is a spool, and somebody may be about to take it.
+fn way_back(before: &Plan, after: &Plan) -> Option<String> {
+    let there = |plan: &Plan| plan.sources.iter().any(|source| returns::is(&source.name));
+    match (there(before), there(after)) {
+        (false, true) => Some("results go back into the router for the first time: restart to apply".to_owned()),
+        (true, false) => Some("no result goes back into the router any more: restart to apply".to_owned()),
+        _ => None,
+    }
 }
 
 /// A spool is a table of a file, which is made when that is opened.

@@ -131,6 +131,7 @@ impl Mill {
                 timeout: 30 * SECOND,
                 retry: variant.retry.clone(),
                 dead_letter: None,
+                is_fed_back: false,
                 on_success: Vec::new(),
                 on_failure: Vec::new(),
             };

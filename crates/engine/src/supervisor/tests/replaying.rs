@@ -185,6 +185,7 @@ async fn what_goes_through_the_router_goes_to_every_rule_that_matches_and_no_fas
         timeout: SECOND,
         retry: Policy::default(),
         dead_letter: None,
+        is_fed_back: false,
         on_success: Vec::new(),
         on_failure: Vec::new(),
     };

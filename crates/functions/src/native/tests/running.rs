@@ -131,6 +131,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         // The source waits for every attempt, so what it was told says that all is done.
         retry: Policy { delay: Duration::from_millis(1), hold: Hold::Source, ..Policy::default() },
         dead_letter: None,
+        is_fed_back: false,
         on_success: Vec::new(),
         on_failure: Vec::new(),
     };
