@@ -76,6 +76,9 @@ mod explain;
 // What waits for another attempt: it holds no seat, and survives whoever is killed.
 mod parked;
 
+// Results that go back into the router: nothing of them is missing, whoever is killed.
+mod returning;
+
 // What is paused: others go on, and it waits for somebody's word, over whoever is killed.
 mod paused;
 
