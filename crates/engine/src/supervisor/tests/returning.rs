@@ -26,6 +26,26 @@ fn maker(seen: &Arc<Mutex<Vec<Event>>>) -> Arc<dyn Function> {
     })
 }
 
+/// A rule that calls the function with what comes back.
+fn again(name: &str) -> plan::Rule {
+    plan::Rule {
+        name: name.into(),
+        filter: None,
+        is_fed_back: true,
+        outputs: Vec::new(),
+        function: Some(0),
+        order: Order::Key,
+        max_in_flight: usize::MAX,
+        rate: None,
+        weight: crate::dispatch::Weight::MIN,
+        timeout: 30 * SECOND,
+        retry: Policy::default(),
+        dead_letter: None,
+        on_success: Vec::new(),
+        on_failure: Vec::new(),
+    }
+}
+
 impl Parts {
     /// A plan whose rule `t/r` publishes to the router, and whose rule `back/again` takes events of the type `a` from there.
     fn returning(&mut self, circle: bool) -> Plan {
@@ -43,20 +63,9 @@ impl Parts {
         plan.outputs.push(plan::Output { name: returns::NAME.into(), circuit: None, plan: Box::new(returns::Plan) });
         plan.triggers[0].rules[0].outputs.push(output);
         let rule = plan::Rule {
-            name: "again".into(),
             filter: (!circle).then(|| Filter::exact([(crate::event::Attribute::Type, "a")]).unwrap()),
-            is_fed_back: true,
             outputs: if circle { vec![output] } else { (0..output).collect() },
-            function: Some(0),
-            order: Order::Key,
-            max_in_flight: usize::MAX,
-            rate: None,
-            weight: crate::dispatch::Weight::MIN,
-            timeout: 30 * SECOND,
-            retry: Policy::default(),
-            dead_letter: None,
-            on_success: Vec::new(),
-            on_failure: Vec::new(),
+            ..again("again")
         };
         plan.triggers.push(plan::Trigger {
             name: "back".into(),
@@ -156,5 +165,48 @@ async fn what_has_come_back_and_is_not_done_is_delivered_after_a_restart() {
     let mut ids: Vec<String> = seen.lock().iter().map(|event: &Event| event.id().to_string()).collect();
     ids.sort();
     assert_eq!(ids, ["1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
+}
+
+#[tokio::test]
+async fn a_reload_joins_other_rules_to_the_router_and_refuses_its_coming_and_going() {
+    let seen = Arc::default();
+    let mut parts = Parts::new(maker(&seen));
+    let pipe = parts.source();
+    let plan = parts.returning(false);
+    let engine = Engine::start(plan, parts.host()).await.unwrap();
+    pipe.send(&["1"]).await;
+    until(|| engine.status().rules["back/again"].done == 1).await;
+
+    let _other = parts.source();
+    let mut plan = parts.returning(false);
+    plan.triggers[1].rules[0].filter = None;
+    let sources = plan.triggers[1].sources.clone();
+    plan.triggers.push(plan::Trigger {
+        name: "too".into(),
+        sources,
+        filter: None,
+        unmatched: plan::Unmatched::Drop,
+        dead_letter: None,
+        rules: vec![again("more")],
+    });
+    engine.reload(plan).await.unwrap();
+    pipe.send(&["2"]).await;
+    until(|| engine.status().rules["too/more"].done == 2).await;
+    let status = engine.status();
+    check(&status);
+    assert_eq!((status.rules["back/again"].looped, status.rules["too/more"].looped), (3, 2));
+    until(|| engine.status().spools["router"].settled == 4).await;
+
+    let _third = parts.source();
+    let refused = engine.reload(parts.plan()).await.unwrap_err().to_string();
+    assert!(refused.contains("no result goes back into the router any more: restart to apply"), "{refused}");
+    assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
+
+    let _fourth = parts.source();
+    let engine = Engine::start(parts.plan(), parts.host()).await.unwrap();
+    let _fifth = parts.source();
+    let refused = engine.reload(parts.returning(false)).await.unwrap_err().to_string();
+    assert!(refused.contains("results go back into the router for the first time: restart to apply"), "{refused}");
     assert_eq!(engine.drain(60 * SECOND).await, Drained::default());
 }
