@@ -98,6 +98,7 @@ pub(crate) fn rule(name: &str, order: Order) -> plan::Rule {
         outputs: vec![0],
         order,
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: engine::dispatch::Weight::MIN,
         timeout: Duration::from_secs(30),

@@ -104,3 +104,58 @@ triggers:
     );
     assert_eq!(engine.terminate().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_rule_that_is_slow_leaves_its_sibling_half_of_the_seats() {
+    let broker = kafka::shared().await;
+    let topic = broker.topic(4, &[]).await;
+    let (slow, inbox) = (Inbox::open().await, Inbox::open().await);
+    let yaml = |limit: &str| {
+        format!(
+            "sources:
+  orders:
+    kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"], group: \"{topic}\" }}
+    event: {{ type: order, source: /orders, id: id }}
+    seats: {SEATS}
+outputs:
+  slow: {{ http: {{ url: \"http://{}/\" }} }}
+  sink: {{ http: {{ url: \"http://{}/\" }} }}
+triggers:
+  orders:
+    source: orders
+    rules:
+      slow: {{ output: slow{limit} }}
+      works: {{ output: sink }}
+",
+            broker.address(),
+            slow.address(),
+            inbox.address()
+        )
+    };
+    // One begins, and the next in eleven days.
+    let mut engine = Tidemill::new(PROGRAM, &yaml(", rateLimit: { perSecond: 0.000001 }"));
+    engine.start().await;
+    let lines: Vec<_> = (0..COUNT).map(|number| format!("veh-{}|{{\"id\":\"{number}\"}}", number % KEYS)).collect();
+    Kcat::new(broker.address()).produce(&topic, &["-K", "|"], &lines).await;
+    assert_in_order(&posted(&inbox, 0..COUNT).await);
+    let settled = |status: &Value| {
+        let source = &status["sources"]["orders"];
+        figure(status, "orders/works", "done") == COUNT as u64
+            && figure(status, "orders/slow", "matched") == COUNT as u64
+            && source["inFlight"].as_u64().is_some_and(|taken| taken <= SEATS as u64 / 2)
+    };
+    let status = engine.status_where("everything at the sibling, and half of the seats free", settled).await;
+    assert_balanced(&status);
+    let [done, failed, dead] =
+        ["done", "failedAttempts", "deadLettered"].map(|name| figure(&status, "orders/slow", name));
+    assert!(done <= 1 && failed == 0 && dead == 0, "{status}");
+    engine.write("tidemill.yaml", &yaml(""));
+    let reloaded = engine.post("/v1/reload", "").await.json();
+    assert_eq!(reloaded["rules"]["changed"], serde_json::json!(["orders/slow"]), "{reloaded}");
+    assert_in_order(&posted(&slow, 0..COUNT).await);
+    let done = |status: &Value| figure(status, "orders/slow", "done") == COUNT as u64;
+    let status = engine.status_where("everything done", done).await;
+    assert_balanced(&status);
+    assert_eq!(["failedAttempts", "deadLettered"].map(|name| figure(&status, "orders/slow", name)), [0, 0], "{status}");
+    assert_eq!(engine.terminate().await.code(), Some(0));
+}

@@ -32,6 +32,7 @@ mod schema;
 mod secret;
 mod section;
 mod setting;
+mod share;
 mod span;
 mod state;
 mod suggest;

@@ -15,6 +15,7 @@ use super::prune::prune;
 use super::renamed::renamed;
 use super::rules::Rules;
 use super::section::{Sections, Shape, name, parts};
+use super::share::{say, share};
 use super::state::{Kept, kept, spool};
 use super::suggest::quoted;
 use super::told::Told;
@@ -95,10 +96,13 @@ pub(super) fn plan(
     }
     let mut rules = Rules::new(&sources, &functions, targets, defaults);
     (rules.state, rules.stateless) = (kept.state.clone(), kept.none);
-    let triggers = rules.read(&sections.triggers, check);
+    let mut triggers = rules.read(&sections.triggers, check);
     returns::judge(sections, &sources, &outputs, &triggers, check);
     let renamed = renamed(&rules.renamed, &triggers, check);
-    let (guarantees, used) = rules.end();
+    share(&mut triggers, &sources, &rules.shares, check);
+    let (shares, stateless) = (std::mem::take(&mut rules.shares), rules.stateless);
+    let (mut guarantees, used) = rules.end();
+    say(&triggers, &sources, &shares, stateless, &mut guarantees);
     if check.failed() {
         return None;
     }

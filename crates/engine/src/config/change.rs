@@ -157,7 +157,7 @@ impl Plan {
         };
         let outputs = |plan: &Plan, rule: &Rule| (names(plan, &rule.outputs), names(plan, &rule.on_success));
         let how = |rule: &Rule| {
-            let limits = (rule.max_in_flight, rule.rate, rule.weight);
+            let limits = (rule.max_in_flight, rule.max_seats, rule.rate, rule.weight);
             (rule.order, limits, rule.timeout, rule.retry.clone(), rule.is_fed_back)
         };
         let (called, published) = (function(after, new), outputs(after, new));
@@ -201,6 +201,6 @@ fn facts<'p>(plan: &'p Plan, trigger: &'p Trigger, rule: &'p Rule) -> impl Parti
         (sources, &trigger.filter, &rule.filter),
         (trigger.unmatched, output(plan, trigger.dead_letter)),
         (function, outputs, told, output(plan, rule.dead_letter)),
-        (rule.order, rule.max_in_flight, rule.rate, rule.weight, rule.timeout, &rule.retry),
+        (rule.order, rule.max_in_flight, rule.max_seats, rule.rate, rule.weight, rule.timeout, &rule.retry),
     )
 }

@@ -114,6 +114,9 @@ pub(super) struct RuleEntry {
     pub(super) max_in_flight: Option<Spanned<u32>>,
     /// How much of its function, where others call that too, is the rule's beside theirs: 1 to 1000, 1 by default.
     pub(super) weight: Option<Spanned<u32>>,
+    /// How many seats of its sources the rule may have where they feed other rules, too; half of them by default. What comes
+    /// beyond that waits on the disk.
+    pub(super) max_seats: Option<Spanned<u32>>,
     /// How often a delivery is called or published; as often as it can be by default.
     pub(super) rate_limit: Option<Spanned<RateEntry>>,
     /// How long one call may take, instead of what the function says.

@@ -12,7 +12,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("TriggerEntry", "overload", "leave it out; a full queue holds its sources back"),
     ("RuleEntry", "batch", "leave it out; a function is called with one event at a time"),
     ("RuleEntry", "dedupe", "leave it out; a function must bear an event that comes twice"),
-    ("RuleEntry", "maxSeats", "leave it out; 'seats' of the source bounds what is in flight"),
     (
         "StateEntry",
         "onCorrupt",

@@ -151,6 +151,8 @@ pub struct Rule {
     pub order: Order,
     /// How many of them are called or published at once; those that wait for another attempt do not count.
     pub max_in_flight: usize,
+    /// Seats of its sources that it may have before what comes for it waits on the disk.
+    pub max_seats: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
     /// How much of its function, where others call that too, is the rule's beside theirs.

@@ -15,6 +15,7 @@ use super::plan::{Output, Rule, Source, State, Trigger, Unmatched};
 use super::prune::Used;
 use super::renamed::Renamed;
 use super::section::name;
+use super::share::Shares;
 use super::suggest::{instead, quoted};
 use super::told::{Telling, Told};
 use super::when::WhenEntry;
@@ -41,6 +42,8 @@ pub(super) struct Rules<'a> {
     pub(super) stateless: bool,
     /// What rules were called before.
     pub(super) renamed: Renamed,
+    /// Their shares of the seats, where they are written.
+    pub(super) shares: Shares,
 }
 
 /// The most that a rule may weigh.
@@ -74,6 +77,7 @@ impl<'a> Rules<'a> {
             state: State::default(),
             stateless: false,
             renamed: Renamed::new(),
+            shares: Shares::new(),
         }
     }
 
@@ -199,6 +203,7 @@ impl<'a> Rules<'a> {
             function,
             outputs,
             order,
+            max_seats: usize::MAX,
             max_in_flight: written.max_in_flight.as_ref().map_or(usize::MAX, |most| at_least_one(most, check)),
             rate: written.rate_limit.as_ref().and_then(|limit| rate(limit, check)),
             weight: written.weight.as_ref().map_or(Weight::MIN, |weight| heavy(weight, written, check)),
@@ -215,6 +220,7 @@ impl<'a> Rules<'a> {
         let pausing = Pausing { name: name.span, order: rule.order, sources: &from, stateless: self.stateless };
         Ending::from(written).pauses(&rule.retry, &pausing, check);
         self.promise(&id, &rule, trigger, written.require.as_ref(), check);
+        self.shares.extend(written.max_seats.clone().map(|most| (Text::from(id.as_str()), most)));
         self.renamed.extend(written.renamed_from.clone().map(|before| (before, Text::from(id))));
         rule
     }

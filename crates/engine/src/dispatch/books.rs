@@ -92,13 +92,16 @@ struct Published {
 pub struct Held {
     /// Of what the circuit is that lets nothing through: `output 'alerts'`.
     pub circuit: Option<Text>,
+    /// Whether it has its share of the seats.
+    pub seats: bool,
 }
 
 impl Held {
     /// In a few words, if it is.
     #[must_use]
     pub fn words(&self) -> Option<Text> {
-        self.circuit.as_ref().map(|name| format!("circuit of {name}").into())
+        let seats = self.seats.then(|| Text::new_static("maxSeats"));
+        self.circuit.as_ref().map(|name| format!("circuit of {name}").into()).or(seats)
     }
 }
 

@@ -113,7 +113,19 @@ impl Delivery {
     pub(super) fn position(&self) -> Option<Position> {
         match &self.origin {
             Origin::Source(receipt) => receipt.position(),
+            Origin::Kept(kept) => kept.0.position(),
             Origin::Row(stored) => stored.position.clone(),
+        }
+    }
+
+    /// It was written down where it is, and keeps its seat.
+    pub(super) fn keep(&mut self, stored: Stored) {
+        if let Origin::Source(receipt) = &self.origin {
+            let kept = Origin::Kept(Box::new((receipt.fork(), stored)));
+            // Its fork has the duty from here on, and this says nothing that could outweigh what becomes of it.
+            if let Origin::Source(receipt) = std::mem::replace(&mut self.origin, kept) {
+                receipt.settle(Outcome::Ack);
+            }
         }
     }
 
@@ -121,6 +133,7 @@ impl Delivery {
     pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.origin {
             Origin::Source(_) => None,
+            Origin::Kept(kept) => Some(&kept.1),
             Origin::Row(stored) => Some(stored),
         }
     }
@@ -131,6 +144,8 @@ impl Delivery {
 enum Origin {
     /// A source, which wants to know.
     Source(Receipt),
+    /// Both: it was written down while it was here.
+    Kept(Box<(Receipt, Stored)>),
     /// A row on the disk, which goes then.
     Row(Box<Stored>),
 }
@@ -250,6 +265,10 @@ pub(super) struct Table {
     slots: Slab<(u64, Delivery)>,
     serial: u64,
     ages: Ages,
+    /// How many of them have a row.
+    rows: usize,
+    /// How many are on their way to a row, and had none before.
+    leaving: usize,
 }
 
 impl Table {
@@ -287,6 +306,7 @@ impl Table {
             Stage::Publish(pending) => u8::try_from(pending.failed.len()).unwrap_or(u8::MAX),
             Stage::Call | Stage::Keep(_) | Stage::Park => 0,
         };
+        self.rows += 1;
         self.put(Delivery {
             event,
             origin: Origin::Row(Box::new(stored)),
@@ -318,8 +338,11 @@ impl Table {
 
     /// Marks the deliveries that a source wants back, and answers which.
     pub(super) fn recall(&mut self, recall: &Recall) -> Vec<Key> {
-        let is_meant =
-            |delivery: &Delivery| matches!(&delivery.origin, Origin::Source(receipt) if recall.covers(receipt));
+        let is_meant = |delivery: &Delivery| match &delivery.origin {
+            Origin::Source(receipt) => recall.covers(receipt),
+            Origin::Kept(kept) => recall.covers(&kept.0),
+            Origin::Row(_) => false,
+        };
         let meant = self.slots.iter_mut().filter(|(_, (_, delivery))| is_meant(delivery));
         let mark = |(slot, (serial, delivery)): (usize, &mut (u64, Delivery))| {
             delivery.recalled = true;
@@ -345,13 +368,35 @@ impl Table {
                 receipt.settle(outcome);
                 None
             }
-            Origin::Row(stored) => Some((stored, matches!(delivery.stage, Stage::Keep(_)))),
+            Origin::Kept(kept) => {
+                let (receipt, stored) = *kept;
+                receipt.settle(outcome);
+                Some((Box::new(stored), matches!(delivery.stage, Stage::Keep(_))))
+            }
+            Origin::Row(stored) => {
+                self.rows -= 1;
+                Some((stored, matches!(delivery.stage, Stage::Keep(_))))
+            }
         };
         Some(Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row })
     }
 
     pub(super) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// How many of them hold a seat, and will until they have ended.
+    pub(super) fn seated(&self) -> usize {
+        self.slots.len().saturating_sub(self.rows + self.leaving)
+    }
+
+    /// One that has no row yet is on its way to one, or has arrived there.
+    pub(super) fn leaves(&mut self, key: Key, arrived: bool) {
+        let has_none = self.get(key).is_some_and(|delivery| delivery.stored().is_none());
+        self.leaving = match arrived {
+            true => self.leaving.saturating_sub(usize::from(has_none)),
+            false => self.leaving + usize::from(has_none),
+        };
     }
 
     /// What is taken in from here on arrives then, in milliseconds since 1970.
@@ -378,12 +423,17 @@ impl Table {
     pub(super) fn settle_all(&mut self, outcome: Outcome) -> Rest {
         let mut rest = Rest::default();
         self.ages = Ages::default();
+        (self.rows, self.leaving) = (0, 0);
         for (_, delivery) in self.slots.drain() {
             match delivery.origin {
                 Origin::Source(receipt) => {
                     rest.handed += 1;
                     rest.elsewhere += usize::from(!receipt.is_durable());
                     receipt.settle(outcome);
+                }
+                Origin::Kept(kept) => {
+                    kept.0.settle(outcome);
+                    rest.rows += 1;
                 }
                 Origin::Row(_) => rest.rows += 1,
             }

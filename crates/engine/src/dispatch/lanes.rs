@@ -7,7 +7,8 @@
 //!
 //! A lane whose first one is parked is parked itself: what comes for it goes to the disk behind that one, and only what there
 //! is no room for there stands here, behind everything that is stored. It is a lane like any other again once nothing of it
-//! is stored or on its way there. A lane that is paused is a parked one whose first row waits for somebody's word, and no time.
+//! is stored or on its way there. So is one whose first one runs and was written down for its followers' sake: they can be put
+//! aside behind it. A lane that is paused is a parked one whose first row waits for somebody's word, and no time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -232,6 +233,19 @@ impl Lanes {
         parked.rows += u32::from(!again);
         parked.coming += 1;
         parked.first = First::Waits;
+    }
+
+    /// Whose turn it is in a lane of which nothing is stored.
+    pub(super) fn live_head(&self, place: Place) -> Option<Key> {
+        self.lanes.get(place.slot()).filter(|lane| lane.parked.is_none()).map(|lane| lane.head)
+    }
+
+    /// The head has a row now and stays where it is, so that what stands behind it can go to the disk.
+    pub(super) fn shelve(&mut self, place: Place) {
+        if let Some(lane) = self.lanes.get_mut(place.slot()).filter(|lane| lane.parked.is_none()) {
+            lane.parked = Some(Box::new(Parked { rows: 1, first: First::Here, ..Parked::default() }));
+            self.parked += 1;
+        }
     }
 
     /// The same, where the head waits for somebody's word.

@@ -12,6 +12,8 @@ mod recall;
 mod renewal;
 // Results on their way to the outputs.
 mod publishing;
+// Its share of the seats.
+mod seats;
 // Where an event is, for whoever asks.
 mod seek;
 // What is paused.
@@ -31,7 +33,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::books::{Books, DropReason, Held, Reading};
+use super::books::{Books, DropReason, Reading};
 use super::delivery::{Fault, Stage, Table, Unconfirmed};
 use super::lanes::{Lanes, Place};
 use super::outlets::Outlets;
@@ -73,6 +75,8 @@ pub struct Options {
     pub way: Way,
     /// Deliveries that are called or published at once.
     pub max_in_flight: usize,
+    /// Seats that the rule may have before what comes for it is put aside.
+    pub max_seats: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
     /// How much of a function that other rules call too is this rule's.
@@ -129,6 +133,8 @@ pub struct Line {
     tells: bool,
     /// Why nothing of the rule begins, if it is paused.
     stop: Option<Stop>,
+    /// Deliveries that hold a seat, and with more of which what comes is put aside.
+    limit: usize,
     /// Parked lanes of which something stands in memory, because there was no room for it.
     crowded: HashSet<Place>,
     /// When room was looked for last.
@@ -184,6 +190,7 @@ impl Line {
             guarded: false,
             tells: false,
             stop: None,
+            limit: usize::MAX,
             crowded: HashSet::new(),
             looked: None,
             told: Vec::new(),
@@ -196,6 +203,7 @@ impl Line {
             curious: Vec::new(),
             random: fastrand::Rng::new(),
         };
+        line.limit = line.options.max_seats;
         line.wire(way);
         line.recover();
         line.guard();
@@ -285,6 +293,9 @@ impl Line {
         let key = self.table.insert(arrival, now);
         if self.guarded {
             self.note_age(key);
+        }
+        if self.table.len() > self.limit && self.makes_way(key) {
+            return;
         }
         self.enter(key);
     }
@@ -474,7 +485,8 @@ impl Line {
         self.books.parked = self.lot.as_ref().map_or(0, |lot| lot.waiting());
         let oldest = self.lot.as_mut().and_then(|lot| lot.oldest());
         let oldest = [oldest, self.table.oldest()];
-        let held = if self.guarded { self.held() } else { Held::default() };
+        self.breathe();
+        let held = self.held();
         self.reading.publish(&self.books, (oldest, self.paused(), held), &mut self.last_error);
     }
 

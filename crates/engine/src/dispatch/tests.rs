@@ -12,6 +12,7 @@ mod publishing;
 mod recall;
 mod renewal;
 mod room;
+mod seats;
 mod stop;
 
 use std::sync::Arc;
@@ -76,6 +77,7 @@ fn bench_on(
         ordered: true,
         way: Way::default(),
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: Weight::MIN,
         retry: policy(),

@@ -118,6 +118,8 @@ pub(crate) struct Stored {
     pub(crate) position: Option<Position>,
     /// Whether its lane is paused until it has ended.
     pub(crate) pauses: bool,
+    /// Whether it was written while its delivery was here, so that nobody has heard yet that it is on the disk.
+    early: bool,
 }
 
 /// A delivery whose row is on the disk now.
@@ -170,8 +172,25 @@ impl Lot {
     /// Puts a delivery aside; it is confirmed later. A row that it has already is replaced, however little room there is.
     /// Answers whether that is possible.
     pub(crate) fn park(&mut self, parking: Parking, before: Option<&Stored>) -> bool {
+        let Some((coming, ..)) = self.write(parking, before) else { return false };
+        self.coming.push_back(coming);
+        self.unsent += 1;
+        true
+    }
+
+    /// Writes a delivery down that stays in the line's table, and keeps its seat, until it has ended.
+    pub(crate) fn keep(&mut self, parking: Parking) -> Option<Stored> {
+        let (lane, position) = (parking.lane.as_ref().map(|(_, name)| name.clone()), parking.position.clone());
+        let (_, sequence, size) = self.write(parking, None)?;
+        self.out += 1;
+        self.out_bytes += size;
+        Some(Stored { sequence, due: None, size, lane, position, pauses: false, early: true })
+    }
+
+    /// Stages a row. Answers what will be there, its sequence and its size, or nothing if that is impossible.
+    fn write(&mut self, parking: Parking, before: Option<&Stored>) -> Option<(Coming, u64, usize)> {
         if self.fault.is_some() || (before.is_none() && (!self.takes || self.rows >= self.max_rows)) {
-            return false;
+            return None;
         }
         let sequence = before.map_or_else(|| self.reader.yard.sequence(), |stored| stored.sequence);
         let now = self.reader.yard.now();
@@ -204,7 +223,7 @@ impl Lot {
             None if yard.admit(size) => self.rows += 1,
             None => {
                 self.staged.undo();
-                return false;
+                return None;
             }
         }
         let prefix = &self.reader.prefix;
@@ -222,9 +241,7 @@ impl Lot {
         }
         let before = before.map(|stored| (stored.due.map(|due| (due, sequence)), stored.size));
         let due = due.map(|(at, due)| (at, (due, sequence), since.0));
-        self.coming.push_back(Coming { key: parking.key, place, due, before });
-        self.unsent += 1;
-        true
+        Some((Coming { key: parking.key, place, due, before }, sequence, size))
     }
 
     /// Whether anything more is put aside.
@@ -250,7 +267,10 @@ impl Lot {
 
     /// The delivery of this row has ended. Unless somebody has removed the row, it is removed.
     pub(crate) fn ended(&mut self, stored: &Stored, removed: bool) {
-        if !removed {
+        if stored.early {
+            // Removals go before what is written, and its writing may be on its way still.
+            self.removal(stored).add(&mut self.staged);
+        } else if !removed {
             self.removal(stored).add(&mut self.frees);
         }
         self.reader.yard.exchange(stored.size, 0);

@@ -308,6 +308,7 @@ impl Takers<'_> {
             ordered: rule.order == Order::Key,
             way: self.circuits.way(self.plan, rule),
             max_in_flight: rule.max_in_flight,
+            max_seats: rule.max_seats,
             rate: rule.rate,
             weight: rule.weight,
             retry: rule.retry.clone(),

@@ -175,6 +175,7 @@ mod tests {
                 outputs: outputs.to_vec(),
                 order: Order::Key,
                 max_in_flight: usize::MAX,
+                max_seats: usize::MAX,
                 rate: None,
                 weight: crate::dispatch::Weight::MIN,
                 timeout: std::time::Duration::ZERO,

@@ -197,6 +197,7 @@ impl Parts {
             outputs: (0..self.outputs.len()).collect(),
             order: Order::Key,
             max_in_flight: usize::MAX,
+            max_seats: usize::MAX,
             rate: None,
             weight: crate::dispatch::Weight::MIN,
             timeout: 30 * SECOND,

@@ -105,7 +105,8 @@ impl Line {
 
     /// What keeps the rule from beginning anything, for readers.
     pub(super) fn held(&self) -> Held {
-        Held { circuit: self.shut().map(|circuit| circuit.name().clone()) }
+        let circuit = self.shut().map(|circuit| circuit.name().clone());
+        Held { circuit, seats: self.limit < self.options.max_seats }
     }
 
     /// When the last of the circuits lets something through again.

@@ -19,7 +19,7 @@ use crate::event::Text;
 use crate::parked::{Back, Lot, Parking, Row, Stored};
 
 /// Lanes that are parked at most: each takes about 200 bytes of memory.
-const LANES: usize = 1 << 20;
+pub(super) const LANES: usize = 1 << 20;
 /// How often what has found no room on the disk looks for some.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
@@ -92,8 +92,19 @@ impl Line {
 
     /// Puts a delivery aside, if that is possible; it settles when it is on the disk.
     pub(super) fn park(&mut self, key: Key, delay: Option<Duration>) -> bool {
-        let Some(lot) = self.lot.as_mut() else { return false };
-        let Some(delivery) = self.table.get(key) else { return false };
+        let Some(parking) = self.parking(key, delay) else { return false };
+        let (Some(lot), Some(delivery)) = (self.lot.as_mut(), self.table.get(key)) else { return false };
+        let parked = lot.park(parking, delivery.stored());
+        if parked {
+            delivery.stage = Stage::Park;
+            self.table.leaves(key, false);
+        }
+        parked
+    }
+
+    /// What is to be written of a delivery.
+    pub(super) fn parking(&mut self, key: Key, delay: Option<Duration>) -> Option<Parking> {
+        let delivery = self.table.get(key)?;
         let outputs = &self.options.outputs;
         let named = |result: &Unconfirmed| Some((outputs.get(result.output)?.0.clone(), result.event.clone()));
         let results = match &delivery.stage {
@@ -106,7 +117,7 @@ impl Line {
         let lane = delivery.lane.and_then(|place| Some((place, self.lanes.key(place)?)));
         let past = delivery.known_past();
         let (code, message) = past.last.map(|fault| (fault.code, fault.message)).unwrap_or_default();
-        let parking = Parking {
+        Some(Parking {
             key,
             lane,
             attempts: delivery.attempts,
@@ -120,12 +131,7 @@ impl Line {
             message,
             event: delivery.event.clone(),
             results,
-        };
-        let parked = lot.park(parking, delivery.stored());
-        if parked {
-            delivery.stage = Stage::Park;
-        }
-        parked
+        })
     }
 
     /// Puts aside what stands in memory behind the stored part of a lane, in its order, as far as there is room.
@@ -157,6 +163,7 @@ impl Line {
     /// Takes over what is on the disk now, and what has come back from there.
     pub(super) fn bring_back(&mut self) {
         while let Some(confirmed) = self.lot.as_mut().and_then(|lot| lot.confirmed()) {
+            self.table.leaves(confirmed.key, true);
             // It neither ends nor leaves its lane, and nobody works on it.
             self.table.settle(confirmed.key, Outcome::Ack, |_| ());
             let want = confirmed.place.and_then(|place| self.lanes.confirmed(place, confirmed.key));

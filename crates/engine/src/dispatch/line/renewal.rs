@@ -50,6 +50,8 @@ pub struct Renewal {
     pub way: Way,
     /// Deliveries that are called or published at once.
     pub max_in_flight: usize,
+    /// Seats that the rule may have before what comes for it is put aside.
+    pub max_seats: usize,
     /// How often one is called or published.
     pub rate: Option<Rate>,
     /// How much of a function that other rules call too is this rule's.
@@ -105,8 +107,20 @@ pub(super) fn pen(earlier: &mut [Earlier], era: u32) -> Option<&mut Pen> {
 impl Line {
     /// Takes over another configuration.
     pub(super) fn renew(&mut self, renewal: Renewal) {
-        let Renewal { function, outputs, ordered, way, max_in_flight, rate, weight, retry, timeout, pen, hold } =
-            renewal;
+        let Renewal {
+            function,
+            outputs,
+            ordered,
+            way,
+            max_in_flight,
+            max_seats,
+            rate,
+            weight,
+            retry,
+            timeout,
+            pen,
+            hold,
+        } = renewal;
         let mut unbegun = Vec::new();
         let same = match (&self.options.function, &function) {
             (Some((_, before)), Some((_, after))) => before.is(after),
@@ -148,6 +162,7 @@ impl Line {
         let options = &mut self.options;
         (options.ordered, options.max_in_flight, options.rate) = (ordered, max_in_flight, rate);
         (options.retry, options.timeout) = (retry, timeout);
+        (self.options.max_seats, self.limit) = (max_seats, max_seats);
         self.guard();
         self.tells |= !self.options.outputs.told().is_empty();
         self.resettle();

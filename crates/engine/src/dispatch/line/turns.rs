@@ -35,11 +35,16 @@ impl Line {
 
     /// Whether a delivery that has arrived may begin; otherwise it stands behind others of its key.
     pub(super) fn has_turn(&mut self, key: Key) -> bool {
+        self.stands(key) == Entered::First
+    }
+
+    /// How a delivery that has arrived stands among those of its key.
+    pub(super) fn stands(&mut self, key: Key) -> Entered {
         if !self.options.ordered {
-            return true;
+            return Entered::First;
         }
-        let Some(delivery) = self.table.get(key) else { return false };
-        let Some(named) = delivery.event.key() else { return true };
+        let Some(delivery) = self.table.get(key) else { return Entered::Behind };
+        let Some(named) = delivery.event.key() else { return Entered::First };
         let (place, entered) = self.lanes.enter(&named, key);
         delivery.lane = Some(place);
         if entered == Entered::BehindParked {
@@ -48,7 +53,7 @@ impl Line {
                 false => self.park_followers(place),
             }
         }
-        entered == Entered::First
+        entered
     }
 
     /// Begins those whose turn has come, as far as there is room. Some end at once, and others have theirs.

@@ -1,6 +1,6 @@
 //! Random failures and crashes against a naive model: whatever the moment at which the power goes, no delivery is lost, none
 //! forgets an attempt that its source does not know of any more, and those of one key end in their order. The same where keys
-//! or the rule are paused for what is spent, and somebody lets them go on at any moment.
+//! or the rule are paused for what is spent, and somebody lets them go on at any moment; and where the rule has a share of the seats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +69,8 @@ struct World {
     exhausted: Exhausted,
     /// How many may wait on the disk.
     room: Room,
+    /// How many seats the rule may have.
+    share: usize,
     /// When that is.
     dice: fastrand::Rng,
     /// What the source has to deliver, in its order.
@@ -107,7 +109,8 @@ impl World {
     async fn live(&mut self, life: usize, bin: Bin, room: u64) -> bool {
         let lot = bin.yard(room).lot("t/r".into(), policy().max_delay, true).unwrap();
         let (pool, retry) = (self.pool(life), Policy { exhausted: self.exhausted, room: self.room, ..policy() });
-        let change = |options: &mut Options| (options.retry, options.lot) = (retry, Some(lot));
+        let change =
+            |options: &mut Options| (options.retry, options.lot, options.max_seats) = (retry, Some(lot), self.share);
         let mut bench = bench_on(bin, change, Some(pool.clone()), Vec::new());
         let inbox = Inbox::new(SEATS, Ledger::default(), Box::new(Straight(bench.feed.clone(), Vec::new())));
         let (mut intake, mut settlements) = inbox.split();
@@ -227,6 +230,7 @@ fn whenever_the_power_goes_every_delivery_ends_as_it_should() {
                 fates,
                 exhausted,
                 room: bounds,
+                share: *dice.choice(&[1, 3, usize::MAX]).unwrap(),
                 dice: dice.fork(),
                 ..World::default()
             };

@@ -22,6 +22,7 @@ fn renewal(function: Option<Pool>, outputs: Outputs) -> (Renewal, mpsc::Receiver
         ordered: true,
         way: Way::default(),
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: Weight::MIN,
         retry: policy(),

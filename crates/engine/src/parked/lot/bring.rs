@@ -103,7 +103,7 @@ impl Lot {
             .map(|(due, place, (sequence, mut row, size))| {
                 let lane = if row.laned { row.event.key().map(|key| key.as_ref().into()) } else { None };
                 let position = row.position.take();
-                Back { stored: Stored { sequence, due, size, lane, position, pauses: false }, row, place }
+                Back { stored: Stored { sequence, due, size, lane, position, pauses: false, early: false }, row, place }
             })
             .collect();
         self.waiting = self.waiting.saturating_sub(backs.len() as u64);

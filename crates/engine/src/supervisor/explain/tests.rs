@@ -303,6 +303,7 @@ async fn a_filter_that_refused_is_named_while_the_event_is_known_and_told_by_the
         outputs: wants.outputs.clone(),
         order: wants.order,
         max_in_flight: wants.max_in_flight,
+        max_seats: usize::MAX,
         rate: None,
         weight: dispatch::Weight::MIN,
         timeout: wants.timeout,

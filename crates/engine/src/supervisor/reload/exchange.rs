@@ -348,6 +348,7 @@ impl Lines<'_> {
             ordered: rule.order == Order::Key,
             way: self.takers.circuits.way(self.after, rule),
             max_in_flight: rule.max_in_flight,
+            max_seats: rule.max_seats,
             rate: rule.rate,
             weight: rule.weight,
             retry: rule.retry.clone(),

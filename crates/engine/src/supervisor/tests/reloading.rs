@@ -126,6 +126,7 @@ impl Mill {
                 outputs: outputs.iter().map(place).collect(),
                 order: variant.order,
                 max_in_flight: usize::MAX,
+                max_seats: usize::MAX,
                 rate: None,
                 weight: crate::dispatch::Weight::MIN,
                 timeout: 30 * SECOND,

@@ -180,6 +180,7 @@ async fn what_goes_through_the_router_goes_to_every_rule_that_matches_and_no_fas
         outputs: vec![0],
         order: Order::Key,
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: crate::dispatch::Weight::MIN,
         timeout: SECOND,

@@ -125,6 +125,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         outputs: vec![0],
         order: Order::None,
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: engine::dispatch::Weight::MIN,
         timeout: Duration::from_secs(30),

@@ -128,9 +128,9 @@ fn whatever_fails_when_waiting_is_no_attempt_and_keys_keep_their_order() {
     let base = fastrand::u64(..1 << 40);
     println!("seeds from {base}");
     let mut opened = 0;
-    for seed in base..base + 40 {
+    for seed in base..base + 24 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         opened += runtime.block_on(run(seed));
     }
-    assert!(opened > 20, "seeds from {base}: it hardly ever opened");
+    assert!(opened > 12, "seeds from {base}: it hardly ever opened");
 }
