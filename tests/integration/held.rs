@@ -1,6 +1,8 @@
 //! Rules that are held in the built program: what comes for them waits on the disk with no attempt spent, their siblings go on at
 //! once, and everything comes, in its order, when it may.
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 use testkit::http::Inbox;
 use testkit::kafka;
@@ -13,6 +15,25 @@ use crate::outcome::{PROGRAM, assert_balanced, posted};
 const SEATS: usize = 20;
 const KEYS: usize = 8;
 const COUNT: usize = 10 * SEATS;
+
+/// A topic with these outputs, and two rules for everything that comes from it.
+fn two_rules(broker: SocketAddr, topic: &str, outputs: &str, rules: &str) -> String {
+    format!(
+        "sources:
+  orders:
+    kafka: {{ brokers: [\"{broker}\"], topics: [\"{topic}\"], group: \"{topic}\" }}
+    event: {{ type: order, source: /orders, id: id }}
+    seats: {SEATS}
+outputs:
+{outputs}
+triggers:
+  orders:
+    source: orders
+    rules:
+      {rules}
+"
+    )
+}
 
 fn figure(status: &Value, rule: &str, name: &str) -> u64 {
     status["rules"][rule][name].as_u64().unwrap_or_else(|| panic!("no figure {name} of {rule} in {status}"))
@@ -33,25 +54,13 @@ async fn an_output_that_is_away_holds_its_rule_and_no_other() {
     let topic = broker.topic(4, &[]).await;
     let (away, inbox) = (port::free(), Inbox::open().await);
     let yaml = |open_for: &str| {
-        format!(
-            "sources:
-  orders:
-    kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"], group: \"{topic}\" }}
-    event: {{ type: order, source: /orders, id: id }}
-    seats: {SEATS}
-outputs:
-  away: {{ http: {{ url: \"http://{away}/\" }}, circuit: {{ consecutiveFailures: 3, openFor: {open_for} }} }}
-  sink: {{ http: {{ url: \"http://{}/\" }} }}
-triggers:
-  orders:
-    source: orders
-    rules:
-      held: {{ output: away, retry: {{ backoffDelay: 1ms }} }}
-      works: {{ output: sink }}
-",
-            broker.address(),
+        let outputs = format!(
+            "  away: {{ http: {{ url: \"http://{away}/\" }}, circuit: {{ consecutiveFailures: 3, openFor: {open_for} }} }}
+  sink: {{ http: {{ url: \"http://{}/\" }} }}",
             inbox.address()
-        )
+        );
+        let rules = "held: { output: away, retry: { backoffDelay: 1ms } }\n      works: { output: sink }";
+        two_rules(broker.address(), &topic, &outputs, rules)
     };
     let mut engine = Tidemill::new(PROGRAM, &yaml("6d"));
     engine.start().await;
@@ -111,26 +120,14 @@ async fn a_rule_that_is_slow_leaves_its_sibling_half_of_the_seats() {
     let topic = broker.topic(4, &[]).await;
     let (slow, inbox) = (Inbox::open().await, Inbox::open().await);
     let yaml = |limit: &str| {
-        format!(
-            "sources:
-  orders:
-    kafka: {{ brokers: [\"{}\"], topics: [\"{topic}\"], group: \"{topic}\" }}
-    event: {{ type: order, source: /orders, id: id }}
-    seats: {SEATS}
-outputs:
-  slow: {{ http: {{ url: \"http://{}/\" }} }}
-  sink: {{ http: {{ url: \"http://{}/\" }} }}
-triggers:
-  orders:
-    source: orders
-    rules:
-      slow: {{ output: slow{limit} }}
-      works: {{ output: sink }}
-",
-            broker.address(),
+        let outputs = format!(
+            "  slow: {{ http: {{ url: \"http://{}/\" }} }}
+  sink: {{ http: {{ url: \"http://{}/\" }} }}",
             slow.address(),
             inbox.address()
-        )
+        );
+        let rules = format!("slow: {{ output: slow{limit} }}\n      works: {{ output: sink }}");
+        two_rules(broker.address(), &topic, &outputs, &rules)
     };
     // One begins, and the next in eleven days.
     let mut engine = Tidemill::new(PROGRAM, &yaml(", rateLimit: { perSecond: 0.000001 }"));

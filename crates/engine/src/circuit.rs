@@ -231,7 +231,7 @@ impl Circuit {
     }
 
     /// It has failed, for a delivery that may have had a permit.
-    pub(crate) fn failed(&self, permit: Option<Permit>, error: &str) {
+    pub(crate) fn failed(&self, permit: Option<&Permit>, error: &str) {
         let mut inner = self.0.inner.lock();
         let opens = match inner.phase {
             Phase::Closed => {
@@ -239,7 +239,7 @@ impl Circuit {
                 self.0.failures.store(failures, Ordering::Relaxed);
                 failures >= inner.settings.consecutive_failures
             }
-            Phase::HalfOpen { .. } => permit.as_ref().is_some_and(|permit| inner.is_probed_by(permit)),
+            Phase::HalfOpen { .. } => permit.is_some_and(|permit| inner.is_probed_by(permit)),
             Phase::Open { .. } => false,
         };
         if opens {

@@ -74,7 +74,7 @@ async fn so_many_probes_are_out_at_once_and_one_that_says_nothing_makes_room() {
     drop(first);
     let third = probe(&circuit);
     assert!(circuit.admit().is_err());
-    circuit.failed(Some(second), "still away");
+    circuit.failed(Some(&second), "still away");
     assert_eq!((state(&circuit), circuit.read().opened), (State::Open, 2));
     // It was of the time before.
     circuit.succeeded(Some(third));
@@ -85,14 +85,14 @@ async fn so_many_probes_are_out_at_once_and_one_that_says_nothing_makes_room() {
 async fn a_probe_of_an_earlier_time_counts_neither_way() {
     let circuit = due(2).await;
     let (first, second) = (probe(&circuit), probe(&circuit));
-    circuit.failed(Some(first), "still away");
+    circuit.failed(Some(&first), "still away");
     advance(10 * SECOND).await;
     let third = probe(&circuit);
     drop(second);
     let fourth = probe(&circuit);
     assert!(circuit.admit().is_err(), "the one before has given nothing back");
     circuit.succeeded(Some(third));
-    circuit.failed(Some(fourth), "away");
+    circuit.failed(Some(&fourth), "away");
     assert_eq!((state(&circuit), circuit.read().opened), (State::Open, 3), "it is closed, and one failure opens it");
 }
 

@@ -14,13 +14,14 @@ use super::end::{FLUSH, close};
 use super::files::File;
 use super::homes::Home;
 use super::letters::{forward, targets};
-use super::live::{Leaving, Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
+use super::live::{Live, Road, RunningOutput, RunningRule, RunningSource, Wire, Wires, Wiring};
 use super::reload::Reloads;
 use super::runs::{self, Runs};
 use super::send::SENDS_MAX;
 use super::{Engine, Host, RouteMaker, StartError, Tasks};
 use super::{ledger, parked, spools};
 use crate::account::{Account, Name, Pen};
+use crate::circuit::Way;
 use crate::config::guarantee::Order;
 use crate::config::plan::{self, Plan};
 use crate::dead_letter::{Archive, Postbox};
@@ -75,22 +76,14 @@ impl Engine {
                 return Err(abandoned([state.as_ref().map(|state| &state.file), Some(&deliveries)], error).await);
             }
         };
-        let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
-        pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
+        let mut tasks = start_pools(&pools, (writing, &postbox));
         let circuits = Circuits::of(&plan);
-        let takers = Takers {
-            plan: &plan,
-            pools: &pools,
-            outputs: &outputs,
-            circuits: &circuits,
-            postbox: &postbox,
-            account: &account,
-        };
+        let takers =
+            Takers { pools: &pools, outputs: &outputs, circuits: &circuits, postbox: &postbox, account: &account };
         let (rules, triggers) = start_lines(&plan, &homes_of(&addresses.triggers), takers, lots, &mut tasks);
         let forwarders = forward(&letters, &outputs, &host, &mut tasks);
         let (sources, spools) = start_sources(sources, spools, &triggers, &postbox, (&account, &yard));
-        let leaving = Leaving::default();
-        let live = Live { sources, triggers, rules, pools, outputs, circuits, forwarders, leaving };
+        let live = Live { sources, triggers, rules, pools, outputs, circuits, forwarders, ..Live::default() };
         Ok(Engine {
             name: plan.name.clone(),
             reloads: Mutex::new(Reloads::new(host.clock.now())),
@@ -261,8 +254,6 @@ pub(super) fn open_source(
 /// Whom lines hand on to, by their places in the plan.
 #[derive(Clone, Copy)]
 pub(super) struct Takers<'a> {
-    /// Whose places they are.
-    pub(super) plan: &'a Plan,
     pub(super) pools: &'a [(Text, Pool)],
     pub(super) outputs: &'a [Arc<RunningOutput>],
     pub(super) circuits: &'a Circuits,
@@ -288,6 +279,14 @@ impl Takers<'_> {
         Outlets::new(named(&rule.outputs), named(&rule.on_success))
     }
 
+    /// The circuits on the way of a rule's deliveries.
+    pub(super) fn way(&self, rule: &plan::Rule) -> Way {
+        let function = rule.function.and_then(|place| Some(&self.pools.get(place)?.0));
+        let places = rule.outputs.iter().chain(&rule.on_success);
+        let outputs = places.filter_map(|place| self.outputs.get(*place)).map(|output| &output.name);
+        self.circuits.way(function, outputs)
+    }
+
     /// Who writes down what becomes of the deliveries of the rule of this name.
     pub(super) fn pen(&self, name: &Text, rule: &plan::Rule) -> Pen {
         let output = |place: &usize| Some(self.outputs.get(*place)?.name.clone());
@@ -306,7 +305,7 @@ impl Takers<'_> {
             function: self.function(rule),
             outputs: self.outputs(rule),
             ordered: rule.order == Order::Key,
-            way: self.circuits.way(self.plan, rule),
+            way: self.way(rule),
             max_in_flight: rule.max_in_flight,
             max_seats: rule.max_seats,
             rate: rule.rate,
@@ -319,6 +318,13 @@ impl Takers<'_> {
             pace: Arc::clone(pace),
         })
     }
+}
+
+/// Lets the pools run, beside who writes the dead letters.
+fn start_pools(pools: &[(Text, Pool)], (writing, postbox): (JoinHandle<()>, &Postbox)) -> Tasks {
+    let mut tasks = Tasks { letters: Some((writing, postbox.unsettled())), ..Tasks::default() };
+    pools.iter().for_each(|(_, pool)| drop(tasks.pools.spawn(pool.clone().run())));
+    tasks
 }
 
 fn start_lines(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::circuit::{Circuit, Reading, Way};
-use crate::config::plan::{self, Plan};
+use crate::config::plan::Plan;
 use crate::event::Text;
 
 /// The circuits of a configuration, each by its name.
@@ -57,13 +57,11 @@ impl Circuits {
         Circuits { functions: functions.map(function).collect(), outputs: outputs.map(output).collect() }
     }
 
-    /// Those on the way of a rule of this plan.
-    pub(super) fn way(&self, plan: &Plan, rule: &plan::Rule) -> Way {
-        let function = rule.function.and_then(|place| plan.functions.get(place));
-        let output = |place: &usize| self.outputs.get(&plan.outputs.get(*place)?.name).cloned();
+    /// Those on the way to this function and then to these outputs.
+    pub(super) fn way<'n>(&self, function: Option<&Text>, outputs: impl Iterator<Item = &'n Text>) -> Way {
         Way {
-            function: function.and_then(|function| self.functions.get(&function.name).cloned()),
-            outputs: rule.outputs.iter().chain(&rule.on_success).map(output).collect(),
+            function: function.and_then(|name| self.functions.get(name).cloned()),
+            outputs: outputs.map(|name| self.outputs.get(name).cloned()).collect(),
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) struct Wired {
 }
 
 /// What came of a call or a publish.
+#[derive(Clone, Copy)]
 pub(super) enum Said<'e> {
     Well,
     Failed(&'e str),
@@ -72,7 +73,7 @@ impl Probes {
     pub(super) fn said(&mut self, circuit: &Circuit, key: Key, said: Said<'_>) {
         match said {
             Said::Well => circuit.succeeded(self.take(key, circuit)),
-            Said::Failed(error) => circuit.failed(self.take(key, circuit), error),
+            Said::Failed(error) => circuit.failed(self.take(key, circuit).as_ref(), error),
             Said::Nothing => {}
         }
     }

@@ -121,20 +121,7 @@ impl Line {
             pen,
             hold,
         } = renewal;
-        let mut unbegun = Vec::new();
-        let same = match (&self.options.function, &function) {
-            (Some((_, before)), Some((_, after))) => before.is(after),
-            _ => false,
-        };
-        if let (Some((_, pool)), false) = (&self.options.function, same) {
-            // What nobody has begun with begins with the new function, and has spent no attempt.
-            let queued = pool.withdraw(&self.caller);
-            unbegun.extend(self.jobs.drain(..).chain(queued).map(super::super::Job::withdraw));
-        } else if let Some((_, pool)) = &self.options.function
-            && !self.jobs.is_empty()
-        {
-            pool.submit(&mut self.jobs);
-        }
+        let unbegun = self.unbegun(function.as_ref());
         // What has ended before did so under the earlier one.
         self.options.pen.flush();
         let caller = Arc::new(self.caller.again(timeout, weight));
@@ -180,6 +167,19 @@ impl Line {
         }
         self.guard();
         self.let_back();
+    }
+
+    /// What nobody has begun with, where that begins with another function and has spent no attempt.
+    fn unbegun(&mut self, function: Option<&Named<Pool>>) -> Vec<Key> {
+        let Some((_, pool)) = &self.options.function else { return Vec::new() };
+        if function.is_some_and(|(_, after)| pool.is(after)) {
+            if !self.jobs.is_empty() {
+                pool.submit(&mut self.jobs);
+            }
+            return Vec::new();
+        }
+        let queued = pool.withdraw(&self.caller);
+        self.jobs.drain(..).chain(queued).map(super::super::Job::withdraw).collect()
     }
 
     /// Lets what rests go on under the present configuration.

@@ -157,14 +157,8 @@ impl Engine {
             |name| before.replaces_function(after, name),
             |name| before.replaces_output(after, name),
         );
-        let takers = Takers {
-            plan: after,
-            pools: &pools,
-            outputs: &outputs,
-            circuits: &circuits,
-            postbox: &postbox,
-            account: &self.account,
-        };
+        let takers =
+            Takers { pools: &pools, outputs: &outputs, circuits: &circuits, postbox: &postbox, account: &self.account };
         let mut lines = Lines { engine: self, old: &old, before, after, takers, hold, lots, homes: &homes };
         let (rules, triggers) = lines.exchange(&mut tasks);
         drop(lines);
@@ -346,7 +340,7 @@ impl Lines<'_> {
             function: self.takers.function(rule),
             outputs: self.takers.outputs(rule),
             ordered: rule.order == Order::Key,
-            way: self.takers.circuits.way(self.after, rule),
+            way: self.takers.way(rule),
             max_in_flight: rule.max_in_flight,
             max_seats: rule.max_seats,
             rate: rule.rate,

@@ -111,14 +111,9 @@ fn host(state: &Path) -> Host {
     }
 }
 
-#[tokio::test]
-async fn a_rule_sees_every_verdict_and_survives_a_panic() {
-    let (settled, all_settled) = oneshot::channel();
-    let ids = &["1", "panic", "reject", "retry", "drop", "2"];
-    let kept = Kept::default();
-    let function = Registry::default().with("obedient", stateful(Obedient::default));
-    let plan = function.check(super::written("obedient"), &mut engine::config::Check::default()).unwrap();
-    let rule = plan::Rule {
+/// A rule that calls the function and writes to the output.
+fn rule() -> plan::Rule {
+    plan::Rule {
         name: "rule".into(),
         filter: None,
         function: Some(0),
@@ -135,7 +130,16 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
         is_fed_back: false,
         on_success: Vec::new(),
         on_failure: Vec::new(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_rule_sees_every_verdict_and_survives_a_panic() {
+    let (settled, all_settled) = oneshot::channel();
+    let ids = &["1", "panic", "reject", "retry", "drop", "2"];
+    let kept = Kept::default();
+    let function = Registry::default().with("obedient", stateful(Obedient::default));
+    let plan = function.check(super::written("obedient"), &mut engine::config::Check::default()).unwrap();
     let plan = Plan {
         name: "native".into(),
         sources: vec![plan::Source {
@@ -159,7 +163,7 @@ async fn a_rule_sees_every_verdict_and_survives_a_panic() {
             filter: None,
             unmatched: plan::Unmatched::Drop,
             dead_letter: None,
-            rules: vec![rule],
+            rules: vec![rule()],
         }],
         state: plan::State::default(),
         wording: plan::Wording::default(),
