@@ -1,5 +1,7 @@
 //! Both ends of a spool at work: who is told when, and who waits for whom.
 
+mod published;
+
 use std::time::SystemTime;
 
 use tokio::task::JoinHandle;
