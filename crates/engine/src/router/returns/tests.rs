@@ -76,6 +76,7 @@ fn line(
         ordered: true,
         way: crate::circuit::Way::default(),
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: Weight::MIN,
         retry,

@@ -36,6 +36,7 @@ fn again(name: &str) -> plan::Rule {
         function: Some(0),
         order: Order::Key,
         max_in_flight: usize::MAX,
+        max_seats: usize::MAX,
         rate: None,
         weight: crate::dispatch::Weight::MIN,
         timeout: 30 * SECOND,
