@@ -489,16 +489,4 @@ impl Line {
         let held = self.held();
         self.reading.publish(&self.books, (oldest, self.paused(), held), &mut self.last_error);
     }
-
-    fn hand_back(&mut self) -> usize {
-        self.tell_handed_back();
-        let rest = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
-        self.books.handed_back += rest.handed as u64;
-        if let Some(lot) = &mut self.lot {
-            lot.flush();
-            lot.stay(rest.rows);
-        }
-        self.publish_books();
-        rest.elsewhere
-    }
 }

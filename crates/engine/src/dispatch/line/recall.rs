@@ -64,4 +64,18 @@ impl Line {
             self.books.handed_back += 1;
         }
     }
+
+    /// Leaves everything with its sources, or on the disk, at the end of the grace time; answers how many deliveries that were of
+    /// messages that are not on the disk here.
+    pub(super) fn hand_back(&mut self) -> usize {
+        self.tell_handed_back();
+        let rest = self.table.settle_all(Outcome::Retry { after: Duration::ZERO });
+        self.books.handed_back += rest.handed as u64;
+        if let Some(lot) = &mut self.lot {
+            lot.flush();
+            lot.stay(rest.rows);
+        }
+        self.publish_books();
+        rest.elsewhere
+    }
 }
