@@ -53,6 +53,7 @@ mod position;
 mod recall;
 mod receipt;
 mod seat;
+mod taken;
 #[cfg(not(tidemill_loom))]
 #[cfg(test)]
 mod tests;
@@ -60,7 +61,9 @@ mod tests;
 pub use inbox::{Closed, Inbox, Intake, Route, Seats, Settlements, Undecodable};
 pub use ledger::{Books, Ledger};
 pub use outcome::Outcome;
+pub(crate) use position::Spot;
 pub use position::{Position, Stream, Tracks};
 pub use recall::{Recall, Recaller};
 pub use receipt::Receipt;
 pub use seat::Seat;
+pub(crate) use taken::{Print, Taken, print};

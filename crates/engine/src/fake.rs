@@ -258,7 +258,10 @@ impl Bin {
 
     /// What is parked in it, in wall time that goes as the test's own.
     pub(crate) fn yard(&self, max_bytes: u64) -> Yard {
-        Yard::of(&self.store, max_bytes, self.clock.clone().unwrap_or_else(Ticking::clock)).unwrap()
+        let yard = Yard::of(&self.store, max_bytes, self.clock.clone().unwrap_or_else(Ticking::clock)).unwrap();
+        // Of a file that is closed only figures are asked.
+        drop(yard.remember());
+        yard
     }
 
     /// The same disk as it is found after a crash.

@@ -7,9 +7,9 @@
 //! of their key when that has ended, and nothing ever looks at all of them but the start. What is in memory of a row is its
 //! place in the calendar, which has a bound, or a count in its key's lane.
 //!
-//! Four tables of the file `deliveries`: `parked` has the rows by their sequence, which is never used twice; `parkedDue` the
-//! times of those that wait for one; `parkedLanes` the sequences of each key; `parkedPauses` what is paused. The last three
-//! begin with the rule.
+//! Five tables of the file `deliveries`: `parked` has the rows by their sequence, which is never used twice; `parkedDue` the
+//! times of those that wait for one; `parkedLanes` the sequences of each key; `parkedPauses` what is paused. These three
+//! begin with the rule. `parkedTaken` has what need not run again of a message that its broker delivers again.
 
 mod calendar;
 mod keys;
@@ -19,6 +19,7 @@ mod pause;
 mod reader;
 mod row;
 mod seek;
+mod taken;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::store::{Batch, ClockHandle, Error, Quota, Spec, Stamp, Store, Table, 
 
 pub use lot::Lot;
 pub(crate) use lot::OUT;
-pub(crate) use lot::{Back, Parking, Standing, Stored, Want};
+pub(crate) use lot::{Back, Fork, Parking, Standing, Stored, Want};
 pub(crate) use orphan::Stray;
 use pause::Record;
 pub use pause::{Cause, Pause};
@@ -41,6 +42,7 @@ const ROWS: &str = "parked";
 const DUE: &str = "parkedDue";
 const LANES: &str = "parkedLanes";
 const PAUSES: &str = "parkedPauses";
+const TAKEN: &str = "parkedTaken";
 
 /// The parked deliveries of one engine.
 #[derive(Clone, Debug)]
@@ -53,6 +55,7 @@ struct Shared {
     due: Table,
     lanes: Table,
     pauses: Table,
+    taken: Table,
     clock: ClockHandle,
     max_bytes: u64,
     /// The sequence of the next row.
@@ -77,9 +80,9 @@ impl Removal {
 impl Yard {
     /// What has to be asked of a store that holds parked deliveries.
     #[must_use]
-    pub fn specs() -> [Spec; 4] {
+    pub fn specs() -> [Spec; 5] {
         // The bound is kept here, where it is known which row is new and which takes its own place again.
-        [ROWS, DUE, LANES, PAUSES].map(|name| Spec { name: Text::new_static(name), quota: Quota::default() })
+        [ROWS, DUE, LANES, PAUSES, TAKEN].map(|name| Spec { name: Text::new_static(name), quota: Quota::default() })
     }
 
     /// The parked deliveries in a store that was opened with [`Yard::specs`]: at most `max_bytes` of them.
@@ -88,7 +91,8 @@ impl Yard {
     /// [`Error::Unreadable`] when it has no such tables, or their newest key is no sequence.
     pub fn of(store: &Store, max_bytes: u64, clock: ClockHandle) -> Result<Yard, Error> {
         let table = |name| store.table(name).ok_or_else(|| store.unreadable("it has no table of parked deliveries"));
-        let (rows, due, lanes, pauses) = (table(ROWS)?, table(DUE)?, table(LANES)?, table(PAUSES)?);
+        let [rows, due, lanes, pauses, taken] = [ROWS, DUE, LANES, PAUSES, TAKEN].map(table);
+        let (rows, due, lanes, pauses, taken) = (rows?, due?, lanes?, pauses?, taken?);
         let highest = store.highest(rows);
         let next = match <[u8; 8]>::try_from(highest.as_slice()) {
             Ok(sequence) => u64::from_be_bytes(sequence) + 1,
@@ -98,7 +102,7 @@ impl Yard {
         let bytes = AtomicU64::new(store.usage(rows).bytes);
         let next = AtomicU64::new(next);
         let (store, tracks) = (store.clone(), Tracks::default());
-        Ok(Yard(Arc::new(Shared { store, rows, due, lanes, pauses, clock, max_bytes, next, bytes, tracks })))
+        Ok(Yard(Arc::new(Shared { store, rows, due, lanes, pauses, taken, clock, max_bytes, next, bytes, tracks })))
     }
 
     /// The streams in which the messages of the engine's sources stand.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::ledger::Ledger;
 use super::outcome::Outcome;
-use super::position::Stream;
+use super::position::{Stream, Track};
 use super::recall::{Recall, Recaller};
 use super::receipt::Receipt;
 use super::seat::{Seat, Table};
@@ -87,7 +87,7 @@ impl Inbox {
         }
         let shared = Arc::new(Shared { table, ledger });
         Inbox {
-            intake: Intake { shared: Arc::clone(&shared), route, taken: Vec::new() },
+            intake: Intake { shared: Arc::clone(&shared), route, taken: Vec::new(), tracks: Vec::new() },
             settlements: Settlements { shared, recaller },
         }
     }
@@ -105,6 +105,8 @@ pub struct Intake {
     route: Box<dyn Route>,
     /// The seats of the present reservation; kept for its allocation.
     taken: Vec<Seat>,
+    /// Streams of which something was handed over, by their numbers.
+    tracks: Vec<Option<Arc<Track>>>,
 }
 
 impl Intake {
@@ -135,6 +137,19 @@ impl Intake {
         })
         .await;
         if self.taken.is_empty() { Err(Closed) } else { Ok(Seats { intake: self, delivered: 0 }) }
+    }
+
+    /// The message of a seat that was just occupied stands there.
+    fn locate(&mut self, seat: Seat, stream: Stream, sequence: u64) {
+        let place = stream.0 as usize;
+        if self.tracks.get(place).is_none_or(Option::is_none) {
+            if self.tracks.len() <= place {
+                self.tracks.resize(place + 1, None);
+            }
+            self.tracks[place] = self.shared.ledger.tracks().of(stream);
+        }
+        let track = self.tracks[place].as_ref();
+        self.shared.table.locate(seat, stream, sequence, track.is_some_and(|track| track.meets(sequence)));
     }
 
     fn take(&mut self, up_to: usize) -> bool {
@@ -204,7 +219,7 @@ impl Seats<'_> {
     pub fn deliver_at(&mut self, event: Event, stream: Stream, sequence: u64) -> Result<Seat, Event> {
         let Some(seat) = self.intake.taken.pop() else { return Err(event) };
         let receipt = self.occupy(seat);
-        self.intake.shared.table.locate(seat, stream, sequence);
+        self.intake.locate(seat, stream, sequence);
         self.intake.route.route(event, receipt);
         Ok(seat)
     }
@@ -227,7 +242,7 @@ impl Seats<'_> {
     pub fn reject_at(&mut self, message: Undecodable, stream: Stream, sequence: u64) -> Result<Seat, Undecodable> {
         let Some(seat) = self.intake.taken.pop() else { return Err(message) };
         let receipt = self.occupy(seat);
-        self.intake.shared.table.locate(seat, stream, sequence);
+        self.intake.locate(seat, stream, sequence);
         self.intake.route.undecodable(message, receipt);
         Ok(seat)
     }
@@ -307,6 +322,13 @@ impl Settlements {
             }
             (self.recaller)(&Recall::new(Arc::clone(&self.shared.table), seats));
         }
+    }
+
+    /// The broker has accepted that every message of a stream with a smaller number is settled: none of them comes again, in
+    /// this run or another, unless somebody takes the broker back. Until it is told so, the engine remembers what not to run
+    /// again of those that do. To be told as often as is cheap; that it is never told costs memory, which has a bound.
+    pub fn accepted(&self, stream: Stream, below: u64) {
+        self.shared.ledger.tracks().accept(stream, below);
     }
 
     fn take(&mut self, into: &mut Vec<(Seat, Outcome)>) -> bool {

@@ -89,3 +89,22 @@ fn a_seat_that_is_taken_can_be_occupied_again_while_another_settles() {
         other.join().unwrap();
     });
 }
+
+#[test]
+fn of_one_that_parks_and_one_that_ends_either_knows_the_other() {
+    loom::model(|| {
+        let (table, mut receipts) = occupied(1);
+        let parks = receipts.remove(0);
+        let ends = parks.fork();
+        let other = thread::spawn(move || {
+            let beside = ends.ends_beside(Some(0));
+            ends.settle(Outcome::Ack);
+            beside
+        });
+        let known = parks.parks();
+        parks.settle(Outcome::Ack);
+        let beside = other.join().unwrap();
+        assert!(beside || known == 1, "neither knows");
+        assert_eq!(take(&table, 1), [(Seat(0), Outcome::Ack)]);
+    });
+}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::outcome::Outcome;
-use super::position::Position;
+use super::position::{Position, Spot};
 use super::seat::{Seat, Table};
 use crate::sync::Arc;
 
@@ -36,7 +36,30 @@ impl Receipt {
     /// Where its message stands at its broker, if that numbers messages.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        self.table.position(self.seat)
+        self.spot().map(|spot| spot.position())
+    }
+
+    /// The same, as the engine knows it.
+    pub(crate) fn spot(&self) -> Option<Spot> {
+        self.table.spot(self.seat)
+    }
+
+    /// Whether the message may be a copy of one that was delivered before.
+    #[inline]
+    pub(crate) fn is_again(&self) -> bool {
+        self.table.is_again(self.seat)
+    }
+
+    /// This fork, of the rule with this number, ends for good. Says whether another fork of the message was parked: then that
+    /// one does not know it.
+    #[inline]
+    pub(crate) fn ends_beside(&self, rule: Option<u32>) -> bool {
+        self.table.ends_beside(self.seat, rule)
+    }
+
+    /// This fork is parked; answers the bits of the rules whose forks were done by then.
+    pub(crate) fn parks(&self) -> u64 {
+        self.table.parks(self.seat)
     }
 
     /// Whether the message is on the disk here, so that handing it back leaves it to nobody else.

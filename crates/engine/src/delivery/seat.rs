@@ -4,11 +4,20 @@
 //! without a queue, an allocation or a lock; since the taker takes everything, there is no ABA problem.
 
 use super::outcome::Outcome;
-use super::position::{Position, Stream, Tracks};
+use super::position::{Spot, Stream, Tracks};
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicWaker, Ordering};
 
 /// The end of a stack of seats, and no stream.
 const NONE: u32 = u32::MAX;
+
+/// Beside the number of a stream: the message may be a copy of one that was delivered before. No stream has it.
+const AGAIN: u32 = 1 << 31;
+
+/// The part of a seat's state that counts forks which have not settled; above are the bits of rules that were done.
+const OPEN: u64 = (1 << DONE) - 1;
+const DONE: u32 = 20;
+/// That a fork of the message was parked.
+const PARKED: u64 = 1 << 63;
 
 /// The number of one place among the messages that a source may have in flight: an index for the source's own arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,8 +49,8 @@ pub(super) struct Table {
 
 #[derive(Debug)]
 struct Place {
-    /// Forks that have not settled.
-    open: AtomicU32,
+    /// Forks that have not settled, and of a message with several which rules were done.
+    open: AtomicU64,
     /// The greatest outcome so far, encoded.
     outcome: AtomicU64,
     /// The seat that settled before this one.
@@ -55,7 +64,7 @@ impl Table {
     /// A table of `capacity` free seats, at most `u32::MAX - 1` of them.
     pub(super) fn new(capacity: usize, durable: bool, tracks: Tracks) -> Table {
         let place = |_| Place {
-            open: AtomicU32::new(0),
+            open: AtomicU64::new(0),
             outcome: AtomicU64::new(0),
             before: AtomicU32::new(NONE),
             stream: AtomicU32::new(NONE),
@@ -98,17 +107,45 @@ impl Table {
     }
 
     /// The message of a seat that was just occupied stands there.
-    pub(super) fn locate(&self, seat: Seat, Stream(stream): Stream, sequence: u64) {
+    pub(super) fn locate(&self, seat: Seat, Stream(stream): Stream, sequence: u64, again: bool) {
         let place = &self.places[seat.index()];
-        place.stream.store(stream, Ordering::Relaxed);
+        place.stream.store(stream | if again { AGAIN } else { 0 }, Ordering::Relaxed);
         place.sequence.store(sequence, Ordering::Relaxed);
     }
 
+    /// Whether the message of an occupied seat may be a copy of one that was delivered before.
+    #[inline]
+    pub(super) fn is_again(&self, seat: Seat) -> bool {
+        let stream = self.places[seat.index()].stream.load(Ordering::Relaxed);
+        stream & AGAIN != 0 && stream != NONE
+    }
+
     /// Where the message of an occupied seat stands, if its source has said so.
-    pub(super) fn position(&self, seat: Seat) -> Option<Position> {
+    pub(super) fn spot(&self, seat: Seat) -> Option<Spot> {
         let place = &self.places[seat.index()];
-        let track = self.tracks.of(Stream(place.stream.load(Ordering::Relaxed)))?;
-        Some(track.at(place.sequence.load(Ordering::Relaxed)))
+        let stream = place.stream.load(Ordering::Relaxed);
+        let track = self.tracks.of(Stream(stream & !AGAIN)).filter(|_| stream != NONE)?;
+        Some(Spot { track, sequence: place.sequence.load(Ordering::Relaxed) })
+    }
+
+    /// The fork of the rule with this number ends for good and is about to settle. Says whether another fork of the message was
+    /// parked: then that one does not know it.
+    #[inline]
+    pub(super) fn ends_beside(&self, seat: Seat, rule: Option<u32>) -> bool {
+        let place = &self.places[seat.index()];
+        let state = place.open.load(Ordering::Acquire);
+        if state & OPEN <= 1 {
+            return state & PARKED != 0;
+        }
+        // Either this sees that one is parked, or whoever parks it sees this.
+        let bit = rule.map_or(0, |rule| 1 << (DONE + rule));
+        place.open.fetch_or(bit, Ordering::AcqRel) & PARKED != 0
+    }
+
+    /// A fork of the message is parked; answers the bits of the rules whose forks were done by then.
+    pub(super) fn parks(&self, seat: Seat) -> u64 {
+        let state = self.places[seat.index()].open.fetch_or(PARKED, Ordering::AcqRel);
+        (state & !PARKED) >> DONE
     }
 
     /// One more open fork of an occupied seat.
@@ -124,7 +161,7 @@ impl Table {
             place.outcome.fetch_max(outcome.encode(), Ordering::Relaxed);
         }
         // Release publishes this fork's outcome, acquire makes every other fork's visible to the last.
-        if place.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if place.open.fetch_sub(1, Ordering::AcqRel) & OPEN == 1 {
             self.push(seat);
         }
     }

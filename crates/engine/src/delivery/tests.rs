@@ -98,6 +98,43 @@ fn where_a_message_stands_is_known_as_long_as_it_is_in_its_seat() {
 }
 
 #[test]
+fn what_may_be_a_copy_is_told_by_the_numbers_of_its_stream() {
+    let (held, tracks) = (Held::default(), Tracks::default());
+    let position = |sequence| Position { source: "fleet".into(), stream: "S".into(), made: "".into(), sequence };
+    tracks.recover(&position(3), &"t/r".into(), 1);
+    let inbox = Inbox::new(8, Ledger::of("fleet".into(), tracks), Box::new(held.clone()));
+    let (mut intake, _settlements) = inbox.split();
+    let mut seats = intake.reserve(8).now_or_never().unwrap().unwrap();
+    let [stream, other] = ["S", "T"].map(|name| seats.stream(&name.into(), &"".into()));
+    for (stream, sequence) in [(stream, 2), (stream, 3), (stream, 5), (stream, 4), (stream, 5), (stream, 6), (other, 1)]
+    {
+        seats.deliver_at(event(), stream, sequence).unwrap();
+    }
+    seats.deliver(event()).unwrap();
+    drop(seats);
+    let again: Vec<bool> = held.0.lock().1.iter().map(Receipt::is_again).collect();
+    assert_eq!(again, [true, true, false, true, true, false, false, false]);
+}
+
+#[test]
+fn whoever_parks_knows_who_was_done_and_whoever_is_done_later_knows_that() {
+    let (mut intake, _settlements, _, held) = inbox(1);
+    intake.reserve(1).now_or_never().unwrap().unwrap().deliver(event()).unwrap();
+    let parked = held.pop();
+    let [early, unnumbered, late, last] = [(); 4].map(|()| parked.fork());
+    assert!(!early.ends_beside(Some(3)) && !unnumbered.ends_beside(None));
+    early.settle(Outcome::Ack);
+    unnumbered.settle(Outcome::Ack);
+    assert_eq!(parked.parks(), 1 << 3);
+    assert!(late.ends_beside(Some(41)));
+    late.settle(Outcome::Ack);
+    assert_eq!(parked.parks(), 1 << 3 | 1 << 41);
+    parked.settle(Outcome::Ack);
+    assert!(last.ends_beside(Some(0)), "the last one needs no bit to know");
+    last.settle(Outcome::Ack);
+}
+
+#[test]
 fn a_seat_is_free_only_when_its_pair_was_taken() {
     let (mut intake, mut settlements, ledger, held) = inbox(1);
     let mut seats = intake.reserve(5).now_or_never().unwrap().unwrap();

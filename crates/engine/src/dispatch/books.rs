@@ -19,11 +19,13 @@ pub enum DropReason {
     Function,
     /// Every attempt failed, under a rule that wants nothing kept of that.
     Exhausted,
+    /// Its message was delivered again, and the delivery is parked, or has ended after it was, or beside one that was.
+    Duplicate,
 }
 
 impl DropReason {
     /// Every reason.
-    pub const ALL: [DropReason; 2] = [DropReason::Function, DropReason::Exhausted];
+    pub const ALL: [DropReason; 3] = [DropReason::Function, DropReason::Exhausted, DropReason::Duplicate];
 
     /// Its name in figures.
     #[must_use]
@@ -31,6 +33,7 @@ impl DropReason {
         match self {
             DropReason::Function => "function",
             DropReason::Exhausted => "exhausted",
+            DropReason::Duplicate => "duplicate",
         }
     }
 }
@@ -52,7 +55,7 @@ pub struct Books {
     /// [`Reason::OF_RULES`](crate::dead_letter::Reason::OF_RULES).
     pub dead_lettered: [u64; 4],
     /// Given up and kept nowhere, by [`DropReason`] in the order of [`DropReason::ALL`].
-    pub dropped: [u64; 2],
+    pub dropped: [u64; DropReason::ALL.len()],
     /// Left with the source: when the engine ended, or because the source wanted it back.
     pub handed_back: u64,
     /// On the disk now, until their next attempt or their turn, and nowhere else.

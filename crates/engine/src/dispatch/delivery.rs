@@ -7,7 +7,7 @@ use super::lanes::Place;
 use super::publish::Confirmations;
 use super::{Arrival, Key};
 use crate::dead_letter::Reason;
-use crate::delivery::{Outcome, Position, Recall, Receipt};
+use crate::delivery::{Outcome, Position, Print, Recall, Receipt, Spot, print};
 use crate::event::{Event, Text};
 use crate::parked::Stored;
 use crate::port::{Confirm, PublishError};
@@ -129,6 +129,14 @@ impl Delivery {
         }
     }
 
+    /// The receipt of a delivery without a row.
+    pub(super) fn receipt(&self) -> Option<&Receipt> {
+        match &self.origin {
+            Origin::Source(receipt) => Some(receipt),
+            Origin::Kept(_) | Origin::Row(_) => None,
+        }
+    }
+
     /// Its row, if it has one.
     pub(super) fn stored(&self) -> Option<&Stored> {
         match &self.origin {
@@ -160,6 +168,8 @@ pub(super) struct Ended {
     pub(super) era: u32,
     /// Its row, and whether that has become a dead letter.
     pub(super) row: Option<(Box<Stored>, bool)>,
+    /// Its message, if another fork of that was parked, and the print of its event.
+    pub(super) beside: Option<Box<(Spot, Print)>>,
 }
 
 /// What was left in a table.
@@ -269,6 +279,8 @@ pub(super) struct Table {
     rows: usize,
     /// How many are on their way to a row, and had none before.
     leaving: usize,
+    /// The number of the rule among those that have a bit of their own in a seat.
+    pub(super) rule: Option<u32>,
 }
 
 impl Table {
@@ -363,22 +375,27 @@ impl Table {
         look(delivery);
         let (_, delivery) = self.slots.remove(key.slot);
         self.ages.leave(delivery.age);
-        let row = match delivery.origin {
+        let (mut row, mut beside) = (None, None);
+        match delivery.origin {
             Origin::Source(receipt) => {
+                // What is put aside, or goes back to its source, is not done.
+                let done = outcome == Outcome::Ack && !matches!(delivery.stage, Stage::Park);
+                if done && receipt.ends_beside(self.rule) {
+                    beside = found(&receipt, &delivery.event);
+                }
                 receipt.settle(outcome);
-                None
             }
             Origin::Kept(kept) => {
                 let (receipt, stored) = *kept;
                 receipt.settle(outcome);
-                Some((Box::new(stored), matches!(delivery.stage, Stage::Keep(_))))
+                row = Some((Box::new(stored), matches!(delivery.stage, Stage::Keep(_))));
             }
             Origin::Row(stored) => {
                 self.rows -= 1;
-                Some((stored, matches!(delivery.stage, Stage::Keep(_))))
+                row = Some((stored, matches!(delivery.stage, Stage::Keep(_))));
             }
-        };
-        Some(Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row })
+        }
+        Some(Ended { lane: delivery.lane, active: delivery.active, era: delivery.era, row, beside })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -440,4 +457,10 @@ impl Table {
         }
         rest
     }
+}
+
+/// Where a message stands, and the print of its event.
+#[cold]
+fn found(receipt: &Receipt, event: &Event) -> Option<Box<(Spot, Print)>> {
+    Some(Box::new((receipt.spot()?, print(event))))
 }

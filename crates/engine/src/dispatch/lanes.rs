@@ -311,6 +311,13 @@ impl Lanes {
         None
     }
 
+    /// The first of those leaves the lane.
+    pub(super) fn pass(&mut self, place: Place, first: Key) {
+        if let Some(lane) = self.lanes.get_mut(place.slot()) {
+            lane.followers.pop_front_if(|follower| *follower == first);
+        }
+    }
+
     /// That one is on its way to the disk.
     pub(super) fn follow(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get_mut(place.slot())

@@ -4,6 +4,8 @@
 mod age;
 // What a circuit lets wait.
 mod circuits;
+// What its source delivers again.
+mod copies;
 // What waits on the disk.
 mod parking;
 // What a source wants back.
@@ -205,6 +207,7 @@ impl Line {
         };
         line.limit = line.options.max_seats;
         line.wire(way);
+        line.table.rule = line.lot.as_ref().and_then(|lot| lot.enroll());
         line.recover();
         line.guard();
         line.tells = !line.options.outputs.told().is_empty();
@@ -290,7 +293,11 @@ impl Line {
     #[inline]
     fn begin(&mut self, arrival: Arrival) {
         let now = self.now() as u32;
+        let again = arrival.receipt.is_again();
         let key = self.table.insert(arrival, now);
+        if again && self.is_copy(key) {
+            return;
+        }
         if self.guarded {
             self.note_age(key);
         }

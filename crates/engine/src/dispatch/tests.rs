@@ -2,6 +2,7 @@
 
 mod age;
 mod circuits;
+mod copies;
 mod lanes;
 mod limits;
 mod lives;
@@ -70,7 +71,16 @@ fn bench_on(
     function: Option<Pool>,
     outputs: Vec<Arc<dyn Output>>,
 ) -> Bench {
-    let mut options = Options {
+    let mut options = plain(&bin, function, outputs);
+    change(&mut options);
+    let (feed, reading, line) = Line::new(options);
+    let task = tokio::spawn(line.run());
+    Bench { desk: Desk::new(64), bin, feed, reading, task }
+}
+
+/// What a line is made of that does what is written nowhere.
+fn plain(bin: &Bin, function: Option<Pool>, outputs: Vec<Arc<dyn Output>>) -> Options {
+    Options {
         rule: "t/r".into(),
         function: function.map(|pool| ("f".into(), pool)),
         outputs: Outlets::new(named_all(outputs), Vec::new()),
@@ -86,11 +96,7 @@ fn bench_on(
         lot: None,
         pace: Arc::default(),
         pen: bin.account.pen(Name { name: "t/r".into(), ..Name::default() }),
-    };
-    change(&mut options);
-    let (feed, reading, line) = Line::new(options);
-    let task = tokio::spawn(line.run());
-    Bench { desk: Desk::new(64), bin, feed, reading, task }
+    }
 }
 
 impl Bench {
@@ -271,7 +277,7 @@ async fn a_delivery_that_nobody_wants_is_counted_and_not_kept() {
     let mut bench = bench(pool(judge(|_, _| one(Verdict::Drop))), Vec::new());
     bench.send(&["1"]).await;
     assert_eq!(bench.desk.settled(1).await, [Outcome::Ack]);
-    assert_eq!(bench.books(), Books { matched: 1, dropped: [1, 0], ..Books::default() });
+    assert_eq!(bench.books(), Books { matched: 1, dropped: [1, 0, 0], ..Books::default() });
     assert_eq!(bench.bin.records(), Vec::<serde_json::Value>::new());
 }
 

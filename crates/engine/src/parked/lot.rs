@@ -2,6 +2,8 @@
 
 // Out of the lot again.
 mod bring;
+// What a source may deliver again.
+mod fork;
 // What an earlier run has left.
 mod load;
 // What is paused.
@@ -18,10 +20,11 @@ use tokio::time::Instant;
 use super::calendar::{Calendar, Due, Mark};
 use super::reader::{Found, Page, Reader};
 use super::{Removal, Row, keys};
-use crate::delivery::Position;
+use crate::delivery::{Position, Spot};
 use crate::dispatch::{Key, Place};
 use crate::event::Text;
 use crate::store::{Batch, Confirmations, Error, Stamp, Ticket};
+pub(crate) use fork::Fork;
 
 /// The parked deliveries of one rule.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ pub(crate) struct Parking {
     pub(crate) failed: Option<Stamp>,
     pub(crate) received: Option<Stamp>,
     pub(crate) position: Option<Position>,
+    /// What to know its copies by, unless it has a row already.
+    pub(crate) fork: Option<Fork>,
     /// Whether it has had all its attempts.
     pub(crate) spent: bool,
     /// How long until its next attempt; nothing for what stands behind another of its key.
@@ -126,6 +131,8 @@ pub(crate) struct Stored {
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     pub(crate) key: Key,
+    /// Whether it is a copy of one that has a row, and has none of its own.
+    pub(crate) copy: bool,
     pub(crate) place: Option<Place>,
 }
 
@@ -166,6 +173,9 @@ struct Coming {
     due: Option<Due>,
     /// What it replaces.
     before: Option<(Option<Mark>, usize)>,
+    /// The message that it is a fork of.
+    spot: Option<Spot>,
+    copy: bool,
 }
 
 impl Lot {
@@ -239,9 +249,10 @@ impl Lot {
         if let (Some(lane), None) = (&lane, before) {
             self.staged.put(yard.0.lanes, &keys::place(prefix, lane, sequence), now, |_| ());
         }
+        let spot = before.is_none().then(|| self.take(parking.fork?)).flatten();
         let before = before.map(|stored| (stored.due.map(|due| (due, sequence)), stored.size));
         let due = due.map(|(at, due)| (at, (due, sequence), since.0));
-        Some((Coming { key: parking.key, place, due, before }, sequence, size))
+        Some((Coming { key: parking.key, place, due, before, spot, copy: false }, sequence, size))
     }
 
     /// Whether anything more is put aside.
@@ -376,15 +387,16 @@ impl Lot {
             self.reached = count;
         }
         self.reached -= 1;
-        let Coming { key, place, due, before } = self.coming.pop_front()?;
-        self.waiting += 1;
+        let Coming { key, place, due, before, spot, copy } = self.coming.pop_front()?;
+        self.waiting += u64::from(!copy);
+        spot.iter().for_each(|spot| spot.confirm(&self.rule));
         if let Some((mark, size)) = before {
             self.came_in(mark, size);
         }
         if let Some(due) = due {
             self.calendar.add(due);
         }
-        Some(Confirmed { key, place })
+        Some(Confirmed { key, place, copy })
     }
 
     /// `trigger/rule`.

@@ -16,8 +16,9 @@ use crate::delivery::Inbox;
 /// ```
 ///
 /// A source whose broker numbers its messages hands over with
-/// [`Seats::deliver_at`](crate::delivery::Seats::deliver_at), so that its dead letter says where it stood; it names
-/// each stream once, with [`Seats::stream`](crate::delivery::Seats::stream).
+/// [`Seats::deliver_at`](crate::delivery::Seats::deliver_at), so that its dead letter says where it stood, and what is parked of it runs no second time when it is delivered again; it names
+/// each stream once, with [`Seats::stream`](crate::delivery::Seats::stream), and says up to where its broker has accepted that
+/// messages are settled, with [`Settlements::accepted`](crate::delivery::Settlements::accepted).
 ///
 /// A source keeps what it acknowledges with in an array indexed by [`Seat`](crate::delivery::Seat). It acknowledges on
 /// `Ack` and `Reject`, and on `Retry` leaves the message with its broker, which delivers it again. Where a broker takes away

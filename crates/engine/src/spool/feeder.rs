@@ -5,10 +5,12 @@
 //! while the engine ends.
 
 use super::{Entry, Outlet};
-use crate::delivery::{Inbox, Intake, Outcome, Seat};
+use std::collections::VecDeque;
+
+use crate::delivery::{Inbox, Intake, Outcome, Seat, Settlements, Stream};
 use crate::event::Text;
 use crate::port::{BoxFuture, Shutdown, Source, SourceError};
-use crate::store::Error;
+use crate::store::{Error, Ticket};
 
 /// Events that are taken from the spool at a time.
 const DRAW: usize = 512;
@@ -21,6 +23,12 @@ pub struct Feeder {
     name: Text,
     /// The sequence in each seat.
     sequences: Vec<u64>,
+    /// What the engine knows the spool as, once something of it was delivered.
+    stream: Option<Stream>,
+    /// Below which event every one is removed once the ticket is on the disk.
+    removed: VecDeque<(u64, Ticket)>,
+    /// Whether something was handed back, which stays wherever it stands.
+    keeps: bool,
     entries: Vec<Entry>,
 }
 
@@ -29,7 +37,15 @@ impl Feeder {
     #[must_use]
     pub fn new(outlet: Outlet, source: &str) -> Feeder {
         let name = smol_str::format_smolstr!("spool:{source}");
-        Feeder { outlet, name, sequences: Vec::new(), entries: Vec::new() }
+        Feeder {
+            outlet,
+            name,
+            sequences: Vec::new(),
+            stream: None,
+            removed: VecDeque::new(),
+            keeps: false,
+            entries: Vec::new(),
+        }
     }
 
     async fn serve(&mut self, inbox: Inbox, mut stop: Shutdown) -> Result<(), SourceError> {
@@ -47,6 +63,7 @@ impl Feeder {
         let mut settled = Vec::new();
         let mut ended = Ok(());
         loop {
+            self.accept(&settlements);
             tokio::select! {
                 biased;
                 more = settlements.next(&mut settled) => {
@@ -72,7 +89,7 @@ impl Feeder {
         let Some(intake) = intake else { return Ok(()) };
         let Ok(mut seats) = intake.reserve(DRAW).await else { return Ok(()) };
         self.outlet.next(seats.len(), &mut self.entries).await?;
-        let stream = seats.stream(&self.name, &Text::default());
+        let stream = *self.stream.get_or_insert_with(|| seats.stream(&self.name, &Text::default()));
         for entry in self.entries.drain(..) {
             // There are as many seats as were asked for events.
             if let Ok(seat) = seats.deliver_at(entry.event, stream, entry.sequence) {
@@ -92,8 +109,18 @@ impl Feeder {
             }
         }
         // A store that has ended brings them again after the next start; whoever draws next learns of it.
-        drop(self.outlet.settle(&done));
+        let removed = self.outlet.settle(&done);
+        self.keeps |= !kept.is_empty();
         self.outlet.hand_back(&kept);
+        self.removed.extend(removed.ok().filter(|_| !self.keeps));
+    }
+
+    /// Tells the engine what never comes again, for it is removed.
+    fn accept(&mut self, settlements: &Settlements) {
+        let Some(stream) = self.stream else { return };
+        while let Some((below, _)) = self.removed.pop_front_if(|(_, ticket)| self.outlet.has(*ticket)) {
+            settlements.accepted(stream, below);
+        }
     }
 }
 

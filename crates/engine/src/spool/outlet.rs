@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::Drawn;
 use super::{Books, Entry, Shared};
-use crate::store::{Batch, Confirmations, Error, Stamp};
+use crate::store::{Batch, Confirmations, Error, Stamp, Ticket};
 
 /// Reads what a spool is about while its ends are in other hands.
 #[derive(Clone, Debug)]
@@ -87,19 +87,30 @@ impl Outlet {
         }
     }
 
-    /// These events have had their effect: they are removed, soon.
+    /// These events have had their effect: they are removed, soon. Answers below which every one has by now, and with which
+    /// ticket that is on the disk.
     ///
     /// # Errors
     /// [`Error::Ended`]: they come again after the next start.
-    pub fn settle(&mut self, sequences: &[u64]) -> Result<(), Error> {
-        self.shared.state.lock().settle(self.shared.table, sequences, &mut self.frees);
-        self.free()
+    pub fn settle(&mut self, sequences: &[u64]) -> Result<(u64, Ticket), Error> {
+        let below = {
+            let mut state = self.shared.state.lock();
+            state.settle(self.shared.table, sequences, &mut self.frees);
+            state.floor()
+        };
+        Ok((below, self.free()?))
     }
 
-    fn free(&mut self) -> Result<(), Error> {
-        self.shared.store.free(&mut self.frees)?;
+    /// Whether what has this ticket is on the disk.
+    #[must_use]
+    pub fn has(&self, ticket: Ticket) -> bool {
+        self.confirmations.has(ticket)
+    }
+
+    fn free(&mut self) -> Result<Ticket, Error> {
+        let ticket = self.shared.store.free(&mut self.frees)?;
         self.shared.room.notify_waiters();
-        Ok(())
+        Ok(ticket)
     }
 
     /// These events stay and come again after the next start.

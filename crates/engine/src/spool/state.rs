@@ -252,6 +252,13 @@ impl State {
         Books { in_flight: self.taken.len() as u64, stored, ..self.books }
     }
 
+    /// Every event below is settled.
+    pub(super) fn floor(&mut self) -> u64 {
+        self.tidy();
+        let taken = self.since.front().map(|(sequence, _)| *sequence);
+        taken.or_else(|| self.near.front().map(|(entry, _)| entry.sequence)).unwrap_or(self.edge)
+    }
+
     /// When the oldest that is not settled was appended.
     pub(super) fn oldest(&mut self) -> Option<Stamp> {
         self.tidy();

@@ -327,6 +327,8 @@ fn parked(families: &mut Families, status: &Status) {
     families.add("tidemill_parked_bytes", "gauge", "Bytes of parked deliveries.", bare(parked.bytes));
     let help = "Bytes of parked deliveries that there may be; beyond them what waits keeps its seat.";
     families.add("tidemill_parked_max_bytes", "gauge", help, bare(parked.max_bytes));
+    let help = "Messages that are known when they are delivered again, because something of them was parked.";
+    families.add("tidemill_parked_remembered", "gauge", help, bare(parked.remembered));
 }
 
 fn ledger(families: &mut Families, status: &Status) {

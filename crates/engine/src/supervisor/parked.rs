@@ -48,7 +48,12 @@ pub(super) async fn open(plan: &Plan, file: &File, host: &Host) -> Result<Opened
     let rules: Vec<Vec<_>> = rules.collect();
     let unreadable = |error: Error| refused(FILE, error.to_string());
     let yard = Yard::of(&store, max_bytes, clock).map_err(unreadable)?;
+    let (yard, remembered) = spawn_blocking(move || (yard.clone(), yard.remember()))
+        .await
+        .map_err(|panic| refused(FILE, panic.to_string()))?;
+    remembered.map_err(unreadable)?;
     for (before, now) in &plan.renamed {
+        yard.tracks().rename(before, now);
         match yard.rename(before, now).await.map_err(unreadable)? {
             0 => {}
             deliveries => {

@@ -71,6 +71,8 @@ pub struct ParkedStatus {
     pub bytes: u64,
     /// Bytes that there may be.
     pub max_bytes: u64,
+    /// Messages that are known when they are delivered again, because something of them was parked.
+    pub remembered: u64,
 }
 
 /// The dead letters that are kept.
@@ -305,7 +307,8 @@ impl Engine {
 
     fn parked_status(&self) -> ParkedStatus {
         let usage = self.yard.usage();
-        ParkedStatus { stored: usage.rows, bytes: usage.bytes, max_bytes: self.yard.max_bytes() }
+        let remembered = self.yard.tracks().remembered();
+        ParkedStatus { stored: usage.rows, bytes: usage.bytes, max_bytes: self.yard.max_bytes(), remembered }
     }
 
     fn stores(&self) -> impl Iterator<Item = (Text, StoreStatus)> {

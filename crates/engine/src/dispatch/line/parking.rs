@@ -14,9 +14,9 @@ use super::super::delivery::{Fault, Past, Pending, Stage, Unconfirmed};
 use super::super::lanes::{Left, Place};
 use super::{Key, Line, Stop};
 use crate::dead_letter::Reason;
-use crate::delivery::Outcome;
+use crate::delivery::{Outcome, print};
 use crate::event::Text;
-use crate::parked::{Back, Lot, Parking, Row, Stored};
+use crate::parked::{Back, Fork, Lot, Parking, Row, Stored};
 
 /// Lanes that are parked at most: each takes about 200 bytes of memory.
 pub(super) const LANES: usize = 1 << 20;
@@ -64,6 +64,10 @@ impl Line {
             return false;
         }
         self.rest(key);
+        // One that has its key's turn stands behind nothing that is on its way to the disk.
+        if self.is_copy(key) {
+            return false;
+        }
         if !self.put_aside(key, delay) {
             self.waiting.push(Reverse((Instant::now() + delay, key)));
         }
@@ -104,7 +108,7 @@ impl Line {
 
     /// What is to be written of a delivery.
     pub(super) fn parking(&mut self, key: Key, delay: Option<Duration>) -> Option<Parking> {
-        let delivery = self.table.get(key)?;
+        let (lot, delivery) = (self.lot.as_ref()?, self.table.get(key)?);
         let outputs = &self.options.outputs;
         let named = |result: &Unconfirmed| Some((outputs.get(result.output)?.0.clone(), result.event.clone()));
         let results = match &delivery.stage {
@@ -115,6 +119,10 @@ impl Line {
             Stage::Call | Stage::Keep(_) | Stage::Park => Vec::new(),
         };
         let lane = delivery.lane.and_then(|place| Some((place, self.lanes.key(place)?)));
+        let fork = delivery.receipt().and_then(|receipt| {
+            let (spot, done) = (receipt.spot()?, lot.rules(receipt.parks()));
+            Some(Fork { spot, print: print(&delivery.event), done })
+        });
         let past = delivery.known_past();
         let (code, message) = past.last.map(|fault| (fault.code, fault.message)).unwrap_or_default();
         Some(Parking {
@@ -125,6 +133,7 @@ impl Line {
             failed: past.failed,
             received: delivery.received(),
             position: delivery.position(),
+            fork,
             spent: past.spent,
             delay,
             code,
@@ -137,6 +146,10 @@ impl Line {
     /// Puts aside what stands in memory behind the stored part of a lane, in its order, as far as there is room.
     pub(super) fn park_followers(&mut self, place: Place) {
         while let Some(follower) = self.lanes.follower(place, |key| self.table.has(key)) {
+            if self.is_copy(follower) {
+                self.lanes.pass(place, follower);
+                continue;
+            }
             if self.lanes.rows(place) >= self.options.retry.room.key {
                 // Its own lane makes room, and nobody else.
                 return;
@@ -163,6 +176,10 @@ impl Line {
     /// Takes over what is on the disk now, and what has come back from there.
     pub(super) fn bring_back(&mut self) {
         while let Some(confirmed) = self.lot.as_mut().and_then(|lot| lot.confirmed()) {
+            if confirmed.copy {
+                self.end_copy(confirmed.key);
+                continue;
+            }
             self.table.leaves(confirmed.key, true);
             // It neither ends nor leaves its lane, and nobody works on it.
             self.table.settle(confirmed.key, Outcome::Ack, |_| ());

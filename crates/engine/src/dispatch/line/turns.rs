@@ -116,7 +116,10 @@ impl Line {
     pub(super) fn settle(&mut self, key: Key, outcome: Outcome, end: End) -> bool {
         let mut book = Book { now: self.now(), era: self.era, pen: &mut self.options.pen, earlier: &mut self.earlier };
         let ended = self.table.settle(key, outcome, |delivery| book.record(delivery, end));
-        let Some(Ended { lane, active, era, row }) = ended else { return false };
+        let Some(Ended { lane, active, era, row, beside }) = ended else { return false };
+        if let Some(beside) = beside {
+            self.done_beside(*beside);
+        }
         self.active -= usize::from(active);
         if !self.probes.is_empty() {
             self.probes.release(key);

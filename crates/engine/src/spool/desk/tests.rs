@@ -1,5 +1,6 @@
 //! Both ends of a spool at work: who is told when, and who waits for whom.
 
+mod accepted;
 mod published;
 
 use std::time::SystemTime;

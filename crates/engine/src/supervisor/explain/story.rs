@@ -8,7 +8,7 @@ use super::{Known, Rule};
 use crate::account::Name;
 use crate::account::{End, Print, Record, Trouble, UNKNOWN, Wanted, What, Window, print_of_source};
 use crate::dead_letter::{Content, Id, Letter};
-use crate::dispatch::{Sighting, Whereabouts};
+use crate::dispatch::{DropReason, Sighting, Whereabouts};
 use crate::event::{Event, Text};
 use crate::parked::Pause;
 use crate::store::Stamp;
@@ -188,7 +188,10 @@ impl Facts<'_> {
             state.copies = self.lines.len() as u64;
             return Some(state);
         }
-        let ended = self.records.last().map(|(record, _)| record);
+        // That a copy of it came says nothing of the delivery.
+        let is_copy = |record: &Record| record.end() == Some(End::Dropped(DropReason::Duplicate));
+        let mut ends = self.records.iter().rev().map(|(record, _)| record);
+        let ended = ends.find(|record| !is_copy(record));
         // A row that was due and has ended since only waits to be removed.
         let is_over = |due: Option<Stamp>| ended.is_some_and(|record| due.is_some_and(|due| record.ended() >= due));
         if let Some(row) = self.parked.iter().find(|row| !is_over(row.due)) {
@@ -204,6 +207,9 @@ impl Facts<'_> {
         }
         if let Some(record) = ended {
             return record.end().map(|end| State::of_end(record, end));
+        }
+        if let Some((copy, _)) = self.records.last().filter(|_| self.troubles.is_empty()) {
+            return copy.end().map(|end| State::of_end(copy, end));
         }
         let last = self.troubles.iter().max_by_key(|trouble| trouble.time)?;
         State::of_trouble(last, spooled, runs)
