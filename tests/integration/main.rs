@@ -73,6 +73,9 @@ mod dead_letters;
 // Where an event is and what became of it, asked of the built program while it runs, when it is killed, and of its folder.
 mod explain;
 
+// What a broker delivers again after the engine was killed: what is parked of it runs no second time.
+mod again;
+
 // What waits for another attempt: it holds no seat, and survives whoever is killed.
 mod parked;
 

@@ -11,6 +11,7 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 
 use tokio::task::spawn_blocking;
@@ -32,6 +33,8 @@ pub(super) enum News {
     Lost(Partitions),
     /// The figures of the last second.
     Figures(Report),
+    /// The group has accepted these offsets of the next messages to read.
+    Committed(Vec<(String, i32, u64)>),
 }
 
 /// Topics and numbers.
@@ -152,8 +155,10 @@ impl ConsumerContext for Client {
         self.news.lock().push_back(news);
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        let Err(cause) = result else { return };
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        let Err(cause) = result else {
+            return self.news.lock().push_back(News::Committed(committed(list)));
+        };
         use RDKafkaErrorCode as Code;
         match cause.rdkafka_error_code() {
             // Nothing was new, or the partitions are somebody else's by now, who begins where they stand.
@@ -167,6 +172,16 @@ impl ConsumerContext for Client {
             _ => self.reports.trouble(&format!("the offsets could not be committed: {cause}")),
         }
     }
+}
+
+/// What of a commit has been accepted, as the offsets of the next messages to read.
+fn committed(list: &TopicPartitionList) -> Vec<(String, i32, u64)> {
+    let element = |part: TopicPartitionListElem<'_>| {
+        let next = part.offset().to_raw().and_then(|offset| u64::try_from(offset).ok())?;
+        part.error().ok()?;
+        Some((part.topic().to_owned(), part.partition(), next))
+    };
+    list.elements().into_iter().filter_map(element).collect()
 }
 
 /// Takes partitions that the group has given, from the offsets in the list.

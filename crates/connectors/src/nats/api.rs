@@ -41,6 +41,14 @@ pub(super) struct Consumer {
     pub(super) config: ConsumerConfig,
     pub(super) num_pending: u64,
     pub(super) num_ack_pending: u64,
+    /// Everything of the stream up to here is acknowledged.
+    pub(super) ack_floor: Floor,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Floor {
+    pub(super) stream_seq: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -92,12 +100,12 @@ impl ConsumerConfig {
     }
 }
 
-/// What waits, by an answer to [`consumer_info`]; nothing when it is a refusal, which says nothing of that.
-pub(super) fn lag(answer: &[u8]) -> Option<u64> {
+/// The consumer, by an answer to [`consumer_info`]; nothing when it is a refusal, which says nothing of it.
+pub(super) fn told(answer: &[u8]) -> Option<Consumer> {
     if serde_json::from_slice::<Answer>(answer).ok()?.error.is_some() {
         return None;
     }
-    serde_json::from_slice(answer).ok().map(|consumer: Consumer| consumer.lag())
+    serde_json::from_slice(answer).ok()
 }
 
 /// An answer that says no.
@@ -291,17 +299,18 @@ mod tests {
     #[test]
     fn an_answer_is_read_leniently() {
         let json = r#"{"type":"x","config":{"ack_policy":"flow_control","ack_wait":2000000000,"max_ack_pending":-1,"filter_subjects":["a"]},
-            "created":"2026-11-21T06:58:00.123Z","num_pending":7,"num_ack_pending":3,"delivered":{}}"#;
+            "created":"2026-11-21T06:58:00.123Z","num_pending":7,"num_ack_pending":3,"ack_floor":{"consumer_seq":4,"stream_seq":5},"delivered":{}}"#;
         let consumer: Consumer = serde_json::from_str(json).unwrap();
         assert_eq!((consumer.lag(), consumer.config.lease()), (10, Duration::from_secs(2)));
         assert_eq!(consumer.config.filters(), ["a"]);
         assert_eq!(ConsumerConfig::default().lease(), Duration::from_secs(30));
-        assert_eq!(lag(json.as_bytes()), Some(10));
+        let told = told(json.as_bytes()).unwrap();
+        assert_eq!((told.lag(), told.ack_floor.stream_seq), (10, 5));
     }
 
     #[test]
     fn a_refusal_is_no_lag_of_zero() {
         let refusal = br#"{"type":"x","error":{"code":503,"err_code":10008,"description":"system unavailable"}}"#;
-        assert_eq!((lag(refusal), lag(b"no json")), (None, None));
+        assert!(told(refusal).is_none() && told(b"no json").is_none());
     }
 }

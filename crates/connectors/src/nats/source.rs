@@ -60,6 +60,7 @@ impl Receiver {
             {
                 line.lost(&fault);
             }
+            run.accept(&settlements);
             let due = run.due(&mut line);
             tokio::select! {
                 biased;

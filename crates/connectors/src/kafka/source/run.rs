@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use engine::delivery::{Inbox, Intake, Outcome, Seat, Seats, Settlements};
+use engine::delivery::{Inbox, Intake, Outcome, Seat, Seats, Settlements, Stream};
 use engine::port::{Shutdown, SourceError};
-use futures_util::{FutureExt, Stream};
+use futures_util::{FutureExt, Stream as _};
 use rdkafka::consumer::{Consumer, MessageStream};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
@@ -47,6 +47,8 @@ pub(super) struct Run<'r> {
     staged: VecDeque<BorrowedMessage<'r>>,
     news: VecDeque<News>,
     moving: Option<Moving>,
+    /// Streams of which the group has accepted that everything below is settled.
+    accepted: Vec<(Stream, u64)>,
     /// A look at the group that is under way, and whether there has been one.
     census: Option<Census>,
     counted: bool,
@@ -77,6 +79,7 @@ impl<'r> Run<'r> {
             staged: VecDeque::new(),
             news: VecDeque::new(),
             moving: None,
+            accepted: Vec::new(),
             census: None,
             counted: false,
             waiting: None,
@@ -107,6 +110,9 @@ impl<'r> Run<'r> {
                 break;
             }
             self.hear();
+            for (stream, below) in self.accepted.drain(..) {
+                settlements.accepted(stream, below);
+            }
             self.move_on();
             let due = self.due();
             let room = intake.as_mut().filter(|_| !self.staged.is_empty());
@@ -163,9 +169,21 @@ impl<'r> Run<'r> {
         self.member.context().take_news(&mut self.news);
         let mut at = start;
         while let Some(news) = self.news.get(at) {
-            let News::Figures(report) = news else {
-                at += 1;
-                continue;
+            let report = match news {
+                News::Figures(report) => report,
+                News::Committed(offsets) => {
+                    for (topic, number, next) in offsets {
+                        let slot = self.assignment.find(topic, *number);
+                        let stream = slot.and_then(|slot| self.assignment.get(slot)?.stream);
+                        self.accepted.extend(stream.map(|stream| (stream, *next)));
+                    }
+                    self.news.remove(at);
+                    continue;
+                }
+                News::Assigned(_) | News::Revoked(_) | News::Lost(_) => {
+                    at += 1;
+                    continue;
+                }
             };
             let link = self.member.context().reports().link();
             let parts = self.assignment.iter().map(|partition| (partition.topic.as_str(), partition.number));

@@ -39,6 +39,8 @@ pub(super) struct Consuming {
     /// When the stream was made.
     pub(super) created: String,
     pub(super) lag: u64,
+    /// Everything of the stream up to here is acknowledged.
+    pub(super) floor: u64,
     /// What is unsafe about the settings, a sentence each.
     risks: Vec<String>,
 }
@@ -219,6 +221,7 @@ async fn consume(connection: &mut Connection, durable: Durable, capacity: usize)
         lease: consumer.config.lease(),
         created: stream.created,
         lag: consumer.lag(),
+        floor: consumer.ack_floor.stream_seq,
         risks,
         durable,
     })

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::config::AckPoint;
-use engine::delivery::{Intake, Outcome, Seat, Seats, Stream};
+use engine::delivery::{Intake, Outcome, Seat, Seats, Settlements, Stream};
 use engine::event::Text;
 use engine::port::SourceError;
 use tokio::time::Instant;
@@ -88,6 +88,8 @@ pub(super) struct Run<'r> {
     positions: Option<(String, Ids)>,
     /// What the engine knows the stream as, once something of it was delivered.
     stream: Option<Stream>,
+    /// Up to where the server has said last that everything is acknowledged.
+    floor: u64,
     next_sweep: Instant,
     next_lag: Instant,
     quiet: Instant,
@@ -113,6 +115,7 @@ impl<'r> Run<'r> {
             seen: Seen::new(2 * capacity),
             positions: None,
             stream: None,
+            floor: 0,
             next_sweep: now,
             next_lag: now,
             quiet: now,
@@ -131,6 +134,7 @@ impl<'r> Run<'r> {
         let now = Instant::now();
         self.found(&consuming.durable.stream, &consuming.created);
         self.made_of.link.lag(Some(consuming.lag));
+        self.floor = consuming.floor;
         self.sweep(connection, consuming, now);
         self.next_lag = now + LAG;
         if self.closed {
@@ -146,7 +150,7 @@ impl<'r> Run<'r> {
         }
         let ids = Ids::new(prefix(&[stream.as_bytes(), created.as_bytes()]));
         self.positions = Some((created.to_owned(), ids));
-        self.stream = None;
+        (self.stream, self.floor) = (None, 0);
         self.seen = Seen::new(2 * self.capacity);
         self.leases.clear();
         self.owed.clear();
@@ -192,7 +196,11 @@ impl<'r> Run<'r> {
             None if message.sid >= SUBJECTS => self.pushed(message, now),
             _ => match connection.answer(&message) {
                 Some(b"fence") => self.fenced = true,
-                Some(b"lag") => self.made_of.link.lag(answered(message).and_then(|json| api::lag(&json))),
+                Some(b"lag") => {
+                    let told = answered(message).and_then(|json| api::told(&json));
+                    self.made_of.link.lag(told.as_ref().map(|consumer| consumer.lag()));
+                    self.floor = told.map_or(self.floor, |consumer| consumer.ack_floor.stream_seq);
+                }
                 _ => {}
             },
         }
@@ -324,6 +332,13 @@ impl<'r> Run<'r> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the engine up to where the server has accepted that messages are settled.
+    pub(super) fn accept(&self, settlements: &Settlements) {
+        if let (Some(stream), 1..) = (self.stream, self.floor) {
+            settlements.accepted(stream, self.floor + 1);
+        }
     }
 
     /// What the engine knows the stream as.

@@ -27,10 +27,19 @@ impl Run<'_> {
     pub(super) fn deliver(&mut self, message: &BorrowedMessage<'_>, seats: &mut Seats<'_>) {
         let Some(slot) = self.assignment.find(message.topic(), message.partition()) else { return };
         let Some(partition) = self.assignment.get(slot).filter(|partition| !partition.leaving) else { return };
+        let offset = message.offset().unsigned_abs();
         let (topic, number) = (&partition.topic, &partition.text);
         let name = || Text::from(format!("{topic}/{number}"));
-        let stream = *partition.stream.get_or_insert_with(|| seats.stream(&name(), &Text::default()));
-        let offset = message.offset().unsigned_abs();
+        let stream = match partition.stream {
+            Some(stream) => stream,
+            None => {
+                let stream = seats.stream(&name(), &Text::default());
+                partition.stream = Some(stream);
+                // The group begins where it stands: what is below was accepted, by this member or another.
+                self.accepted.push((stream, offset));
+                stream
+            }
+        };
         let seat = match event(self.made_of, partition, message) {
             Ok(event) => seats.deliver_at(event, stream, offset).ok(),
             Err(raw) => seats.reject_at(*raw, stream, offset).ok(),

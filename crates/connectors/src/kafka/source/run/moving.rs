@@ -86,7 +86,7 @@ impl Run<'_> {
             }
             match self.news.pop_front() {
                 None => return,
-                Some(News::Figures(_)) => {}
+                Some(News::Figures(_) | News::Committed(_)) => {}
                 Some(News::Assigned(partitions)) => {
                     self.tell(&partitions, "the group gives partitions to this engine");
                     self.count_in();
@@ -208,7 +208,7 @@ impl Run<'_> {
         });
         for news in open.into_iter().chain(std::mem::take(&mut self.news)) {
             match news {
-                News::Figures(_) => {}
+                News::Figures(_) | News::Committed(_) => {}
                 News::Assigned(_) => self.report(client::assign(&**self.member, &TopicPartitionList::new())),
                 News::Revoked(partitions) | News::Lost(partitions) => self.give_back(&partitions),
             }

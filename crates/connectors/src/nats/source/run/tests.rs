@@ -1,7 +1,7 @@
 //! What a run owes the server for each message, without a server.
 
 use engine::config::{Check, EventTemplate, Spanned};
-use engine::delivery::{Inbox, Ledger, Receipt, Settlements};
+use engine::delivery::{Inbox, Ledger, Receipt};
 use engine::metric::Link;
 use tokio::sync::mpsc;
 
