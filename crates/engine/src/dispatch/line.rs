@@ -290,7 +290,7 @@ impl Line {
         self.begin(arrival);
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, arrival: Arrival) {
         let now = self.now() as u32;
         let again = arrival.receipt.is_again();

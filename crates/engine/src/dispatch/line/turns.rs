@@ -35,7 +35,7 @@ impl Line {
 
     /// Whether a delivery that has arrived may begin; otherwise it stands behind others of its key.
     pub(super) fn has_turn(&mut self, key: Key) -> bool {
-        self.stands(key) == Entered::First
+        !self.options.ordered || self.stands(key) == Entered::First
     }
 
     /// How a delivery that has arrived stands among those of its key.
