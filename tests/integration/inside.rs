@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::config::plan::Plan;
 use engine::config::{Environment, Files, load_files};
 use engine::port::SystemClock;
 use engine::registry::Registry;
@@ -17,9 +18,19 @@ pub(crate) async fn start(registry: &Registry, yaml: &str, state: &Path) -> Engi
 
 /// The same, as one of several instances.
 pub(crate) async fn start_as(instance: &str, registry: &Registry, yaml: &str, state: &Path) -> Engine {
+    start_plan(instance, plan(registry, yaml), state).await
+}
+
+/// What the file `yaml` means.
+pub(crate) fn plan(registry: &Registry, yaml: &str) -> Plan {
     let mut files = Files::default();
     files.add("inside.yaml", yaml);
     let loaded = load_files(files, "inside", registry, &Environment::default());
+    loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
+}
+
+/// An engine with this plan, once its sources are connected.
+pub(crate) async fn start_plan(instance: &str, plan: Plan, state: &Path) -> Engine {
     let host = Host {
         instance: instance.into(),
         state: state.to_owned(),
@@ -28,7 +39,6 @@ pub(crate) async fn start_as(instance: &str, registry: &Registry, yaml: &str, st
         housing: Housing::Threads(2),
         idle_after: Duration::from_secs(60),
     };
-    let plan = loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
     let engine = Engine::start(plan, host).await.expect("it starts");
     engine.becomes_ready().await;
     engine
